@@ -1,0 +1,5 @@
+"""``python -m motehub``."""
+
+from motehub.cli import main
+
+main()

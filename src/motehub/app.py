@@ -1,0 +1,302 @@
+"""The composition root: opens all parts in order, and closes them in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from motehub import __version__, data_folder, parts
+from motehub.config import Configuration
+from motehub.contracts import Ground, Listener, Transport
+from motehub.control import ControlServer, Request, carry_out
+from motehub.core.admission import QuarantineLimits
+from motehub.core.consumer import Consumer
+from motehub.core.history import FoldIntoHistory
+from motehub.core.hub import Hub
+from motehub.core.journal import Journal, JournalLimits
+from motehub.core.registry import Registry
+from motehub.errors import StorageError
+from motehub.frames import Batch, encode_frame
+from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
+from motehub.journals.sqlite import SqliteLog, SqliteLogReader
+from motehub.security.tls import ServerTls, ensure_certificates
+from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
+from motehub.supervisor import WriterProcess
+
+RUN_FILE: Final = "run.json"
+
+_logger = structlog.get_logger("motehub.app")
+
+
+class RunFile(msgspec.Struct, frozen=True):
+    """``run.json``: what a running hub tells other programs on this machine."""
+
+    pid: int
+    writer_pid: int | None
+    version: str
+    database: str
+    ca: str
+    listeners: dict[str, Listener]
+
+
+def utc_microseconds() -> int:
+    """Return the present time in UTC microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class RunningHub:
+    """A hub with all its parts open; what ``status`` and ``run.json`` are made from."""
+
+    def __init__(
+        self,
+        folder: Path,
+        hub: Hub,
+        journal: Journal,
+        writer: WriterProcess,
+        transports: dict[str, Transport],
+    ) -> None:
+        self.folder = folder
+        self.hub = hub
+        self.listeners = {
+            name: listener
+            for transport in transports.values()
+            for name, listener in transport.listeners.items()
+        }
+        self._journal = journal
+        self._writer = writer
+        self._transports = transports
+
+    async def answer(self, request: Request) -> dict[str, Any]:
+        """Carry out a request of the owner."""
+        return await carry_out(self.hub, request, self.health)
+
+    def health(self) -> dict[str, Any]:
+        """Return the condition of every part: positions, depths, counters, troubles."""
+        report = self._writer.report
+        journal = self._journal.health
+        return {
+            "version": __version__,
+            "journal": msgspec.to_builtins(journal),
+            "writer": {
+                "pid": self._writer.process_id,
+                "restarts": self._writer.restarts,
+                "behind": journal.head - report.position,
+                **msgspec.to_builtins(report),
+            },
+            "devices_pending": self.hub.registry.pending(),
+            "transports": {
+                name: dict(transport.counters) for name, transport in self._transports.items()
+            },
+        }
+
+    def write_run_file(self) -> None:
+        """Write ``run.json``, whole or not at all."""
+        content = RunFile(
+            pid=os.getpid(),
+            writer_pid=self._writer.process_id,
+            version=__version__,
+            database=str((self.folder / HISTORY_FILE).absolute()),
+            ca=str((self.folder / "ca.crt").absolute()),
+            listeners=self.listeners,
+        )
+        new = self.folder / f"{RUN_FILE}.new"
+        new.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+        new.replace(self.folder / RUN_FILE)
+
+
+async def serve(configuration: Configuration, tell: Callable[[str], None]) -> None:
+    """Run a hub until SIGTERM or SIGINT; a second signal ends it at once.
+
+    ``tell`` gets the lines that people see. On the way out the hub accepts no more, stores what
+    it has received, and folds it into the history.
+
+    Raises:
+        MotehubError: a part can't be opened.
+    """
+    stop = _stop_on_signals()
+    folder = configuration.data_dir
+    data_folder.prepare(folder)
+    with data_folder.locked(folder), _plain_exceptions():
+        try:
+            async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
+                hub.write_run_file()
+                for name, listener in hub.listeners.items():
+                    tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
+                tell(f"Data in {folder}. Stop with Ctrl+C.")
+                await stop.wait()
+                tell("Stopping: what was received is stored first.")
+                (folder / RUN_FILE).unlink(missing_ok=True)
+        finally:
+            (folder / RUN_FILE).unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def running(
+    configuration: Configuration, tasks: asyncio.TaskGroup
+) -> AsyncIterator[RunningHub]:
+    """Open every part for the duration of the block.
+
+    Raises:
+        MotehubError: a part can't be opened; what was open is closed again.
+    """
+    folder = configuration.data_dir
+    async with AsyncExitStack() as stack:
+        tls = await _server_tls(configuration)
+        hub, journal = stack.enter_context(open_hub(configuration, tasks))
+        writer = WriterProcess(folder, configuration.store.type, journal, tasks)
+        stack.push_async_callback(writer.stop)
+        await writer.start()
+        await stack.enter_async_context(journal)
+        ground = Ground(hub, utc_microseconds, tls)
+        transports: dict[str, Transport] = {}
+        for name, settings in configuration.transport.items():
+            transport = parts.transports()[name].make(settings, ground)
+            transports[name] = await stack.enter_async_context(transport)
+        running_hub = RunningHub(folder, hub, journal, writer, transports)
+        await stack.enter_async_context(ControlServer(folder, running_hub.answer))
+        yield running_hub
+
+
+@contextmanager
+def open_hub(
+    configuration: Configuration, tasks: asyncio.TaskGroup
+) -> Iterator[tuple[Hub, Journal]]:
+    """Open the log and make a hub on it; the journal is still to be entered."""
+    registry, first = _registry_of_history(configuration)
+    log = SqliteLog(configuration.data_dir, first)
+    try:
+        if registry is None:
+            registry = Registry.from_state(log.state())
+        else:
+            batch = Batch()
+            registry.describe(batch)
+            now = utc_microseconds()
+            log.append(encode_frame([batch], now), now, batch.state)
+        limits = JournalLimits(configuration.journal.size, configuration.journal.age)
+        journal = Journal(log, limits, utc_microseconds, tasks)
+        quarantine = QuarantineLimits(
+            configuration.hub.pending_devices, configuration.hub.held_readings
+        )
+        hub = Hub(registry, journal, configuration.hub.admission, quarantine, utc_microseconds)
+        yield hub, journal
+    finally:
+        log.close()
+
+
+async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
+    """Carry out a request while no hub runs, and fold it into the history.
+
+    Raises:
+        HubRunning: a hub does run.
+        OwnerError: the request can't be carried out.
+    """
+    with data_folder.locked(configuration.data_dir), _plain_exceptions():
+        async with asyncio.TaskGroup() as tasks:
+            with open_hub(configuration, tasks) as (hub, journal):
+                async with journal:
+                    result = await carry_out(hub, request, lambda: {"running": False})
+        fold_offline(configuration)
+    return result
+
+
+def fold_offline(configuration: Configuration) -> None:
+    """Bring the history up to the journal; the caller owns the data folder."""
+    store = parts.store(configuration.store.type).open(configuration.data_dir, False)
+    try:
+        reader = SqliteLogReader(configuration.data_dir)
+        consumer = Consumer("history", reader, FoldIntoHistory(store))
+        if not consumer.catch_up():
+            raise StorageError(str(consumer.trouble))
+        reader.close()
+    finally:
+        store.close()
+
+
+def _registry_of_history(configuration: Configuration) -> tuple[Registry | None, int]:
+    """Return the registry and the first position of a journal that was lost, but not its history.
+
+    Without a history, or with a journal, that is ``(None, 1)``.
+    """
+    folder = configuration.data_dir
+    if (folder / JOURNAL_FILE).exists() or not (folder / HISTORY_FILE).exists():
+        return None, 1
+    store = parts.store(configuration.store.type).open(folder, False)
+    try:
+        devices, series = store.registry()
+        position = store.position()
+    finally:
+        store.close()
+    if not position:
+        return None, 1
+    _logger.warning("journal.db is missing; begun anew after the history", position=position)
+    return Registry(devices, series), position + 1
+
+
+async def _server_tls(configuration: Configuration) -> ServerTls:
+    """Make or renew what certificates are needed, in a process of its own."""
+    folder = configuration.data_dir
+    names: list[str] = []
+    addresses: list[str] = []
+    for one in configuration.hub.certificate_names:
+        (addresses if _is_address(one) else names).append(one)
+    done = await ensure_certificates(folder, names, addresses)
+    if done.get("made"):
+        _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
+    certificates = folder / "certificates"
+    return ServerTls(
+        certificates / "server.crt",
+        certificates / "server.key",
+        folder / "ca.crt",
+        on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
+    )
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            sys.stderr.write("motehub: second signal, stopped at once.\n")
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+@contextmanager
+def _plain_exceptions() -> Iterator[None]:
+    """Take the one error out of the groups in which task groups wrap it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _address(listener: Listener) -> str:
+    host = f"[{listener.host}]" if ":" in listener.host else listener.host
+    return f"{host}:{listener.port}"

@@ -1,0 +1,251 @@
+"""The configuration: TOML and environment become frozen structs, checked before a socket opens.
+
+Every key can also be set as ``MOTEHUB_SECTION_KEY`` in the environment, which wins over the
+file: ``MOTEHUB_TRANSPORT_DHT_STREAM_PORT=8091``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta
+
+from motehub import parts
+from motehub.core.admission import Policy
+from motehub.errors import ConfigurationError, OwnerError
+from motehub.logs import LogLevel
+from motehub.quantities import Duration, Size
+
+ENVIRONMENT_PREFIX: Final = "MOTEHUB_"
+NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG"}
+"""Variables of the command line that are no keys of the configuration."""
+
+
+class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[hub]``."""
+
+    name: Annotated[str, Meta(description="What the hub is called on pages and in mails.")] = (
+        "motehub"
+    )
+    data_dir: Annotated[
+        str, Meta(description="Folder of all data; --data and MOTEHUB_DATA win over it.")
+    ] = "motehub-data"
+    time_zone: Annotated[
+        str, Meta(description='Zone in which people see times, "Europe/Paris"; "" = the system\'s.')
+    ] = ""
+    admission: Annotated[
+        Policy,
+        Meta(
+            description="Unknown devices: approve (they wait for you), open (accepted at once), "
+            "known (refused)."
+        ),
+    ] = Policy.APPROVE
+    log_level: Annotated[
+        LogLevel, Meta(description="Least important log lines shown: debug, info, warning, error.")
+    ] = LogLevel.INFO
+    pending_devices: Annotated[
+        int, Meta(ge=1, description="Most devices that wait for approval at a time.")
+    ] = 100
+    held_readings: Annotated[
+        int, Meta(ge=0, description="Most readings held for each device that waits for approval.")
+    ] = 10_000
+    certificate_names: Annotated[
+        list[str],
+        Meta(description="Further host names and addresses that the server certificate covers."),
+    ] = []
+
+
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[journal]``."""
+
+    size: Annotated[
+        Size,
+        Meta(description="Most bytes that wait for a slow or absent store; then senders wait."),
+    ] = Size(2**30)
+    age: Annotated[
+        Duration, Meta(description="Longest time that a reading waits there; then senders wait.")
+    ] = Duration(7 * 86400)
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[store]``."""
+
+    type: Annotated[str, Meta(description="Where the history is kept: sqlite.")] = "sqlite"
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """Everything that the owner can set. ``transport`` maps sections to their settings."""
+
+    hub: HubSettings
+    journal: JournalSettings
+    store: StoreSettings
+    transport: dict[str, Any]
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder as a path."""
+        return Path(self.hub.data_dir)
+
+
+SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
+    "hub": HubSettings,
+    "journal": JournalSettings,
+    "store": StoreSettings,
+}
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str] = os.environ, **hub: object
+) -> Configuration:
+    """Read ``file`` (or the defaults) and the environment; ``hub`` overrides keys of ``[hub]``.
+
+    Without a file every device listener runs; with one, those whose section is present.
+
+    Raises:
+        ConfigurationError: something is unknown, of the wrong type or out of range; the message
+            names the file, the key and the mend.
+    """
+    origin = str(file) if file else "the environment"
+    tree = _read(file) if file else {"transport": {name: {} for name in parts.transports()}}
+    for path, value in _from_environment(environment):
+        _put(tree, path, value)
+    tree.setdefault("hub", {})
+    if isinstance(tree["hub"], dict):
+        tree["hub"].update({key: str(v) for key, v in hub.items() if v is not None})
+    return _check(tree, origin)
+
+
+def to_json(configuration: Configuration) -> bytes:
+    """Return all settings in force as JSON; durations in seconds, sizes in bytes."""
+
+    def plain(value: object) -> float | int:
+        return float(value) if isinstance(value, float) else int(str(value))
+
+    return msgspec.json.encode(configuration, enc_hook=plain)
+
+
+def sections() -> dict[str, type[msgspec.Struct]]:
+    """Return the settings struct of every section, in the order of the documentation."""
+    transports = parts.transports()
+    return SECTIONS | {f"transport.{name}": part.settings for name, part in transports.items()}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}.") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
+    known = {
+        ENVIRONMENT_PREFIX + f"{section}.{field.encode_name}".replace(".", "_").upper(): (
+            [*section.split("."), field.encode_name],
+            field.type,
+        )
+        for section, settings in sections().items()
+        for field in msgspec.structs.fields(settings)
+    }
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_SETTINGS:
+            continue
+        if variable not in known:
+            near = _nearest(variable, known)
+            raise ConfigurationError(f"{variable} in the environment is not a setting.{near}")
+        path, _ = known[variable]
+        yield path, _toml_value(text)
+
+
+def _toml_value(text: str) -> Any:
+    """Read a variable as a TOML value, or as the plain text that it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def _check(tree: dict[str, Any], origin: str) -> Configuration:
+    known_transports = parts.transports()
+    _check_keys(tree, [*SECTIONS, "transport"], origin, "")
+    found = {
+        name: _convert(tree.get(name, {}), settings, origin, name)
+        for name, settings in SECTIONS.items()
+    }
+    transports = tree.get("transport", {})
+    _check_keys(transports, list(known_transports), origin, "transport.")
+    found["transport"] = {
+        name: settings
+        for name, section in transports.items()
+        if (
+            settings := _convert(
+                section, known_transports[name].settings, origin, f"transport.{name}"
+            )
+        ).enabled
+    }
+    configuration = Configuration(**found)
+    _check_values(configuration, origin)
+    return configuration
+
+
+def _check_values(configuration: Configuration, origin: str) -> None:
+    store = configuration.store.type
+    if store not in parts.store_names():
+        known = ", ".join(parts.store_names())
+        raise ConfigurationError(f"{origin}: store.type is {store!r}; known stores: {known}.")
+    if zone := configuration.hub.time_zone:
+        try:
+            ZoneInfo(zone)
+        except (OSError, ValueError) as error:
+            message = f"{origin}: hub.time_zone {zone!r} is not a time zone such as Europe/Paris."
+            raise ConfigurationError(message) from error
+
+
+def _check_keys(tree: object, known: list[str], origin: str, prefix: str) -> None:
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{origin}: {prefix.rstrip('.')} must be a section.")
+    for key in tree:
+        if key not in known:
+            raise ConfigurationError(
+                f"{origin}: {prefix}{key} is not a setting.{_nearest(key, known)}"
+            )
+
+
+def _convert(section: object, settings: type[msgspec.Struct], origin: str, name: str) -> Any:
+    fields = [field.encode_name for field in msgspec.structs.fields(settings)]
+    _check_keys(section, fields, origin, f"{name}.")
+    try:
+        return msgspec.convert(section, settings, strict=False, dec_hook=_quantity)
+    except (msgspec.ValidationError, OwnerError) as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        key = f"{name}.{path.rstrip('`')}" if path else name
+        raise ConfigurationError(f"{origin}: {key}: {reason}.") from error
+
+
+def _quantity(kind: type, value: object) -> object:
+    if kind is Duration or kind is Size:
+        try:
+            return kind.parse(value)
+        except OwnerError as error:
+            # As a ValueError it comes back with the path of the key.
+            raise ValueError(str(error)) from error
+    raise NotImplementedError(f"settings of type {kind}")
+
+
+def _nearest(key: str, known: Mapping[str, object] | list[str]) -> str:
+    near = get_close_matches(key, list(known), 1, 0.4)
+    return f" Did you mean {near[0]}?" if near else f" Known: {', '.join(sorted(known))}."

@@ -1,0 +1,70 @@
+"""The commented configuration of ``motehub init``: made from the settings themselves."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from motehub.config import ENVIRONMENT_PREFIX, sections
+from motehub.quantities import Duration, Size
+
+_HEADER: Final = f"""\
+# motehub configuration. Every key is shown with its default; delete what you don't change.
+# Only the transport sections that are present run. Every key can also be set in the
+# environment: {ENVIRONMENT_PREFIX}HUB_ADMISSION=open is admission in [hub].
+"""
+
+
+def sample() -> str:
+    """Return a TOML document with every section, key, default and meaning."""
+    parts = [_HEADER]
+    for section, settings in sections().items():
+        parts.append(f"\n[{section}]\n")
+        for field in msgspec.structs.fields(settings):
+            parts.append(f"# {describe(field)}\n{field.encode_name} = {_toml(_default(field))}\n")
+    return "".join(parts)
+
+
+def describe(field: msgspec.structs.FieldInfo) -> str:
+    """Return what a setting means, as its definition says."""
+    assert get_origin(field.type) is not None, f"{field.name} has no description"
+    for extra in get_args(field.type)[1:]:
+        if isinstance(extra, Meta) and extra.description:
+            return extra.description
+    raise AssertionError(f"{field.name} has no description")
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    return field.default_factory()
+
+
+def _toml(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case enum.Enum():
+            return _toml(value.value)
+        case Duration():
+            return f'"{_scaled(value, (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)))}"'
+        case Size():
+            return f'"{_scaled(value, (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)), " ")}"'
+        case str():
+            return msgspec.json.encode(value).decode()
+        case list():
+            return "[" + ", ".join(map(_toml, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        case _:
+            return str(value)
+
+
+def _scaled(value: float, units: tuple[tuple[str, int], ...], space: str = "") -> str:
+    for unit, factor in units:
+        if value % factor == 0:
+            return f"{value / factor:g}{space}{unit}"
+    return f"{value:g}"

@@ -1,0 +1,250 @@
+"""The extension points: what a transport, a journal's log and a history store promise.
+
+Each is small on purpose. Adding a part is one file in its folder that ends with ``PART = …``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from motehub.frames import Entry, Frame
+from motehub.model import Device, Record, Series, Source
+
+if TYPE_CHECKING:
+    # Not at run time: the writer process opens no sockets and does without the TLS library.
+    import ssl
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """An open port, as ``run.json`` shows it."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class Acceptor(Protocol):
+    """The one door into the hub, as transports see it."""
+
+    async def accept(self, source: Source, records: Sequence[Record]) -> None:
+        """Return when everything in ``records`` is durable.
+
+        A transport reads no more from its peer than it can hold while it waits here: this
+        await is the back-pressure.
+        """
+        ...
+
+
+class TlsContexts(Protocol):
+    """Gives the TLS context for a new connection; renewed certificates show at the next one."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return the present context."""
+        ...
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """What a transport stands on.
+
+    ``clock`` returns UTC microseconds. ``tls`` gives server contexts in which a client may show
+    a certificate that the hub issued.
+    """
+
+    hub: Acceptor
+    clock: Callable[[], int]
+    tls: TlsContexts
+
+
+class Transport(AbstractAsyncContextManager["Transport"], Protocol):
+    """Listens from ``__aenter__`` on; ``__aexit__`` accepts no more and finishes what it has."""
+
+    @property
+    def listeners(self) -> dict[str, Listener]:
+        """Open ports by the name that ``run.json`` gives them."""
+        ...
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What happened on the wire: connections, refusals and their reasons, bytes."""
+        ...
+
+
+class TransportPart(msgspec.Struct, frozen=True):
+    """A transport's entry: its frozen settings struct and how to make it from them."""
+
+    settings: type[msgspec.Struct]
+    make: Callable[[Any, Ground], Transport]
+
+
+class Log(Protocol):
+    """Durable storage of journal frames, used from one thread at a time.
+
+    Every method raises :class:`motehub.errors.StorageError` when the storage fails; after that
+    the same call may be tried again.
+    """
+
+    @property
+    def head(self) -> int:
+        """Position of the newest frame; 0 when nothing was ever written."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of all frames that are kept."""
+        ...
+
+    @property
+    def oldest(self) -> int | None:
+        """Commit time (µs) of the oldest frame that is not consumed yet, or None."""
+        ...
+
+    def append(self, frame: bytes, time: int, state: Mapping[str, bytes | None]) -> int:
+        """Make ``frame`` and the changes of ``state`` durable together; return its position."""
+        ...
+
+    def trim(self, consumed: int, frames: int) -> int:
+        """Delete up to ``frames`` frames at or before ``consumed``; return how many went."""
+        ...
+
+    def state(self) -> dict[str, bytes]:
+        """Return every key's newest value."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reads the frames of a log that another process may be writing."""
+
+    def head(self) -> int:
+        """Return the position of the newest durable frame; 0 when there is none."""
+        ...
+
+    def read(self, after: int, size: int) -> list[tuple[int, bytes]]:
+        """Return the frames after position ``after``, at least one if there is one, ≈ ``size``."""
+        ...
+
+
+class Effect(Protocol):
+    """What a consumer of the journal does with it."""
+
+    def position(self) -> int:
+        """Return the cursor: the last position whose effect is stored."""
+        ...
+
+    def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
+        """Store the effect of ``frames`` and the cursor after them in one transaction."""
+        ...
+
+
+class Fold(msgspec.Struct, frozen=True):
+    """Many frames made ready for a store: columns by series, ascending in time, series ascending.
+
+    ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
+    of each series in it, ``seen`` the last contact (µs) of each device.
+
+    The store applies device and series entries first, then ``held``, then the other entries,
+    then ``readings``, then removals: a device is never pending again, so this order is right
+    for any number of frames at once.
+    """
+
+    start: int
+    end: int
+    readings: dict[int, tuple[array[int], array[float]]]
+    held: dict[int, tuple[array[int], array[float]]]
+    devices: dict[int, int]
+    entries: list[Entry]
+    seen: dict[int, int]
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """A device with what history knows about it: the last contact (µs) and counts.
+
+    ``received = stored + duplicate + rejected + device.held``.
+    """
+
+    device: Device
+    last_seen: int
+    received: int
+    stored: int
+    duplicate: int
+    rejected: int
+
+
+class RejectedRow(msgspec.Struct, frozen=True):
+    """An entry of the list of rejected payloads; ``device`` is a name where one is known."""
+
+    time: int
+    device: str | None
+    source: str
+    reason: str
+    payload: bytes
+    count: int
+
+
+class EventRow(msgspec.Struct, frozen=True):
+    """An event of a device, newest first in lists."""
+
+    time: int
+    device: str
+    kind: str
+    text: str
+
+
+class FoldResult(msgspec.Struct, frozen=True):
+    """How many readings a fold stored, and how many were there already."""
+
+    stored: int
+    duplicate: int
+
+
+class HistoryStore(Protocol):
+    """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
+
+    def position(self) -> int:
+        """Return the journal position up to which everything is folded in."""
+        ...
+
+    def fold(self, fold: Fold) -> FoldResult:
+        """Store ``fold`` and its end position in one transaction."""
+        ...
+
+    def registry(self) -> tuple[list[Device], list[Series]]:
+        """Return all devices and series."""
+        ...
+
+    def devices(self) -> list[DeviceRow]:
+        """Return every device with its counts, by name."""
+        ...
+
+    def readings(
+        self, series: int, since: int, until: int
+    ) -> Iterator[tuple[array[int], array[float]]]:
+        """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
+        ...
+
+    def rejected(self, limit: int) -> list[RejectedRow]:
+        """Return the newest rejected payloads, newest first."""
+        ...
+
+    def events(self, device: int | None, limit: int) -> list[EventRow]:
+        """Return the newest events, newest first."""
+        ...
+
+    def close(self) -> None:
+        """Close the store; harmless when it is closed."""
+        ...
+
+
+class StorePart(msgspec.Struct, frozen=True):
+    """A store's entry: how to open it in a data folder, for writing or only for reading."""
+
+    open: Callable[[Path, bool], HistoryStore]

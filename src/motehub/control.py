@@ -1,0 +1,153 @@
+"""The owner's requests to a hub: over a socket in the data folder, or straight when none runs.
+
+The socket is a Unix socket that only the data folder's owner can open; requests and answers
+are JSON lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from motehub import errors
+from motehub.core.hub import Hub
+from motehub.errors import ControlError, MotehubError, OwnerError
+
+SOCKET_NAME: Final = "control.sock"
+_ANSWER_SECONDS: Final = 30.0
+
+
+class AcceptDevice(msgspec.Struct, frozen=True, tag="accept"):
+    """Let a device write, under a new name if one is given."""
+
+    name: str
+    new_name: str | None = None
+
+
+class RenameDevice(msgspec.Struct, frozen=True, tag="rename"):
+    """Give a device another name."""
+
+    name: str
+    new_name: str
+
+
+class BlockDevice(msgspec.Struct, frozen=True, tag="block"):
+    """Refuse everything that a device sends."""
+
+    name: str
+
+
+class RemoveDevice(msgspec.Struct, frozen=True, tag="remove"):
+    """Remove a device and everything that is stored of it."""
+
+    name: str
+
+
+class Status(msgspec.Struct, frozen=True, tag="status"):
+    """Tell how the hub is."""
+
+
+Request = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice | Status
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``result`` on success; otherwise ``error`` is a sentence and ``kind`` the error's class."""
+
+    result: dict[str, Any] = {}
+    error: str | None = None
+    kind: str | None = None
+
+
+HealthReport = Callable[[], dict[str, Any]]
+
+
+async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[str, Any]:
+    """Do what ``request`` asks and return what the owner is told.
+
+    Raises:
+        OwnerError: there is no such device, or the new name can't be given.
+    """
+    match request:
+        case AcceptDevice(name, new_name):
+            device = await hub.accept_device(name, new_name)
+        case RenameDevice(name, new_name):
+            device = await hub.rename_device(name, new_name)
+        case BlockDevice(name):
+            device = await hub.block_device(name)
+        case RemoveDevice(name):
+            device = await hub.remove_device(name)
+        case Status():
+            return health()
+    return {"name": device.name, "admission": device.admission.value}
+
+
+class ControlServer:
+    """Answers requests on the control socket of ``folder``."""
+
+    def __init__(
+        self, folder: Path, answer: Callable[[Request], Awaitable[dict[str, Any]]]
+    ) -> None:
+        self._path = folder / SOCKET_NAME
+        self._answer = answer
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> ControlServer:
+        """Open the socket."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._path.chmod(0o600)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the socket."""
+        assert self._server is not None
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(msgspec.json.encode(await self._handle(line)) + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            # The client went away, or sent a line longer than any request.
+            pass
+        finally:
+            writer.close()
+
+    async def _handle(self, line: bytes) -> Answer:
+        try:
+            request: Request = msgspec.json.decode(line, type=Request)
+            return Answer(await self._answer(request))
+        except msgspec.MsgspecError as error:
+            return Answer(error=f"not a request: {error}", kind="ControlError")
+        except MotehubError as error:
+            return Answer(error=str(error), kind=type(error).__name__)
+
+
+def ask(folder: Path, request: Request) -> dict[str, Any]:
+    """Send ``request`` to the hub that runs on ``folder`` and return its result.
+
+    Raises:
+        ControlError: the hub does not answer.
+        OwnerError: the hub says what is wrong with the request.
+    """
+    path = folder / SOCKET_NAME
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as lines:
+                answer = msgspec.json.decode(lines.readline(), type=Answer)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ControlError(f"The hub does not answer on {path}: {error}.") from error
+    if answer.error is not None:
+        kind = getattr(errors, answer.kind or "", ControlError)
+        raise (kind if issubclass(kind, OwnerError) else ControlError)(answer.error)
+    return answer.result

@@ -1,0 +1,1 @@
+"""The hub itself: admission, registry, journal, folding. No sockets, no SQL, no HTML."""

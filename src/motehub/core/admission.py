@@ -1,0 +1,102 @@
+"""Who may write: the owner's policy for devices that were never seen before."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from motehub.core.registry import Registry
+from motehub.frames import Batch, EventOccurred, HeldReleased
+from motehub.model import Admission, Device, Source
+
+
+class Policy(enum.Enum):
+    """``admission`` in the configuration: what becomes of an unknown device."""
+
+    APPROVE = "approve"
+    """It is shown to the owner; its readings wait in quarantine."""
+    OPEN = "open"
+    """It is accepted at first sight: for a trusted laboratory network."""
+    KNOWN = "known"
+    """It is refused, and what it sends is rejected."""
+
+
+class QuarantineLimits(msgspec.Struct, frozen=True):
+    """Most devices that wait for approval, and most readings held for each of them."""
+
+    devices: int
+    readings: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why nothing of a source is accepted."""
+
+    reason: str
+    device: Device | None = None
+
+
+class Doorkeeper:
+    """Finds the device behind a source, or decides what becomes of a new one."""
+
+    def __init__(self, policy: Policy, limits: QuarantineLimits, registry: Registry) -> None:
+        self._policy = policy
+        self.limits = limits
+        self._registry = registry
+
+    def admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        """Return the device that ``source`` is, registered when it is new and may be."""
+        device = self._registry.by_identity(source.identity)
+        if device is None:
+            if source.vouched:
+                return self._welcome(batch, source, now)
+            return self._meet(batch, source, now)
+        if device.admission is Admission.BLOCKED:
+            return Refusal("the device is blocked", device)
+        if device.admission is Admission.PENDING and source.vouched:
+            return accept_device(self._registry, batch, device, None, now)
+        return device
+
+    def _welcome(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        """Bind an identity that the owner has vouched for to the device of that name."""
+        if not self._registry.has_name(source.suggested_name):
+            return self._add(batch, source, Admission.ACCEPTED, now)
+        device = self._registry.by_name(source.suggested_name)
+        if device.admission is Admission.BLOCKED:
+            return Refusal("the device is blocked", device)
+        identities = (*device.identities, source.identity)
+        device = msgspec.structs.replace(device, identities=identities)
+        self._registry.replace(batch, device)
+        if device.admission is Admission.PENDING:
+            return accept_device(self._registry, batch, device, None, now)
+        return device
+
+    def _meet(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        if self._policy is Policy.OPEN:
+            return self._add(batch, source, Admission.ACCEPTED, now)
+        if self._policy is Policy.KNOWN:
+            return Refusal("the device is not known, and only known devices are admitted")
+        if self._registry.pending() >= self.limits.devices:
+            return Refusal(f"{self.limits.devices} devices wait for approval already")
+        return self._add(batch, source, Admission.PENDING, now)
+
+    def _add(self, batch: Batch, source: Source, admission: Admission, now: int) -> Device:
+        return self._registry.add(
+            batch, source.suggested_name, source.dialect, source.identity, admission, now
+        )
+
+
+def accept_device(
+    registry: Registry, batch: Batch, device: Device, name: str | None, now: int
+) -> Device:
+    """Accept ``device``, under a new ``name`` if one is given; its held readings are stored."""
+    accepted = msgspec.structs.replace(
+        device,
+        admission=Admission.ACCEPTED,
+        held=0,
+        name=device.name if name in (None, device.name) else registry.check_new_name(str(name)),
+    )
+    registry.replace(batch, accepted)
+    batch.entries.append(EventOccurred(device.id, now, "accepted", f"accepted as {accepted.name}"))
+    batch.entries.append(HeldReleased(device.id))
+    return accepted

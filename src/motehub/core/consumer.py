@@ -1,0 +1,72 @@
+"""Following the journal: each consumer has a cursor of its own and takes every frame once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from motehub.contracts import Effect, LogReader
+from motehub.errors import StorageError
+from motehub.frames import decode_frame
+
+BITE: Final = 4_000_000
+"""Bytes of frames that a consumer takes at a time: about 200,000 readings."""
+
+_RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+_logger = structlog.get_logger("motehub.consumer")
+
+
+class Consumer:
+    """Brings one effect up to the journal's head, again and again.
+
+    The effect stores its cursor with its result, so a frame that was applied before a crash is
+    not applied after it. When the effect's storage fails the frames wait in the journal.
+    """
+
+    def __init__(self, name: str, reader: LogReader, effect: Effect) -> None:
+        self.name = name
+        self._reader = reader
+        self._effect = effect
+        self.position = effect.position()
+        self.trouble: str | None = None
+        self._attempt = 0
+
+    def catch_up(self, *, after_bite: Callable[[], None] = lambda: None) -> bool:
+        """Apply frames until the head is reached (True) or the storage fails (False).
+
+        ``after_bite`` is called whenever the cursor has moved.
+        """
+        try:
+            while frames := self._reader.read(self.position, BITE):
+                self._check_gap(frames[0][0])
+                self._effect.apply([(position, decode_frame(body)) for position, body in frames])
+                self.position = frames[-1][0]
+                after_bite()
+        except StorageError as error:
+            if self.trouble != str(error):
+                _logger.error("consumer waits", consumer=self.name, reason=str(error))
+            self.trouble = str(error)
+            self._attempt += 1
+            return False
+        if self.trouble is not None:
+            _logger.info("consumer goes on", consumer=self.name, after=self.trouble)
+        self.trouble = None
+        self._attempt = 0
+        return True
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before ``catch_up`` is tried again after a failure."""
+        return _RETRY_SECONDS[min(self._attempt, len(_RETRY_SECONDS)) - 1]
+
+    def _check_gap(self, first: int) -> None:
+        if first != self.position + 1:
+            _logger.error(
+                "frames are missing from the journal",
+                consumer=self.name,
+                wanted=self.position + 1,
+                found=first,
+            )

@@ -1,0 +1,211 @@
+"""The one door: everything that any device says comes in through ``Hub.accept``."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from motehub.core.admission import Doorkeeper, Policy, QuarantineLimits, Refusal, accept_device
+from motehub.core.journal import Journal
+from motehub.core.registry import Registry
+from motehub.frames import Batch, EventOccurred, HeldDropped, Rejected
+from motehub.model import (
+    MICROSECONDS,
+    Admission,
+    Clock,
+    Device,
+    Diagnostic,
+    Malformed,
+    Record,
+    Samples,
+    Source,
+)
+
+_logger = structlog.get_logger("motehub.hub")
+
+
+class Hub:
+    """Admits, stamps and journals what devices say, and carries out the owner's decisions.
+
+    ``clock`` returns UTC microseconds.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        journal: Journal,
+        policy: Policy,
+        limits: QuarantineLimits,
+        clock: Callable[[], int],
+    ) -> None:
+        self.registry = registry
+        self._journal = journal
+        self._doorkeeper = Doorkeeper(policy, limits, registry)
+        self._clock = clock
+        self._last_stamps: dict[int, int] = {}
+
+    async def accept(self, source: Source, records: Sequence[Record]) -> None:
+        """Return when everything in ``records`` is durable in the journal.
+
+        Records of a device that is pending are held, those of one that may not write are
+        rejected; either way they are counted.
+        """
+        batch = Batch()
+        now = self._clock()
+        device = self._doorkeeper.admit(batch, source, now)
+        if isinstance(device, Refusal):
+            self._refuse(batch, source, device, records, now)
+        else:
+            for record in records:
+                if isinstance(record, Samples):
+                    device = self._take_samples(batch, source, device, record, now)
+                elif isinstance(record, Malformed):
+                    self._take_malformed(batch, source, device.id, record, now)
+                else:
+                    device = self._take_diagnostic(batch, device, record, now)
+        if batch:
+            await self._journal.append(batch)
+
+    async def accept_device(self, name: str, new_name: str | None = None) -> Device:
+        """Let the device write, under ``new_name`` if one is given; store what was held.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidName: ``new_name`` is taken or breaks the rules for names.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        device = accept_device(self.registry, batch, device, new_name, self._clock())
+        await self._journal.append(batch)
+        return device
+
+    async def rename_device(self, name: str, new_name: str) -> Device:
+        """Give the device another name.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidName: ``new_name`` is taken or breaks the rules for names.
+        """
+        old = self.registry.by_name(name)
+        if name == new_name:
+            return old
+        batch = Batch()
+        device = msgspec.structs.replace(old, name=self.registry.check_new_name(new_name))
+        self.registry.replace(batch, device)
+        self._note_event(batch, device, "renamed", f"renamed from {name} to {new_name}")
+        await self._journal.append(batch)
+        return device
+
+    async def block_device(self, name: str) -> Device:
+        """Refuse everything that the device sends from now on; reject what was held.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+        """
+        batch = Batch()
+        old = self.registry.by_name(name)
+        device = msgspec.structs.replace(old, admission=Admission.BLOCKED, held=0)
+        self.registry.replace(batch, device)
+        self._note_event(batch, device, "blocked", "blocked")
+        batch.entries.append(HeldDropped(device.id))
+        await self._journal.append(batch)
+        return device
+
+    async def remove_device(self, name: str) -> Device:
+        """Remove the device with everything that is stored of it.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        self.registry.remove(batch, device)
+        await self._journal.append(batch)
+        return device
+
+    def _take_samples(
+        self, batch: Batch, source: Source, device: Device, samples: Samples, now: int
+    ) -> Device:
+        series = self.registry.series_for(batch, device, samples)
+        if series.unit != samples.unit:
+            reason = f"{samples.metric} is kept in {series.unit}, not in {samples.unit}"
+            self._reject_samples(batch, source, device, samples, reason, now)
+            return device
+        times, values = samples.times, samples.values
+        if samples.clock is Clock.HUB:
+            times = self._stamp(series.id, times)
+        if device.admission is Admission.ACCEPTED:
+            batch.readings.add(series.id, times, values)
+            return device
+        room = max(0, self._doorkeeper.limits.readings - device.held)
+        if room < len(times):
+            rest = msgspec.structs.replace(samples, times=times[room:], values=values[room:])
+            reason = "the quarantine of this device is full; accept or block it"
+            self._reject_samples(batch, source, device, rest, reason, now)
+            times, values = times[:room], values[:room]
+        if times:
+            batch.held.add(series.id, times, values)
+            device = msgspec.structs.replace(device, held=device.held + len(times))
+            self.registry.replace_quietly(batch, device)
+        return device
+
+    def _stamp(self, series: int, times: array[int]) -> array[int]:
+        """Return ``times`` made distinct among all that the hub has stamped for this series."""
+        last = self._last_stamps.get(series, 0)
+        if last - times[-1] > MICROSECONDS:
+            # The hub's clock was set back: going on from the old time would stop the clock.
+            last = 0
+        distinct = array("q")
+        for time in times:
+            last = max(time, last + 1)
+            distinct.append(last)
+        self._last_stamps[series] = last
+        return distinct
+
+    def _take_malformed(
+        self, batch: Batch, source: Source, device: int | None, record: Malformed, now: int
+    ) -> None:
+        batch.entries.append(
+            Rejected(device, source.peer, now, record.payload, record.reason, record.count)
+        )
+
+    def _take_diagnostic(
+        self, batch: Batch, device: Device, record: Diagnostic, now: int
+    ) -> Device:
+        if record.once:
+            if record.kind in device.noted:
+                return device
+            device = msgspec.structs.replace(device, noted=(*device.noted, record.kind))
+            self.registry.replace_quietly(batch, device)
+        batch.entries.append(EventOccurred(device.id, now, record.kind, record.text))
+        return device
+
+    def _refuse(
+        self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
+    ) -> None:
+        _logger.debug("refused", peer=source.peer, reason=refusal.reason)
+        count = sum(_weight(record) for record in records)
+        if count:
+            device = refusal.device.id if refusal.device else None
+            payload = repr(records[0]).encode()[:200]
+            batch.entries.append(Rejected(device, source.peer, now, payload, refusal.reason, count))
+
+    def _reject_samples(
+        self, batch: Batch, source: Source, device: Device, samples: Samples, reason: str, now: int
+    ) -> None:
+        payload = f"{samples.metric} {samples.values[0]:g} {samples.unit}".encode()
+        count = len(samples.times)
+        batch.entries.append(Rejected(device.id, source.peer, now, payload, reason, count))
+
+    def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
+        batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
+
+
+def _weight(record: Record) -> int:
+    """Return how many readings or records a record stands for."""
+    if isinstance(record, Samples):
+        return len(record.times)
+    return record.count if isinstance(record, Malformed) else 1

@@ -1,0 +1,203 @@
+"""Group commit: everything that waits goes into one frame, as soon as the last one is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+import structlog
+
+from motehub.contracts import Log
+from motehub.errors import StorageError
+from motehub.frames import Batch, encode_frame
+from motehub.model import MICROSECONDS
+
+_RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_TRIM_FRAMES: Final = 64
+
+_logger = structlog.get_logger("motehub.journal")
+
+
+class JournalLimits(msgspec.Struct, frozen=True):
+    """How much may wait in the journal for a consumer: bytes of frames, age in seconds."""
+
+    size: int
+    age: float
+
+
+class JournalHealth(msgspec.Struct, frozen=True):
+    """The journal's condition: positions, bytes, why senders are held back (or None)."""
+
+    head: int
+    consumed: int
+    size: int
+    commits: int
+    held_back: str | None
+
+
+class _Group:
+    """The batches of one commit and the future on which all their senders wait."""
+
+    __slots__ = ("batches", "durable")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.batches: list[Batch] = []
+        self.durable: asyncio.Future[int] = loop.create_future()
+
+
+class Journal:
+    """The asynchronous door to a :class:`motehub.contracts.Log`; use it as a context manager.
+
+    ``tasks`` carries the task that commits: if that ever failed, the hub would stop with it.
+
+    When the log fails or is full the waiting batches stay, and with them their senders; the
+    commit is tried again until it succeeds. Nothing is ever dropped here.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        limits: JournalLimits,
+        clock: Callable[[], int],
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._log = log
+        self._limits = limits
+        self._clock = clock
+        self._tasks = tasks
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._open = _Group(asyncio.get_running_loop())
+        self._work = asyncio.Event()
+        self._cursors: dict[str, int] = {}
+        self._trimmed = 0
+        self._commits = 0
+        self._held_back: str | None = None
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Journal:
+        """Begin to commit."""
+        self._task = self._tasks.create_task(self._run(), name="journal")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit what is waiting, then stop; when the log keeps failing, tell the senders."""
+        assert self._task is not None
+        self._closing = True
+        self._work.set()
+        await self._task
+        self._thread.shutdown()
+
+    async def append(self, batch: Batch) -> int:
+        """Return the position of the frame that holds ``batch``, once it is durable.
+
+        Raises:
+            StorageError: the hub is shutting down and the log can't be written.
+        """
+        group = self._open
+        group.batches.append(batch)
+        self._work.set()
+        # Shielded: one sender that goes away must not cancel the wait of the others.
+        return await asyncio.shield(group.durable)
+
+    def follow(self, consumer: str, position: int) -> None:
+        """Note that ``consumer`` has everything up to ``position``: that may be trimmed."""
+        self._cursors[consumer] = position
+        self._work.set()
+
+    @property
+    def health(self) -> JournalHealth:
+        """The journal's present condition."""
+        return JournalHealth(
+            head=self._log.head,
+            consumed=self._consumed,
+            size=self._log.size,
+            commits=self._commits,
+            held_back=self._held_back,
+        )
+
+    @property
+    def _consumed(self) -> int:
+        return min(self._cursors.values(), default=0)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            await self._trim()
+            if self._open.batches:
+                if not self._closing and (reason := self._full()):
+                    self._hold_back(reason)
+                    continue
+                group, self._open = self._open, _Group(loop)
+                await self._commit(group)
+                self._work.set()
+            elif self._closing:
+                return
+
+    async def _commit(self, group: _Group) -> None:
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        while True:
+            try:
+                position = await loop.run_in_executor(self._thread, self._write, group.batches)
+            except StorageError as error:
+                self._hold_back(str(error))
+                if self._closing and attempt >= len(_RETRY_SECONDS):
+                    group.durable.set_exception(error)
+                    return
+                await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                attempt += 1
+            else:
+                self._release()
+                self._commits += 1
+                group.durable.set_result(position)
+                return
+
+    def _write(self, batches: list[Batch]) -> int:
+        state: dict[str, bytes | None] = {}
+        for batch in batches:
+            state.update(batch.state)
+        now = self._clock()
+        return self._log.append(encode_frame(batches, now), now, state)
+
+    async def _trim(self) -> None:
+        if self._consumed <= self._trimmed:
+            return
+        consumed = self._consumed
+        loop = asyncio.get_running_loop()
+        try:
+            gone = await loop.run_in_executor(self._thread, self._log.trim, consumed, _TRIM_FRAMES)
+        except StorageError as error:
+            # Trimming is tried again after the next commit or report of a consumer.
+            _logger.warning("journal not trimmed", reason=str(error))
+            return
+        if gone < _TRIM_FRAMES:
+            self._trimmed = consumed
+        else:
+            self._work.set()
+
+    def _full(self) -> str | None:
+        if self._log.head <= self._consumed:
+            return None
+        if self._log.size >= self._limits.size:
+            return f"The journal is full: {self._log.size} bytes wait for a consumer."
+        oldest = self._log.oldest
+        age = (self._clock() - oldest) / MICROSECONDS if oldest is not None else 0
+        if age > self._limits.age:
+            return f"The journal is full: its oldest frame has waited {age:.0f} s for a consumer."
+        return None
+
+    def _hold_back(self, reason: str) -> None:
+        if self._held_back != reason:
+            _logger.error("senders are held back", reason=reason, waiting=len(self._open.batches))
+        self._held_back = reason
+
+    def _release(self) -> None:
+        if self._held_back is not None:
+            _logger.info("senders go on", after=self._held_back)
+        self._held_back = None

@@ -1,0 +1,165 @@
+"""Which devices and series exist. In memory; every change is also an entry of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from motehub.errors import InvalidName, UnknownDevice
+from motehub.frames import Batch, DeviceChanged, DeviceRemoved, SeriesAdded
+from motehub.model import NAME_BYTES, Admission, Device, Samples, Series, check_device_name
+
+_DEVICE_KEY = "device/"
+_SERIES_KEY = "series/"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_device = msgspec.msgpack.Decoder(Device).decode
+_decode_series = msgspec.msgpack.Decoder(Series).decode
+
+
+class Registry:
+    """Devices by id, name and identity, and their series by metric.
+
+    Each method that changes something adds the entries and the state of that change to the
+    batch that it is given, so both become durable with the readings that caused it.
+    """
+
+    def __init__(self, devices: Iterable[Device] = (), series: Iterable[Series] = ()) -> None:
+        self._devices: dict[int, Device] = {}
+        self._names: dict[str, int] = {}
+        self._identities: dict[str, int] = {}
+        self._series: dict[int, dict[str, Series]] = {}
+        self._last_device = self._last_series = 0
+        for device in devices:
+            self._index(device)
+        for one in series:
+            self._index_series(one)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, bytes]) -> Registry:
+        """Build the registry from what a journal keeps for good."""
+        return cls(
+            [_decode_device(value) for key, value in state.items() if key.startswith(_DEVICE_KEY)],
+            [_decode_series(value) for key, value in state.items() if key.startswith(_SERIES_KEY)],
+        )
+
+    def describe(self, batch: Batch) -> None:
+        """Put the whole registry into ``batch``: the beginning of a new journal."""
+        for device in self._devices.values():
+            batch.state[f"{_DEVICE_KEY}{device.id}"] = _encode(device)
+            for series in self._series.get(device.id, {}).values():
+                batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
+
+    def devices(self) -> list[Device]:
+        """Return all devices, by id."""
+        return list(self._devices.values())
+
+    def by_identity(self, identity: str) -> Device | None:
+        """Return the device to which ``identity`` is bound."""
+        device = self._identities.get(identity)
+        return None if device is None else self._devices[device]
+
+    def by_name(self, name: str) -> Device:
+        """Return the device called ``name``.
+
+        Raises:
+            UnknownDevice: there is none.
+        """
+        if name not in self._names:
+            known = ", ".join(sorted(self._names)[:10]) or "none yet"
+            raise UnknownDevice(f"There is no device called {name!r}. Known devices: {known}.")
+        return self._devices[self._names[name]]
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether a device is called ``name``."""
+        return name in self._names
+
+    def pending(self) -> int:
+        """Return how many devices wait for the owner's approval."""
+        return sum(d.admission is Admission.PENDING for d in self._devices.values())
+
+    def add(
+        self, batch: Batch, name: str, dialect: str, identity: str, admission: Admission, now: int
+    ) -> Device:
+        """Register a device seen for the first time at ``now``; a taken name gets a number."""
+        self._last_device += 1
+        device = Device(
+            id=self._last_device,
+            name=self._free_name(name),
+            dialect=dialect,
+            identities=(identity,),
+            admission=admission,
+            first_seen=now,
+        )
+        self.replace(batch, device)
+        return device
+
+    def replace(self, batch: Batch, device: Device) -> None:
+        """Put ``device`` in the place of the one with its id, in history too."""
+        self.replace_quietly(batch, device)
+        batch.entries.append(DeviceChanged(device))
+
+    def replace_quietly(self, batch: Batch, device: Device) -> None:
+        """Replace a device when only what the hub itself needs has changed, not the history."""
+        if old := self._devices.get(device.id):
+            self._forget(old)
+        self._index(device)
+        batch.state[f"{_DEVICE_KEY}{device.id}"] = _encode(device)
+
+    def remove(self, batch: Batch, device: Device) -> None:
+        """Forget the device and its series; its identities are unknown from now on."""
+        self._forget(device)
+        del self._devices[device.id]
+        batch.state[f"{_DEVICE_KEY}{device.id}"] = None
+        for series in self._series.pop(device.id, {}).values():
+            batch.state[f"{_SERIES_KEY}{series.id}"] = None
+        batch.entries.append(DeviceRemoved(device.id))
+
+    def check_new_name(self, name: str) -> str:
+        """Return ``name`` when a device may be given it.
+
+        Raises:
+            InvalidName: it breaks the rules for names, or another device has it.
+        """
+        check_device_name(name)
+        if name in self._names:
+            raise InvalidName(f"Another device is already called {name!r}. Choose another name.")
+        return name
+
+    def series_for(self, batch: Batch, device: Device, samples: Samples) -> Series:
+        """Return the device's series of that metric, registered when it is new."""
+        known = self._series.get(device.id)
+        if known and (series := known.get(samples.metric)):
+            return series
+        self._last_series += 1
+        series = Series(self._last_series, device.id, samples.metric, samples.unit)
+        self._index_series(series)
+        batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
+        batch.entries.append(SeriesAdded(series))
+        return series
+
+    def _index(self, device: Device) -> None:
+        self._devices[device.id] = device
+        self._names[device.name] = device.id
+        for identity in device.identities:
+            self._identities[identity] = device.id
+        self._last_device = max(self._last_device, device.id)
+
+    def _index_series(self, series: Series) -> None:
+        self._series.setdefault(series.device, {})[series.metric] = series
+        self._last_series = max(self._last_series, series.id)
+
+    def _forget(self, device: Device) -> None:
+        self._names.pop(device.name, None)
+        for identity in device.identities:
+            self._identities.pop(identity, None)
+
+    def _free_name(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._names:
+            number += 1
+            ending = f"-{number}"
+            room = NAME_BYTES - len(ending)
+            name = wanted.encode()[:room].decode("utf-8", "ignore") + ending
+        return name

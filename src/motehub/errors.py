@@ -1,0 +1,63 @@
+"""Every error that motehub raises on purpose, grouped by who must act.
+
+::
+
+    MotehubError
+    ├── OwnerError              the owner mends it: a wrong setting, name or command
+    │   ├── ConfigurationError  the configuration file or an environment variable
+    │   ├── UnknownDevice       no device has that name
+    │   ├── InvalidName         a device name that the rules forbid, or that is taken
+    │   ├── HubRunning          the data folder belongs to a hub that is running
+    │   └── CertificateError    a certificate or key that is missing or unusable
+    ├── StorageError            the machine: disk full, read-only, database locked or damaged
+    │   ├── DamagedDatabase     the file is not a database, or its content is broken
+    │   └── NewerSchema         the file was written by a later motehub
+    └── ControlError            the running hub did not answer, or refused
+
+What a *device* does wrong is never an exception: decoders return it as a
+:class:`motehub.model.Malformed` record, which ends in the list of rejected payloads.
+"""
+
+
+class MotehubError(Exception):
+    """Base of all of them; ``str()`` is one sentence for people, without a stack trace."""
+
+
+class OwnerError(MotehubError):
+    """Something that the owner can mend."""
+
+
+class ConfigurationError(OwnerError):
+    """A setting is unknown, of the wrong type or out of range; names the key and the mend."""
+
+
+class UnknownDevice(OwnerError):
+    """No device has the name that was given."""
+
+
+class InvalidName(OwnerError):
+    """A device name is empty, too long, holds a forbidden character or is taken."""
+
+
+class HubRunning(OwnerError):
+    """The data folder is locked by a hub that is running."""
+
+
+class CertificateError(OwnerError):
+    """A certificate or key is missing, unreadable or does not belong together."""
+
+
+class StorageError(MotehubError):
+    """A database could not be read or written; whoever writes keeps its data and tries again."""
+
+
+class DamagedDatabase(StorageError):
+    """The file is not a motehub database, or SQLite finds its content broken."""
+
+
+class NewerSchema(StorageError):
+    """The database has a schema version that this motehub does not know yet."""
+
+
+class ControlError(MotehubError):
+    """The running hub did not answer on its control socket, or refused the request."""

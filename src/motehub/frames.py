@@ -1,0 +1,229 @@
+"""What one ``accept`` adds to the journal, and the bytes of a journal frame.
+
+A frame is what one commit writes: the batches of all transports that were waiting, merged.
+
+Layout, little-endian: the header below, then for *readings* and again for *held* readings the
+columns ``series`` (u32 per run), ``counts`` (u32 per run), ``times`` (i64 per reading, UTC µs),
+``values`` (f64 per reading), then the entries in MessagePack. The checksum is CRC-32 of all
+bytes after it.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+import msgspec
+
+from motehub.errors import DamagedDatabase
+from motehub.model import Device, Series
+
+_MAGIC: Final = b"MHF1"
+# magic, checksum, commit time in µs, runs and readings, runs and readings held
+_HEADER: Final = struct.Struct("<4sIqIIII")
+_CHECKED_FROM: Final = 8
+
+
+class Columns:
+    """Readings as columns; equal neighbours of the series column are kept as one run."""
+
+    __slots__ = ("counts", "series", "times", "values")
+
+    def __init__(self) -> None:
+        self.series = array("I")
+        self.counts = array("I")
+        self.times = array("q")
+        self.values = array("d")
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def add(self, series: int, times: array[int], values: array[float]) -> None:
+        """Append a run of readings of one series."""
+        self.series.append(series)
+        self.counts.append(len(times))
+        self.times.extend(times)
+        self.values.extend(values)
+
+    def extend(self, other: Columns) -> None:
+        """Append all readings of ``other``."""
+        self.series.extend(other.series)
+        self.counts.extend(other.counts)
+        self.times.extend(other.times)
+        self.values.extend(other.values)
+
+
+class DeviceChanged(msgspec.Struct, frozen=True, tag="device"):
+    """A device is new, or something about it changed."""
+
+    device: Device
+
+
+class SeriesAdded(msgspec.Struct, frozen=True, tag="series"):
+    """A device reported a metric for the first time."""
+
+    series: Series
+
+
+class EventOccurred(msgspec.Struct, frozen=True, tag="event"):
+    """Something that is not a reading: a diagnostic, a change of admission."""
+
+    device: int
+    time: int
+    kind: str
+    text: str
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """A payload that was not accepted; ``count`` readings or records are lost with it."""
+
+    device: int | None
+    source: str
+    time: int
+    payload: bytes
+    reason: str
+    count: int = 1
+
+
+class HeldReleased(msgspec.Struct, frozen=True, tag="released"):
+    """The owner accepted the device: its held readings become history."""
+
+    device: int
+
+
+class HeldDropped(msgspec.Struct, frozen=True, tag="dropped"):
+    """The owner blocked the device: its held readings are rejected."""
+
+    device: int
+
+
+class DeviceRemoved(msgspec.Struct, frozen=True, tag="removed"):
+    """The owner removed the device with everything stored of it."""
+
+    device: int
+
+
+Entry = (
+    DeviceChanged
+    | SeriesAdded
+    | EventOccurred
+    | Rejected
+    | HeldReleased
+    | HeldDropped
+    | DeviceRemoved
+)
+
+
+class Batch:
+    """One unit of acceptance: durable as a whole or not at all.
+
+    ``state`` holds the newest value of keys that the journal keeps for good (None deletes one):
+    the registry is rebuilt from it, however much of the journal has been trimmed.
+    """
+
+    __slots__ = ("entries", "held", "readings", "state")
+
+    def __init__(self) -> None:
+        self.readings = Columns()
+        self.held = Columns()
+        self.entries: list[Entry] = []
+        self.state: dict[str, bytes | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.readings or self.held or self.entries or self.state)
+
+    def merge(self, other: Batch) -> None:
+        """Append everything of ``other``, which came later."""
+        self.readings.extend(other.readings)
+        self.held.extend(other.held)
+        self.entries += other.entries
+        self.state.update(other.state)
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A decoded journal frame; ``time`` is when it was committed, in µs."""
+
+    time: int
+    readings: Columns
+    held: Columns
+    entries: list[Entry]
+
+
+_Column = TypeVar("_Column", "array[int]", "array[float]")
+_entries_encoder = msgspec.msgpack.Encoder()
+_entries_decoder = msgspec.msgpack.Decoder(list[Entry])
+
+
+def encode_frame(batches: Iterable[Batch], time: int) -> bytes:
+    """Return the frame of ``batches``, committed at ``time`` (µs)."""
+    merged = Batch()
+    for batch in batches:
+        merged.merge(batch)
+    readings, held = merged.readings, merged.held
+    rest = b"".join(
+        [
+            *_column_bytes(readings),
+            *_column_bytes(held),
+            _entries_encoder.encode(merged.entries),
+        ]
+    )
+    sizes = (len(readings.series), len(readings), len(held.series), len(held))
+    header = bytearray(_HEADER.pack(_MAGIC, 0, time, *sizes))
+    checksum = zlib.crc32(rest, zlib.crc32(header[_CHECKED_FROM:]))
+    struct.pack_into("<I", header, 4, checksum)
+    return bytes(header) + rest
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Return the frame in ``data``.
+
+    Raises:
+        DamagedDatabase: the bytes are not a frame, or their checksum is wrong.
+    """
+    if len(data) < _HEADER.size or data[:4] != _MAGIC:
+        raise DamagedDatabase("A journal frame does not begin with the mark of a frame.")
+    _, checksum, time, runs, readings, held_runs, held = _HEADER.unpack_from(data)
+    if zlib.crc32(memoryview(data)[_CHECKED_FROM:]) != checksum:
+        raise DamagedDatabase("A journal frame does not match its checksum.")
+    columns, position = _read_columns(data, _HEADER.size, runs, readings)
+    held_columns, position = _read_columns(data, position, held_runs, held)
+    return Frame(time, columns, held_columns, _entries_decoder.decode(data[position:]))
+
+
+def _column_bytes(columns: Columns) -> list[bytes]:
+    return [
+        _little_endian(columns.series).tobytes(),
+        _little_endian(columns.counts).tobytes(),
+        _little_endian(columns.times).tobytes(),
+        _little_endian(columns.values).tobytes(),
+    ]
+
+
+def _read_columns(data: bytes, position: int, runs: int, readings: int) -> tuple[Columns, int]:
+    columns = Columns()
+    for column, length in (
+        (columns.series, runs),
+        (columns.counts, runs),
+        (columns.times, readings),
+    ):
+        position = _read_column(data, position, length, column)
+    return columns, _read_column(data, position, readings, columns.values)
+
+
+def _read_column(data: bytes, position: int, length: int, column: _Column) -> int:
+    end = position + length * column.itemsize
+    column.frombytes(memoryview(data)[position:end])
+    if sys.byteorder == "big":
+        column.byteswap()
+    return end
+
+
+def _little_endian(column: _Column) -> _Column:
+    if sys.byteorder == "big":
+        column = column[:]
+        column.byteswap()
+    return column

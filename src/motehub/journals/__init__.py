@@ -1,0 +1,1 @@
+"""Durable logs behind ``motehub.core.journal``."""

@@ -1,0 +1,141 @@
+"""The nouns that every part shares: readings in columns, devices, series, events.
+
+Times are UTC microseconds since 1970 (``int``), values are ``float`` in the SI unit that the
+series records. Readings travel as columns, never as one object each.
+"""
+
+from __future__ import annotations
+
+import enum
+import unicodedata
+from array import array
+from typing import Final
+
+import msgspec
+
+from motehub.errors import InvalidName
+
+MICROSECONDS: Final = 1_000_000
+"""Microseconds in a second, the resolution of every stored time."""
+
+NAME_BYTES: Final = 29
+"""Longest device name in UTF-8 bytes: firmware keeps it in 30 with the C terminator."""
+
+
+class Clock(enum.Enum):
+    """Whose clock a column of times was read from."""
+
+    DEVICE = "device"
+    """The device stamped the reading: the same time again is a resend."""
+    HUB = "hub"
+    """The hub stamped it on arrival: two readings of one series never share a time."""
+
+
+class Samples(msgspec.Struct, frozen=True):
+    """Readings of one metric in arrival order, as a decoder returns them.
+
+    ``times`` is an ``array('q')`` of UTC microseconds and ``values`` an ``array('d')`` of the
+    same length, in ``unit``.
+    """
+
+    metric: str
+    unit: str
+    times: array[int]
+    values: array[float]
+    clock: Clock = Clock.DEVICE
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """Something that a device says about itself, or that a decoder noticed about its data.
+
+    ``once`` asks that it be recorded only the first time for a device.
+    """
+
+    kind: str
+    text: str
+    once: bool = False
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A payload that can't be accepted: its bytes (bounded by the decoder) and the reason.
+
+    ``count`` is how many such payloads this one stands for: a flood of bad input is counted
+    whole but kept as samples.
+    """
+
+    payload: bytes
+    reason: str
+    count: int = 1
+
+
+Record = Samples | Diagnostic | Malformed
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Who speaks on a connection, as far as the transport can tell.
+
+    ``identity`` is the stable key (``address:192.0.2.7``, ``certificate:<sha256 hex>``);
+    ``suggested_name`` names a device seen for the first time. ``vouched`` is true when the
+    owner has already said who this is: a certificate that the hub issued, or an address that
+    the configuration maps to a name.
+    """
+
+    dialect: str
+    identity: str
+    suggested_name: str
+    peer: str
+    vouched: bool = False
+
+
+class Admission(enum.Enum):
+    """Where a device stands with the owner."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    BLOCKED = "blocked"
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device as the registry knows it; replaced as a whole when anything changes.
+
+    ``held`` counts the readings that wait in quarantine while the device is pending; ``noted``
+    are the kinds of once-only diagnostics that are recorded already.
+    """
+
+    id: int
+    name: str
+    dialect: str
+    identities: tuple[str, ...]
+    admission: Admission
+    first_seen: int
+    held: int = 0
+    noted: tuple[str, ...] = ()
+
+
+class Series(msgspec.Struct, frozen=True):
+    """One metric of one device: the unit of storage, of charts and of retention."""
+
+    id: int
+    device: int
+    metric: str
+    unit: str
+
+
+def check_device_name(name: str) -> str:
+    """Return ``name`` when it may name a device.
+
+    Raises:
+        InvalidName: it is empty, longer than 29 bytes of UTF-8, begins or ends with white
+            space, or contains ``;`` (the separator of the MQTT session payloads), a slash or
+            a wildcard of MQTT topics, or a control character.
+    """
+    if not name or name != name.strip():
+        raise InvalidName(f"A device name can't be empty or begin or end with a space: {name!r}.")
+    if len(name.encode()) > NAME_BYTES:
+        raise InvalidName(
+            f"{name!r} is longer than {NAME_BYTES} bytes, what devices have room for."
+        )
+    for character in name:
+        if character in ";/+#" or unicodedata.category(character) in {"Cc", "Cs"}:
+            raise InvalidName(f"A device name can't contain {character!r}: {name!r}.")
+    return name

@@ -1,0 +1,54 @@
+"""Durations and sizes as people write them: ``"90d"``, ``"1.5h"``, ``"1 GiB"``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from motehub.errors import OwnerError
+
+_SECONDS: Final = {"ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
+_BYTES: Final = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+_QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+
+
+class Duration(float):
+    """Seconds; written as a number of seconds or with a unit: ms, s, m, h, d, w, y."""
+
+    @classmethod
+    def parse(cls, value: object) -> Duration:
+        """Return the duration that ``value`` means.
+
+        Raises:
+            OwnerError: it is not a positive number with one of the units.
+        """
+        return cls(_parse(value, _SECONDS, "s", "a duration such as 90, '15m' or '7d'"))
+
+
+class Size(int):
+    """Bytes; written as a number of bytes or with a unit: kB, MB, GB, KiB, MiB, GiB."""
+
+    @classmethod
+    def parse(cls, value: object) -> Size:
+        """Return the size that ``value`` means.
+
+        Raises:
+            OwnerError: it is not a positive number with one of the units.
+        """
+        return cls(_parse(value, _BYTES, "B", "a size such as 500000, '64 MiB' or '2 GB'"))
+
+
+def _parse(value: object, units: dict[str, float] | dict[str, int], plain: str, what: str) -> float:
+    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int | float) else None
+    factor = units.get(match[2] or plain) if match else None
+    if match is None or factor is None or float(match[1]) <= 0 or isinstance(value, bool):
+        raise OwnerError(f"{value!r} is not {what}")
+    return float(match[1]) * factor

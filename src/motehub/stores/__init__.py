@@ -1,0 +1,1 @@
+"""History stores; each file is one."""

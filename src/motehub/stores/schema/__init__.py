@@ -1,0 +1,1 @@
+"""Numbered schema scripts, one folder for each store."""

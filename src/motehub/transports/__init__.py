@@ -1,0 +1,1 @@
+"""Transports: each file is one, named like its section of the configuration."""

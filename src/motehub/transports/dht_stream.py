@@ -1,0 +1,105 @@
+"""The TLS port for ESP32 + DHT11 text streams; ``docs/protocols/dht-stream.md``."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from motehub.contracts import Ground, Listener, TransportPart
+from motehub.errors import InvalidName
+from motehub.listening import ConnectionLimits, StreamListener
+from motehub.model import NAME_BYTES, Source, check_device_name
+from motehub.protocols.dht_stream import RECORD_LIMIT, DhtStreamDecoder
+from motehub.quantities import Duration
+from motehub.security.tls import peer_identity
+
+NAME = "dht_stream"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[transport.dht_stream]``."""
+
+    enabled: Annotated[bool, Meta(description="Whether this listener runs.")] = True
+    host: Annotated[str, Meta(description='Address to listen on; "" = all, IPv6 too.')] = "0.0.0.0"  # noqa: S104
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 = any free one.")] = 8090
+    devices: Annotated[
+        dict[str, str],
+        Meta(description='Names of devices by their address: {"192.168.1.31" = "greenhouse"}.'),
+    ] = {}
+    record_limit: Annotated[int, Meta(ge=64, le=65536, description="Longest record in bytes.")] = (
+        RECORD_LIMIT
+    )
+    connections: Annotated[int, Meta(ge=1, description="Most connections at a time.")] = 2000
+    connections_per_address: Annotated[
+        int, Meta(ge=1, description="Most connections from one address at a time.")
+    ] = 256
+    handshake_timeout: Annotated[
+        Duration, Meta(description="Longest time for the TLS handshake.")
+    ] = Duration(10)
+    idle_timeout: Annotated[
+        Duration, Meta(description="A connection that says nothing for so long is closed.")
+    ] = Duration(3600)
+
+    def __post_init__(self) -> None:
+        """Check the addresses and names of ``devices``."""
+        for address, name in self.devices.items():
+            try:
+                ip_address(address)
+                check_device_name(name)
+            except InvalidName as error:
+                raise ValueError(str(error).rstrip(".")) from error
+
+
+class DhtStream:
+    """See :class:`motehub.contracts.Transport`."""
+
+    def __init__(self, settings: Settings, ground: Ground) -> None:
+        self._settings = settings
+        self._names = {str(ip_address(a)): name for a, name in settings.devices.items()}
+        limits = ConnectionLimits(
+            settings.connections,
+            settings.connections_per_address,
+            settings.handshake_timeout,
+            settings.idle_timeout,
+        )
+        self._listener = StreamListener(
+            NAME, ground, limits, self._identify, lambda: DhtStreamDecoder(settings.record_limit)
+        )
+        self.listeners: dict[str, Listener] = {}
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Connections, refusals, failed handshakes, bytes."""
+        return self._listener.counters
+
+    async def __aenter__(self) -> DhtStream:
+        """Open the port."""
+        self.listeners[NAME] = await self._listener.open(self._settings.host, self._settings.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it; what was received is stored first."""
+        await self._listener.close()
+
+    def _identify(self, address: str, session: ssl.SSLObject) -> Source:
+        """Name the sender: by its certificate, else by the configured address, else by address."""
+        if shown := peer_identity(session):
+            fingerprint, name = shown
+            return Source(NAME, f"certificate:{fingerprint}", name, address, vouched=True)
+        name = self._names.get(address, "")
+        return Source(
+            NAME, f"address:{address}", name or name_for(address), address, vouched=bool(name)
+        )
+
+
+def name_for(address: str) -> str:
+    """Return ``dht-<address>``, shortened from the left where an IPv6 address is too long."""
+    return "dht-" + address[-(NAME_BYTES - len("dht-")) :].lstrip(":")
+
+
+PART = TransportPart(Settings, DhtStream)
