@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from motehub import __version__, data_folder, parts
 from motehub.config import Configuration
@@ -30,13 +29,14 @@ from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
+from motehub.logs import Logger
 from motehub.security.tls import ServerTls, ensure_certificates
 from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 from motehub.supervisor import WriterProcess
 
 RUN_FILE: Final = "run.json"
 
-_logger = structlog.get_logger("motehub.app")
+_logger = Logger("motehub.app")
 
 
 class RunFile(msgspec.Struct, frozen=True):

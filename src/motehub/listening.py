@@ -11,10 +11,10 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
 import msgspec
-import structlog
 
 from motehub.contracts import Ground, Listener
 from motehub.errors import ConfigurationError, StorageError
+from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Record, Source
 
 READ_AHEAD: Final = 64 * 1024
@@ -26,7 +26,7 @@ _CLOSE_SECONDS: Final = 2.0
 # 256 MB for a thousand devices. A TLS record holds at most 16 KiB.
 sslproto.SSLProtocol.max_size = 32 * 1024
 
-_logger = structlog.get_logger("motehub.listener")
+_logger = Logger("motehub.listener")
 
 
 class StreamDecoder(Protocol):

@@ -1,12 +1,20 @@
-"""Structured log lines: ``time level event key=value …``, one a line."""
+"""Structured log lines, ``time level event key=value …``: one event a line, on ``logging``.
+
+The field's usual package for this imports so much that it would be a fifth of the writer
+process (docs/decisions/0002-dependencies.md).
+"""
 
 from __future__ import annotations
 
 import enum
+import json
 import logging
-from typing import TextIO
+import re
+from datetime import UTC, datetime
+from typing import Final, TextIO
 
-import structlog
+_FIELDS: Final = "structured_fields"
+_PLAIN: Final = re.compile(r"[\w.:/+@%\[\]-]+")
 
 
 class LogLevel(enum.Enum):
@@ -18,18 +26,52 @@ class LogLevel(enum.Enum):
     ERROR = "error"
 
 
+class Logger:
+    """Logs events with fields: ``logger.info("device accepted", name="greenhouse")``."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what only someone who looks for a fault wants to know."""
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what the owner may want to know later."""
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what the owner may have to look at."""
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what keeps the hub from doing its work."""
+        self._log(logging.ERROR, event, fields)
+
+    def _log(self, level: int, event: str, fields: dict[str, object]) -> None:
+        self._logger.log(level, event, extra={_FIELDS: fields})
+
+
+class LineFormatter(logging.Formatter):
+    """Writes a record as ``time level event key=value …``; odd values are quoted as in JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the stack trace of an unexpected exception in a field."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, object] = {"event": record.getMessage(), "logger": record.name}
+        fields |= getattr(record, _FIELDS, {})
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        words = (f"{key}={_quoted(str(value))}" for key, value in fields.items())
+        return " ".join([time.replace("+00:00", "Z"), record.levelname.lower(), *words])
+
+
 def set_up_logs(stream: TextIO, level: LogLevel = LogLevel.INFO) -> None:
     """Write log lines of ``level`` and above to ``stream``."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.name]
-        ),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=True,
-    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(handlers=[handler], level=level.name, force=True)
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
+from motehub.logs import Logger
 from motehub.writer import Report
 
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
 
-_logger = structlog.get_logger("motehub.writer")
+_logger = Logger("motehub.writer")
 
 
 class WriterProcess:

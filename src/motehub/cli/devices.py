@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-from motehub.cli.options import DEFAULT_DATA, DataOption, Format, FormatOption
+from motehub.cli.options import Format, data_option, format_option
 
-app = typer.Typer(help="List, accept, rename, block and remove devices.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="Name of the device.")]
+name_argument = click.argument("name")
 
 
-@app.command("list")
-def list_devices(data: DataOption = DEFAULT_DATA, format_: FormatOption = Format.TABLE) -> None:
+@click.group("devices")
+def group() -> None:
+    """List, accept, rename, block and remove devices."""
+
+
+@group.command("list")
+@data_option
+@format_option
+def list_devices(data: Path, format_: Format) -> None:
     """List every device that was ever seen, with its counts."""
     from motehub.cli.opening import history_of
     from motehub.cli.printing import print_rows, warn_incomplete
@@ -45,55 +50,54 @@ def list_devices(data: DataOption = DEFAULT_DATA, format_: FormatOption = Format
     )
 
 
-@app.command()
-def accept(
-    name: Name,
-    new_name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
+@group.command()
+@name_argument
+@click.option("--name", "new_name", metavar="NEW", help="New name, at most 29 bytes.")
+@data_option
+def accept(name: str, new_name: str | None, data: Path) -> None:
     """Let a device write; what it has sent so far is stored."""
     from motehub.cli.opening import tell_hub
     from motehub.control import AcceptDevice
 
     result = tell_hub(data, AcceptDevice(name, new_name))
-    typer.echo(f"{result['name']} is accepted.")
+    click.echo(f"{result['name']} is accepted.")
 
 
-@app.command()
-def rename(
-    name: Name,
-    new_name: Annotated[str, typer.Argument(help="New name, at most 29 bytes.")],
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Give a device another name; its history stays with it."""
+@group.command()
+@name_argument
+@click.argument("new_name")
+@data_option
+def rename(name: str, new_name: str, data: Path) -> None:
+    """Give a device another name, at most 29 bytes; its history stays with it."""
     from motehub.cli.opening import tell_hub
     from motehub.control import RenameDevice
 
     result = tell_hub(data, RenameDevice(name, new_name))
-    typer.echo(f"{name} is now called {result['name']}.")
+    click.echo(f"{name} is now called {result['name']}.")
 
 
-@app.command()
-def block(name: Name, data: DataOption = DEFAULT_DATA) -> None:
+@group.command()
+@name_argument
+@data_option
+def block(name: str, data: Path) -> None:
     """Refuse everything that a device sends; 'accept' undoes it."""
     from motehub.cli.opening import tell_hub
     from motehub.control import BlockDevice
 
     result = tell_hub(data, BlockDevice(name))
-    typer.echo(f"{result['name']} is blocked.")
+    click.echo(f"{result['name']} is blocked.")
 
 
-@app.command()
-def remove(
-    name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
+@group.command()
+@name_argument
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@data_option
+def remove(name: str, yes: bool, data: Path) -> None:
     """Remove a device and everything that is stored of it."""
     from motehub.cli.opening import tell_hub
     from motehub.control import RemoveDevice
 
     if not yes:
-        typer.confirm(f"Remove {name} and all its readings?", abort=True)
+        click.confirm(f"Remove {name} and all its readings?", abort=True)
     result = tell_hub(data, RemoveDevice(name))
-    typer.echo(f"{result['name']} is removed.")
+    click.echo(f"{result['name']} is removed.")

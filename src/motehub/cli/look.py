@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Final
 
-import typer
+import click
 
-from motehub.cli.options import DEFAULT_DATA, DataOption, Format, FormatOption, SinceOption
+from motehub.cli.options import Format, data_option, format_option, limit_option, since_option
 
 if TYPE_CHECKING:
     from motehub.reports.figure import Curve, Figure
 
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Most rows.")]
+_FOREVER: Final = 2**62
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    for command in (readings, plot, events, rejected):
-        app.command()(command)
-
-
-def readings(
-    device: Annotated[str, typer.Argument(help="Name of the device.")],
-    metric: Annotated[str | None, typer.Argument(help="Only this metric.")] = None,
-    since: SinceOption = "24h",
-    format_: FormatOption = Format.TABLE,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
+@click.command()
+@click.argument("device")
+@click.argument("metric", required=False)
+@since_option
+@format_option
+@data_option
+def readings(device: str, metric: str | None, since: str, format_: Format, data: Path) -> None:
     """Print a device's readings, oldest first."""
     from motehub.cli.opening import columns, find_series, history_of, parse_since
     from motehub.cli.printing import print_rows, warn_incomplete
@@ -48,28 +42,38 @@ def readings(
     )
 
 
+@click.command()
+@click.argument("device", required=False)
+@click.argument("metrics", nargs=-1)
+@click.option("--since", metavar="TIME", help="As for readings.  [default: 24h; all of a --db]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw to a PNG, SVG or PDF file instead of a window.",
+)
+@click.option(
+    "--db",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Plot the sensor_data table of an SQLite file instead.",
+)
+@click.option("--time-zone", metavar="ZONE", help="Zone of the time axis, as Europe/Paris.")
+@data_option
 def plot(
-    device: Annotated[
-        str | None, typer.Argument(help="Name of the device; every device when left out.")
-    ] = None,
-    metrics: Annotated[list[str] | None, typer.Argument(help="Only these metrics.")] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="As for readings. [default: 24h]")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="PNG, SVG or PDF; else a window."),
-    ] = None,
-    db: Annotated[
-        Path | None,
-        typer.Option("--db", metavar="FILE", help="Plot a sensor_data database file instead."),
-    ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option("--time-zone", metavar="ZONE", help="Zone of the time axis.")
-    ] = None,
-    data: DataOption = DEFAULT_DATA,
+    device: str | None,
+    metrics: tuple[str, ...],
+    since: str | None,
+    output: Path | None,
+    db: Path | None,
+    time_zone: str | None,
+    data: Path,
 ) -> None:
-    """Draw readings: one panel for each unit, gaps as gaps."""
+    """Draw readings: one panel for each unit, gaps as gaps.
+
+    Without DEVICE every device is drawn, without METRICS every metric.
+    """
     import time
 
     from motehub.cli.opening import parse_since
@@ -81,19 +85,19 @@ def plot(
         figure = _figure_of_file(db, parse_since(since) if since else None)
     else:
         start, end = parse_since(since or "24h"), round(time.time() * MICROSECONDS)
-        curves = _curves_of_hub(data, device, metrics or [], start)
+        curves = _curves_of_hub(data, device, list(metrics), start)
         figure = Figure(device or "All devices", tuple(curves), start, end)
     plot_in_child(figure, output, time_zone)
     if output is not None:
-        typer.echo(f"Drew {sum(len(c.times) for c in figure.curves)} readings to {output}.")
+        click.echo(f"Drew {sum(len(c.times) for c in figure.curves)} readings to {output}.")
 
 
-def events(
-    device: Annotated[str | None, typer.Argument(help="Only this device.")] = None,
-    limit: LimitOption = 50,
-    format_: FormatOption = Format.TABLE,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
+@click.command()
+@click.argument("device", required=False)
+@limit_option
+@format_option
+@data_option
+def events(device: str | None, limit: int, format_: Format, data: Path) -> None:
     """Print what happened to devices, newest first."""
     import msgspec
 
@@ -107,11 +111,11 @@ def events(
     print_rows([msgspec.structs.asdict(row) for row in rows], format_, empty="No events.")
 
 
-def rejected(
-    limit: LimitOption = 50,
-    format_: FormatOption = Format.TABLE,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
+@click.command()
+@limit_option
+@format_option
+@data_option
+def rejected(limit: int, format_: Format, data: Path) -> None:
     """Print what could not be accepted, with the reason, newest first."""
     from motehub.cli.opening import history_of
     from motehub.cli.printing import print_rows, warn_incomplete
@@ -134,9 +138,6 @@ def rejected(
         format_,
         empty="Nothing was rejected.",
     )
-
-
-_FOREVER = 2**62
 
 
 def _curves_of_hub(data: Path, device: str | None, metrics: list[str], start: int) -> list[Curve]:
@@ -164,5 +165,5 @@ def _figure_of_file(file: Path, start: int | None) -> Figure:
 
     original = read_original(file, start)
     if original.unreadable:
-        typer.echo(f"{original.unreadable} rows of {file} could not be read.", err=True)
+        click.echo(f"{original.unreadable} rows of {file} could not be read.", err=True)
     return Figure(file.name, (original.humidity, original.temperature), start)

@@ -1,42 +1,14 @@
-"""Options that several commands share, and how a command ends."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Final
 
-import typer
+import click
 
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        envvar="MOTEHUB_DATA",
-        help="Folder in which the hub keeps its data.",
-    ),
-]
-"""``--data DIR``: the hub's data folder, default ``./motehub-data`` or ``MOTEHUB_DATA``."""
-
-DEFAULT_DATA = Path("motehub-data")
-
-DataOverride = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        envvar="MOTEHUB_DATA",
-        help="Folder of all data; wins over the configuration. [default: motehub-data]",
-    ),
-]
-"""``--data DIR`` of commands that read a configuration: wins over its ``hub.data_dir``."""
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", envvar="MOTEHUB_CONFIG", help="Configuration file."),
-]
-"""``--config FILE``; without one, every device listener runs on its default port."""
+DEFAULT_DATA: Final = Path("motehub-data")
 
 
 class Format(enum.Enum):
@@ -47,8 +19,55 @@ class Format(enum.Enum):
     JSON = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="table for people, or csv, json.")]
+data_option = click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    envvar="MOTEHUB_DATA",
+    default=DEFAULT_DATA,
+    show_default=True,
+    help="Folder in which the hub keeps its data.",
+)
+"""``--data DIR``: the hub's data folder, default ``./motehub-data`` or ``MOTEHUB_DATA``."""
 
-SinceOption = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="'24h', '7d', a date or an ISO 8601 time.")
-]
+data_override = click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    envvar="MOTEHUB_DATA",
+    help="Folder of all data; wins over the configuration.  [default: motehub-data]",
+)
+"""``--data DIR`` of commands that read a configuration: wins over its ``hub.data_dir``."""
+
+config_option = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar="MOTEHUB_CONFIG",
+    help="Configuration file; without one, every device listener runs on its default port.",
+)
+"""``--config FILE``; without one, every device listener runs on its default port."""
+
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice([one.value for one in Format]),
+    default=Format.TABLE.value,
+    callback=lambda _context, _option, value: Format(value),
+    help="table for people (the default), csv or json for programs.",
+)
+"""``--format table|csv|json``."""
+
+since_option = click.option(
+    "--since",
+    metavar="TIME",
+    default="24h",
+    show_default=True,
+    help="'24h', '7d', a date or an ISO 8601 time.",
+)
+"""``--since TIME``; see ``motehub.cli.opening.parse_since``."""
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Most rows."
+)
+"""``--limit N``."""

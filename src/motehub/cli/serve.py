@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from motehub.cli.options import ConfigOption, DataOverride
+from motehub.cli.options import config_option, data_override
 from motehub.errors import ConfigurationError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    app.command()(serve)
-    app.command()(init)
-    app.command("check-config")(check_config)
-
-
-def serve(
-    config: ConfigOption = None,
-    data: DataOverride = None,
-    open_: Annotated[
-        bool, typer.Option("--open", help="Accept unknown devices at once (trusted network).")
-    ] = False,
-) -> None:
+@click.command()
+@config_option
+@data_override
+@click.option("--open", "open_", is_flag=True, help="Accept unknown devices (trusted network).")
+def serve(config: Path | None, data: Path | None, open_: bool) -> None:
     """Run the hub until it is stopped."""
     import asyncio
     import sys
@@ -35,19 +25,20 @@ def serve(
 
     settings = configuration.load(config, data_dir=data, admission="open" if open_ else None)
     set_up_logs(sys.stderr, settings.hub.log_level)
-    asyncio.run(run(settings, typer.echo))
+    asyncio.run(run(settings, click.echo))
 
 
-def init(
-    file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="File to write; - prints it.")
-    ] = Path("motehub.toml"),
-) -> None:
-    """Write a configuration file that has every setting with its default and what it means."""
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default=Path("motehub.toml"))
+def init(file: Path) -> None:
+    """Write a configuration that has every setting, with its default and what it means.
+
+    FILE is motehub.toml if not given; - prints it.
+    """
     from motehub.config_sample import sample
 
     if str(file) == "-":
-        typer.echo(sample(), nl=False)
+        click.echo(sample(), nl=False)
         return
     try:
         with file.open("x", encoding="utf-8") as new:
@@ -56,14 +47,17 @@ def init(
         raise ConfigurationError(f"{file} exists already. Name another file.") from None
     except OSError as error:
         raise ConfigurationError(f"{file} can't be written: {error.strerror}.") from error
-    typer.echo(f"Wrote {file}. Check it with: motehub check-config --config {file}")
+    click.echo(f"Wrote {file}. Check it with: motehub check-config --config {file}")
 
 
-def check_config(config: ConfigOption = None, data: DataOverride = None) -> None:
+@click.command("check-config")
+@config_option
+@data_override
+def check_config(config: Path | None, data: Path | None) -> None:
     """Check the configuration file and the environment, and print what is in force."""
     import msgspec
 
     from motehub import config as configuration
 
     settings = configuration.load(config, data_dir=data)
-    typer.echo(msgspec.json.format(configuration.to_json(settings), indent=2).decode())
+    click.echo(msgspec.json.format(configuration.to_json(settings), indent=2).decode())

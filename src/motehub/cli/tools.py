@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from motehub.cli.options import DEFAULT_DATA, DataOption
+from motehub.cli.options import data_option
 from motehub.errors import OwnerError
 
 if TYPE_CHECKING:
     from motehub.simulate.dht_stream import Totals
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to ``app``."""
-    for command in (simulate, status):
-        app.command()(command)
-
-
+@click.command()
+@click.argument("dialect")
+@click.option("--devices", type=click.IntRange(1), default=1, help="Number of devices.")
+@click.option("--rate", default=0.5, help="Readings per second and device.  [default: 0.5]")
+@click.option("--batch", default=20.0, help="Seconds between two batches.  [default: 20]")
+@click.option("--duration", type=float, help="Seconds to run; until Ctrl+C if not given.")
+@click.option("--host", default="127.0.0.1", help="Host of the hub.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port of the hub; from run.json if not given.")
+@click.option(
+    "--ca", type=click.Path(path_type=Path), help="CA file; from run.json if no port is given."
+)
+@click.option("--keep-open", is_flag=True, help="Keep the connection between batches.")
+@click.option("--no-clock", is_flag=True, help="Count seconds from boot, as without network time.")
+@click.option("--truncate", default=0.0, help="Share of batches that break off.")
+@click.option("--errors", default=0.0, help="Share of measurements that fail.")
+@data_option
 def simulate(
-    dialect: Annotated[str, typer.Argument(help="What the devices speak: dht_stream.")],
-    devices: Annotated[int, typer.Option(min=1, help="Number of devices.")] = 1,
-    rate: Annotated[float, typer.Option(help="Readings per second and device.")] = 0.5,
-    batch: Annotated[float, typer.Option(help="Seconds between two batches of a device.")] = 20.0,
-    duration: Annotated[
-        float | None, typer.Option(help="Seconds; until Ctrl+C if not set.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Host of the hub.")] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(help="Port of the hub; from run.json if not set.")
-    ] = None,
-    ca: Annotated[Path | None, typer.Option(help="CA file; from run.json if not set.")] = None,
-    keep_open: Annotated[bool, typer.Option(help="Keep the connection between batches.")] = False,
-    no_clock: Annotated[
-        bool, typer.Option(help="Count seconds from boot, as without NTP.")
-    ] = False,
-    truncate: Annotated[float, typer.Option(help="Share of batches that break off.")] = 0.0,
-    errors: Annotated[float, typer.Option(help="Share of measurements that fail.")] = 0.0,
-    data: DataOption = DEFAULT_DATA,
+    dialect: str,
+    devices: int,
+    rate: float,
+    batch: float,
+    duration: float | None,
+    host: str,
+    port: int | None,
+    ca: Path | None,
+    keep_open: bool,
+    no_clock: bool,
+    truncate: float,
+    errors: float,
+    data: Path,
 ) -> None:
-    """Run simulated devices against a hub, over the real protocol."""
+    """Run simulated devices against a hub, over the real protocol of DIALECT (dht_stream)."""
     import asyncio
 
     from motehub.simulate.dht_stream import DhtOptions, Totals, run
@@ -68,25 +72,27 @@ def simulate(
     def progress(now: Totals) -> None:
         nonlocal totals
         totals = now
-        typer.echo(f"\r{_summary(now)}", nl=False, err=True)
+        click.echo(f"\r{_summary(now)}", nl=False, err=True)
 
     try:
         totals = asyncio.run(run(options, progress))
     except KeyboardInterrupt:
         pass
     finally:
-        typer.echo(err=True)
-    typer.echo(_summary(totals))
+        click.echo(err=True)
+    click.echo(_summary(totals))
 
 
-def status(data: DataOption = DEFAULT_DATA) -> None:
+@click.command()
+@data_option
+def status(data: Path) -> None:
     """Print the condition of the running hub as JSON."""
     import msgspec
 
     from motehub.control import Status, ask
 
     result = ask(data, Status())
-    typer.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2).decode())
 
 
 def _listener(data: Path, name: str) -> tuple[int, Path]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from motehub.contracts import Effect, LogReader
 from motehub.errors import StorageError
 from motehub.frames import decode_frame
+from motehub.logs import Logger
 
 BITE: Final = 4_000_000
 """Bytes of frames that a consumer takes at a time: about 200,000 readings."""
 
 _RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
-_logger = structlog.get_logger("motehub.consumer")
+_logger = Logger("motehub.consumer")
 
 
 class Consumer:

@@ -6,12 +6,12 @@ from array import array
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 
 from motehub.core.admission import Doorkeeper, Policy, QuarantineLimits, Refusal, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
 from motehub.frames import Batch, EventOccurred, HeldDropped, Rejected
+from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
     Admission,
@@ -24,7 +24,7 @@ from motehub.model import (
     Source,
 )
 
-_logger = structlog.get_logger("motehub.hub")
+_logger = Logger("motehub.hub")
 
 
 class Hub:

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
-import structlog
 
 from motehub.contracts import Log
 from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
+from motehub.logs import Logger
 from motehub.model import MICROSECONDS
 
 _RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _TRIM_FRAMES: Final = 64
 
-_logger = structlog.get_logger("motehub.journal")
+_logger = Logger("motehub.journal")
 
 
 class JournalLimits(msgspec.Struct, frozen=True):
