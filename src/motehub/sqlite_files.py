@@ -106,6 +106,22 @@ def schema_scripts(package: str) -> dict[int, str]:
     }
 
 
+def check_database(path: Path) -> None:
+    """Read the whole file and check that it hangs together.
+
+    Raises:
+        StorageError: it can't be read, or is damaged.
+    """
+    connection = open_database(path, read_only=True)
+    try:
+        with plain_errors(path):
+            found = connection.execute("PRAGMA quick_check(1)").get
+    finally:
+        connection.close()
+    if found != "ok":
+        raise DamagedDatabase(f"{path} is damaged: {found}.")
+
+
 @contextmanager
 def transaction(connection: apsw.Connection) -> Iterator[None]:
     """Run the block in one write transaction, rolled back when it raises."""

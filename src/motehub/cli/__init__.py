@@ -28,6 +28,7 @@ for command in (
     look.rejected,
     certs.group,
     tools.status,
+    tools.doctor,
     tools.simulate,
 ):
     app.add_command(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from motehub.cli.options import data_option
+from motehub.cli.options import config_option, data_option, data_override
 from motehub.errors import OwnerError
 
 if TYPE_CHECKING:
@@ -81,6 +81,26 @@ def simulate(
     finally:
         click.echo(err=True)
     click.echo(_summary(totals))
+
+
+@click.command()
+@config_option
+@data_override
+def doctor(config: Path | None, data: Path | None) -> None:
+    """Check ports, certificates, disk, clock and databases, and say what to do."""
+    from motehub.config import load
+    from motehub.doctor import Level, examine
+
+    worst = Level.OK
+    colours = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
+    for finding in examine(load(config, data_dir=data)):
+        mark = click.style(f"{finding.level.value:8}", fg=colours[finding.level])
+        click.echo(f"{mark} {finding.subject}: {finding.message}")
+        if finding.mend:
+            click.echo(f"{'':8} → {finding.mend}")
+        if finding.level is Level.PROBLEM:
+            worst = Level.PROBLEM
+    raise SystemExit(1 if worst is Level.PROBLEM else 0)
 
 
 @click.command()

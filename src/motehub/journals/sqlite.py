@@ -155,6 +155,12 @@ class SqliteLogReader:
         with self._storage() as db:
             return int(db.execute("SELECT coalesce(max(position), 0) FROM frame").get)
 
+    def newest(self) -> int | None:
+        """Return when the newest frame was committed (µs), or None."""
+        with self._storage() as db:
+            newest: int | None = db.execute("SELECT max(time) FROM frame").get
+            return newest
+
     def read(self, after: int, size: int) -> list[tuple[int, bytes]]:
         """Return the frames after position ``after``, at least one if there is one, ≈ ``size``."""
         frames: list[tuple[int, bytes]] = []

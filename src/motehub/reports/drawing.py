@@ -235,8 +235,7 @@ def _finish_panel(axes: Axes, has_readings: bool) -> None:
         names[-1] += f"\n… and {len(handles) - LEGEND_LINES} more"
     legend = axes.legend(
         handles[:LEGEND_LINES],
-        # Labels that begin with an underscore are left out: begin with a space without width.
-        ["\u200b" + name for name in names],
+        names,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         fontsize="small",

@@ -1,0 +1,56 @@
+# Set-up, checks and the hub itself. `make` alone lists what there is.
+#
+# PYTHON is the interpreter that .venv is built on; ARGS goes to the program that a target starts.
+
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types unit crash bench format lock clean ready-run ready-dev ready-tests
+
+help: ## list the targets
+	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ready-run ## install what is missing and start the hub (ARGS: options of `motehub serve`)
+	@exec .venv/bin/motehub serve $(ARGS)
+
+test: ready-tests lint types unit ## install what is missing and run every check
+
+lint: ready-dev ## check style and layout with ruff
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: ready-dev ## check types with mypy
+	.venv/bin/mypy
+
+unit: ready-tests ## run the tests only (ARGS: options of pytest)
+	.venv/bin/pytest $(ARGS)
+
+crash: ready-dev ## kill a writing hub 1000 times and count what it lost
+	.venv/bin/python -m tests.fault.crash --rounds 1000 $(ARGS)
+
+bench: ready-dev ## measure throughput, latency and memory on this machine
+	.venv/bin/python -m bench $(ARGS)
+
+format: ready-dev ## lay out the code and mend what ruff can mend
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock: ready-run ## resolve pyproject.toml into requirements/ (ARGS=--upgrade: newest versions)
+	@scripts/lock $(ARGS)
+
+clean: ## remove .venv and caches; the hub's data stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ready-run:
+	@scripts/install run
+
+ready-dev:
+	@scripts/install dev
+
+ready-tests: ready-dev
+	@command -v openssl >/dev/null || \
+	  scripts/system-package openssl 'the tests use it as the TLS client of a device'

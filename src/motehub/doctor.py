@@ -1,0 +1,190 @@
+"""What is wrong with a hub and its machine, and what to do about it."""
+
+from __future__ import annotations
+
+import enum
+import shutil
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from motehub import data_folder
+from motehub.config import Configuration
+from motehub.control import Status, ask
+from motehub.errors import CertificateError, MotehubError, StorageError
+from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
+from motehub.journals.sqlite import SqliteLogReader
+from motehub.model import MICROSECONDS
+from motehub.security.authority import Authority
+from motehub.sqlite_files import check_database
+from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
+
+LOW_DISK: Final = 500_000_000
+"""Free bytes below which the disk is called nearly full."""
+
+_NO_EARLIER: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
+_CONNECT_SECONDS: Final = 3.0
+
+
+class Level(enum.Enum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at; ``mend`` says what to do when it is not well."""
+
+    level: Level
+    subject: str
+    message: str
+    mend: str = ""
+
+
+def examine(configuration: Configuration) -> Iterator[Finding]:
+    """Look at everything on which the hub of ``configuration`` depends."""
+    folder = configuration.data_dir
+    running = folder.exists() and data_folder.is_owned(folder)
+    yield Finding(Level.OK, "hub", f"{'running' if running else 'not running'} on {folder}")
+    yield from _check_disk(folder)
+    yield from _check_clock(folder)
+    yield from _check_certificates(folder)
+    yield from _check_databases(folder)
+    if running:
+        yield from _check_health(folder)
+    for name, settings in configuration.transport.items():
+        yield _check_port(name, settings, folder, running)
+
+
+def _check_disk(folder: Path) -> Iterator[Finding]:
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1e9:.1f} GB free on the disk of {folder}"
+    if free < LOW_DISK:
+        yield Finding(Level.WARNING, "disk", text, "Free some space, or move the data folder.")
+    else:
+        yield Finding(Level.OK, "disk", text)
+    if folder.exists():
+        try:
+            data_folder.prepare(folder)
+        except MotehubError as error:
+            yield Finding(Level.PROBLEM, "data folder", str(error), "Change its owner or rights.")
+
+
+def _check_clock(folder: Path) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    mend = "Set the clock and have it kept: 'timedatectl set-ntp true' on most systems."
+    newest = _newest_commit(folder)
+    if now < _NO_EARLIER:
+        yield Finding(Level.PROBLEM, "clock", f"The clock says {now:%Y-%m-%d}, years ago.", mend)
+    elif newest is not None and newest > now + timedelta(minutes=1):
+        text = (
+            f"The clock says {now:%Y-%m-%d %H:%M}; the newest data is of {newest:%Y-%m-%d %H:%M}."
+        )
+        yield Finding(Level.PROBLEM, "clock", text, mend)
+    elif _SYNCHRONISED.parent.exists() and not _SYNCHRONISED.exists():
+        yield Finding(Level.WARNING, "clock", "The clock is not synchronised yet.", mend)
+    else:
+        yield Finding(Level.OK, "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _newest_commit(folder: Path) -> datetime | None:
+    if not (folder / JOURNAL_FILE).exists():
+        return None
+    reader = SqliteLogReader(folder)
+    try:
+        newest = reader.newest()
+    except StorageError:
+        # The check of the databases says so.
+        return None
+    finally:
+        reader.close()
+    return None if newest is None else datetime.fromtimestamp(newest / MICROSECONDS, UTC)
+
+
+def _check_certificates(folder: Path) -> Iterator[Finding]:
+    try:
+        issued = Authority(folder).list()
+    except CertificateError as error:
+        yield Finding(Level.PROBLEM, "certificates", str(error), "Restore the file from a backup.")
+        return
+    now = datetime.now(UTC)
+    for one in issued:
+        name = f"certificate {one.kind} {one.name}".strip()
+        if one.not_after < now:
+            mend = "Run 'motehub certs renew'." if one.kind == "server" else "Make a new one."
+            text = f"It expired on {one.not_after:%Y-%m-%d}."
+            yield Finding(Level.PROBLEM, name, text, mend)
+        elif one.not_before > now:
+            text = f"It begins to be valid on {one.not_before:%Y-%m-%d}; is the clock right?"
+            yield Finding(Level.PROBLEM, name, text, "Set the clock.")
+        else:
+            yield Finding(Level.OK, name, f"valid until {one.not_after:%Y-%m-%d}")
+    if not issued:
+        yield Finding(Level.OK, "certificates", "none yet; the first start makes them")
+
+
+def _check_databases(folder: Path) -> Iterator[Finding]:
+    for name in (JOURNAL_FILE, HISTORY_FILE):
+        path = folder / name
+        if not path.exists():
+            yield Finding(Level.OK, name, "not there yet; the first start makes it")
+            continue
+        started = time.monotonic()
+        try:
+            check_database(path)
+        except StorageError as error:
+            mend = "Stop the hub, keep a copy of the file, and restore a backup."
+            yield Finding(Level.PROBLEM, name, str(error), mend)
+        else:
+            text = f"sound, {path.stat().st_size / 1e6:.1f} MB"
+            yield Finding(Level.OK, name, f"{text} (checked in {time.monotonic() - started:.1f} s)")
+
+
+def _check_health(folder: Path) -> Iterator[Finding]:
+    try:
+        health: dict[str, Any] = ask(folder, Status())
+    except MotehubError as error:
+        yield Finding(Level.PROBLEM, "control", str(error), "Restart the hub.")
+        return
+    if reason := health["journal"]["held_back"]:
+        yield Finding(
+            Level.PROBLEM, "journal", f"Senders are held back: {reason}", "Remove the cause."
+        )
+    if trouble := health["writer"]["trouble"]:
+        yield Finding(Level.PROBLEM, "history", trouble, "Readings wait in the journal until then.")
+    if pending := health["devices_pending"]:
+        text = f"{pending} devices wait for approval"
+        yield Finding(
+            Level.WARNING, "devices", text, "See 'motehub devices list', then accept NAME."
+        )
+
+
+def _check_port(name: str, settings: Any, folder: Path, running: bool) -> Finding:
+    """Try the listener of a running hub as a client; else try whether its port is free."""
+    subject = f"port {settings.port} ({name})"
+    if running and settings.port:
+        try:
+            context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+            context.check_hostname = False
+            with socket.create_connection(("127.0.0.1", settings.port), _CONNECT_SECONDS) as plain:
+                context.wrap_socket(plain).close()
+        except OSError as error:
+            mend = "Look at the hub's log; restart it."
+            return Finding(Level.PROBLEM, subject, f"No TLS connection: {error}.", mend)
+        return Finding(Level.OK, subject, "answers over TLS, with a certificate of this hub")
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            return Finding(Level.OK, subject, "free")
+    except OSError as error:
+        mend = "Stop the program that uses it, or set another port."
+        return Finding(Level.PROBLEM, subject, f"can't be used: {error.strerror}", mend)
