@@ -25,7 +25,7 @@ from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
-from motehub.errors import StorageError
+from motehub.errors import CertificateError, StorageError
 from motehub.frames import Batch, encode_frame
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
@@ -35,6 +35,7 @@ from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 from motehub.supervisor import WriterProcess
 
 RUN_FILE: Final = "run.json"
+_DAY_SECONDS: Final = 86_400
 
 _logger = Logger("motehub.app")
 
@@ -153,6 +154,8 @@ async def running(
     folder = configuration.data_dir
     async with AsyncExitStack() as stack:
         tls = await _server_tls(configuration)
+        renewal = tasks.create_task(_renew_certificates_daily(configuration), name="certificates")
+        stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         writer = WriterProcess(folder, configuration.store.type, journal, tasks)
         stack.push_async_callback(writer.stop)
@@ -244,22 +247,35 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
 
 
 async def _server_tls(configuration: Configuration) -> ServerTls:
-    """Make or renew what certificates are needed, in a process of its own."""
+    """Make what certificates are needed, and return what the listeners show."""
+    await _make_certificates(configuration)
     folder = configuration.data_dir
-    names: list[str] = []
-    addresses: list[str] = []
-    for one in configuration.hub.certificate_names:
-        (addresses if _is_address(one) else names).append(one)
-    done = await ensure_certificates(folder, names, addresses)
-    if done.get("made"):
-        _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
-    certificates = folder / "certificates"
     return ServerTls(
-        certificates / "server.crt",
-        certificates / "server.key",
+        folder / "certificates" / "server.crt",
+        folder / "certificates" / "server.key",
         folder / "ca.crt",
         on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
     )
+
+
+async def _make_certificates(configuration: Configuration) -> None:
+    """Make or renew what is needed, in a process of its own."""
+    wanted = configuration.hub.certificate_names
+    addresses = [one for one in wanted if _is_address(one)]
+    names = [one for one in wanted if one not in addresses]
+    done = await ensure_certificates(configuration.data_dir, names, addresses)
+    if done.get("made"):
+        _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
+
+
+async def _renew_certificates_daily(configuration: Configuration) -> None:
+    """Renew what will expire; listeners show a new certificate from the next connection on."""
+    while True:
+        await asyncio.sleep(_DAY_SECONDS)
+        try:
+            await _make_certificates(configuration)
+        except CertificateError as error:
+            _logger.error("certificates not renewed", reason=str(error))
 
 
 def _stop_on_signals() -> asyncio.Event:

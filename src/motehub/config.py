@@ -210,7 +210,7 @@ def _check_values(configuration: Configuration, origin: str) -> None:
     if zone := configuration.hub.time_zone:
         try:
             ZoneInfo(zone)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             message = f"{origin}: hub.time_zone {zone!r} is not a time zone such as Europe/Paris."
             raise ConfigurationError(message) from error
 

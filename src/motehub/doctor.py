@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub import data_folder
+from motehub.app import RUN_FILE, RunFile
 from motehub.config import Configuration
 from motehub.control import Status, ask
 from motehub.errors import CertificateError, MotehubError, StorageError
@@ -61,8 +62,10 @@ def examine(configuration: Configuration) -> Iterator[Finding]:
     yield from _check_databases(folder)
     if running:
         yield from _check_health(folder)
-    for name, settings in configuration.transport.items():
-        yield _check_port(name, settings, folder, running)
+        yield from _check_listeners(folder)
+    else:
+        for name, settings in configuration.transport.items():
+            yield _check_free(name, settings.host, settings.port)
 
 
 def _check_disk(folder: Path) -> Iterator[Finding]:
@@ -169,22 +172,37 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         )
 
 
-def _check_port(name: str, settings: Any, folder: Path, running: bool) -> Finding:
-    """Try the listener of a running hub as a client; else try whether its port is free."""
-    subject = f"port {settings.port} ({name})"
-    if running and settings.port:
+def _check_listeners(folder: Path) -> Iterator[Finding]:
+    """Connect to each TLS listener of the running hub as a device would."""
+    try:
+        run_file = msgspec.json.decode((folder / RUN_FILE).read_bytes(), type=RunFile)
+    except (OSError, msgspec.MsgspecError) as error:
+        yield Finding(
+            Level.PROBLEM, RUN_FILE, str(error), "Wait for the start, or restart the hub."
+        )
+        return
+    context = ssl.create_default_context(cafile=run_file.ca)
+    context.check_hostname = False
+    for name, listener in run_file.listeners.items():
+        subject = f"port {listener.port} ({name})"
+        host = "127.0.0.1" if listener.host in {"0.0.0.0", "::"} else listener.host  # noqa: S104
         try:
-            context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-            context.check_hostname = False
-            with socket.create_connection(("127.0.0.1", settings.port), _CONNECT_SECONDS) as plain:
-                context.wrap_socket(plain).close()
+            with socket.create_connection((host, listener.port), _CONNECT_SECONDS) as plain:
+                if listener.tls:
+                    context.wrap_socket(plain).close()
         except OSError as error:
             mend = "Look at the hub's log; restart it."
-            return Finding(Level.PROBLEM, subject, f"No TLS connection: {error}.", mend)
-        return Finding(Level.OK, subject, "answers over TLS, with a certificate of this hub")
+            yield Finding(Level.PROBLEM, subject, f"It does not answer: {error}.", mend)
+        else:
+            yield Finding(Level.OK, subject, f"answers{' over TLS' if listener.tls else ''}")
+
+
+def _check_free(name: str, host: str, port: int) -> Finding:
+    """Try whether a hub that is not running could open its port."""
+    subject = f"port {port} ({name})"
     try:
-        with socket.create_server((settings.host, settings.port)):
+        with socket.create_server((host, port)):
             return Finding(Level.OK, subject, "free")
     except OSError as error:
         mend = "Stop the program that uses it, or set another port."
-        return Finding(Level.PROBLEM, subject, f"can't be used: {error.strerror}", mend)
+        return Finding(Level.PROBLEM, subject, f"It can't be used: {error.strerror}.", mend)

@@ -193,6 +193,13 @@ class _Connection(asyncio.Protocol):
     async def finish(self) -> None:
         """Read no more, store what was received, close; abort when the peer does not answer."""
         assert self._transport is not None
+        if self._source is None:
+            # asyncio takes a handshake that this side cuts off for a complete one.
+            if self._task is not None:
+                self._task.cancel()
+            self._transport.abort()
+            self._leave()
+            return
         self._transport.close()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):

@@ -131,11 +131,11 @@ def check_device_name(name: str) -> str:
     """
     if not name or name != name.strip():
         raise InvalidName(f"A device name can't be empty or begin or end with a space: {name!r}.")
+    for character in name:
+        if character in ";/+#" or unicodedata.category(character) in {"Cc", "Cs"}:
+            raise InvalidName(f"A device name can't contain {character!r}: {name!r}.")
     if len(name.encode()) > NAME_BYTES:
         raise InvalidName(
             f"{name!r} is longer than {NAME_BYTES} bytes, what devices have room for."
         )
-    for character in name:
-        if character in ";/+#" or unicodedata.category(character) in {"Cc", "Cs"}:
-            raise InvalidName(f"A device name can't contain {character!r}: {name!r}.")
     return name

@@ -64,8 +64,9 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
     report()
     hub_lives = True
     while True:
+        was_in_trouble = consumer.trouble is not None
         done = consumer.catch_up(after_bite=report)
-        if not done:
+        if not done or was_in_trouble:
             report()
         if not hub_lives:
             return 0 if done else 1

@@ -54,7 +54,9 @@ class Doorkeeper:
         if device.admission is Admission.BLOCKED:
             return Refusal("the device is blocked", device)
         if device.admission is Admission.PENDING and source.vouched:
-            return accept_device(self._registry, batch, device, None, now)
+            name = source.suggested_name
+            free = None if self._registry.has_name(name) else name
+            return accept_device(self._registry, batch, device, free, now)
         return device
 
     def _welcome(self, batch: Batch, source: Source, now: int) -> Device | Refusal:

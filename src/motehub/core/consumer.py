@@ -39,6 +39,9 @@ class Consumer:
         ``after_bite`` is called whenever the cursor has moved.
         """
         try:
+            if self.trouble is not None:
+                # The writer of a hub that was killed may have moved the cursor meanwhile.
+                self.position = self._effect.position()
             while frames := self._reader.read(self.position, BITE):
                 self._check_gap(frames[0][0])
                 self._effect.apply([(position, decode_frame(body)) for position, body in frames])

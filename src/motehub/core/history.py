@@ -28,12 +28,15 @@ class FoldIntoHistory:
 
     def __init__(self, store: HistoryStore) -> None:
         self._store = store
-        self._devices = {series.id: series.device for series in store.registry()[1]}
+        self._devices: dict[int, int] = {}
         self.total = FoldResult(0, 0)
 
     def position(self) -> int:
         """Return the position up to which the history has everything."""
-        return self._store.position()
+        # The position first: series that another process adds meanwhile do no harm.
+        position = self._store.position()
+        self._devices = {series.id: series.device for series in self._store.registry()[1]}
+        return position
 
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
         """Store ``frames`` and the position of the last one in one transaction."""

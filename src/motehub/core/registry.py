@@ -12,6 +12,7 @@ from motehub.model import NAME_BYTES, Admission, Device, Samples, Series, check_
 
 _DEVICE_KEY = "device/"
 _SERIES_KEY = "series/"
+_LAST_IDS_KEY = "registry/last_ids"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_device = msgspec.msgpack.Decoder(Device).decode
@@ -39,10 +40,15 @@ class Registry:
     @classmethod
     def from_state(cls, state: Mapping[str, bytes]) -> Registry:
         """Build the registry from what a journal keeps for good."""
-        return cls(
+        registry = cls(
             [_decode_device(value) for key, value in state.items() if key.startswith(_DEVICE_KEY)],
             [_decode_series(value) for key, value in state.items() if key.startswith(_SERIES_KEY)],
         )
+        if last := state.get(_LAST_IDS_KEY):
+            device, series = msgspec.msgpack.decode(last, type=tuple[int, int])
+            registry._last_device = max(registry._last_device, device)
+            registry._last_series = max(registry._last_series, series)
+        return registry
 
     def describe(self, batch: Batch) -> None:
         """Put the whole registry into ``batch``: the beginning of a new journal."""
@@ -114,6 +120,8 @@ class Registry:
         batch.state[f"{_DEVICE_KEY}{device.id}"] = None
         for series in self._series.pop(device.id, {}).values():
             batch.state[f"{_SERIES_KEY}{series.id}"] = None
+        # Without this, removing the newest device would let the next one have its ids.
+        batch.state[_LAST_IDS_KEY] = _encode((self._last_device, self._last_series))
         batch.entries.append(DeviceRemoved(device.id))
 
     def check_new_name(self, name: str) -> str:

@@ -30,7 +30,8 @@ FAHRENHEIT_TOLERANCE: Final = 1.0
 FIRST_CLOCK_SECOND: Final = 1_000_000_000
 LAST_CLOCK_SECOND: Final = 4_099_999_999
 
-_NUMBER: Final = rb"-?+\d{1,15}+(?:\.\d{1,15}+)?+(?:e[+-]?+\d{1,2}+)?+"
+# Large exponents are left out: every number that matches is finite.
+_NUMBER: Final = rb"-?+\d{1,15}+(?:\.\d{1,15}+)?+(?:e(?:-\d{1,3}+|\+?+\d{1,2}+))?+"
 _SECONDS: Final = rb"\[(?:[1-3]\d{9}|40\d{8})\]"
 # Whole runs of plain records, which is nearly all that devices send, are read in C: this pattern
 # finds the run, then translate, split and float take it apart.

@@ -139,7 +139,11 @@ class ServerTls:
 def peer_identity(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str] | None:
     """Return the SHA-256 of the client's certificate in hexadecimal, and its common name.
 
-    ``None`` when the client showed none; the name is empty when the certificate has none.
+    ``None`` when the client showed none; the name is empty when the certificate has none. Ask
+    once the handshake is done, and keep the answer: a connection that broke has none any more.
+
+    Raises:
+        ValueError: the handshake is not done, or the connection has broken.
     """
     der = connection.getpeercert(binary_form=True)
     if not der:

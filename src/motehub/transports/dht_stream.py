@@ -51,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             try:
                 ip_address(address)
                 check_device_name(name)
-            except InvalidName as error:
-                raise ValueError(str(error).rstrip(".")) from error
+            except (ValueError, InvalidName) as error:
+                raise ValueError(f"devices: {str(error).rstrip('.')}") from error
 
 
 class DhtStream:

@@ -1,0 +1,326 @@
+"""What every history store promises, checked on each of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from motehub import parts
+from motehub.contracts import Fold, HistoryStore
+from motehub.core.history import FoldIntoHistory, make_fold
+from motehub.errors import StorageError
+from motehub.frames import (
+    Columns,
+    DeviceChanged,
+    DeviceRemoved,
+    Entry,
+    EventOccurred,
+    Frame,
+    HeldDropped,
+    HeldReleased,
+    Rejected,
+    SeriesAdded,
+)
+from motehub.model import Admission, Device, Series
+
+FOREVER = 2**62
+Opener = Callable[[], HistoryStore]
+
+
+@pytest.fixture(params=parts.store_names())
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    """Open the same store again and again, for writing."""
+    opened: list[HistoryStore] = []
+
+    def open_store() -> HistoryStore:
+        opened.append(parts.store(request.param).open(tmp_path, False))
+        return opened[-1]
+
+    yield open_store
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opener: Opener) -> HistoryStore:
+    """A new, empty store."""
+    return opener()
+
+
+def device(number: int, name: str, admission: Admission = Admission.ACCEPTED) -> Device:
+    return Device(number, name, "dht_stream", (f"address:{name}",), admission, first_seen=5)
+
+
+def columns(*rows: tuple[int, int, float]) -> Columns:
+    made = Columns()
+    for series, time, value in rows:
+        made.add(series, array("q", [time]), array("d", [value]))
+    return made
+
+
+def frame(
+    entries: list[Entry] | None = None,
+    readings: Columns | None = None,
+    held: Columns | None = None,
+    time: int = 1000,
+) -> Frame:
+    return Frame(time, readings or Columns(), held or Columns(), entries or [])
+
+
+A: list[Entry] = [DeviceChanged(device(1, "a")), SeriesAdded(Series(1, 1, "temperature", "°C"))]
+B: list[Entry] = [DeviceChanged(device(2, "b")), SeriesAdded(Series(2, 2, "temperature", "°C"))]
+PENDING: list[Entry] = [
+    DeviceChanged(device(1, "a", Admission.PENDING)),
+    SeriesAdded(Series(1, 1, "temperature", "°C")),
+]
+
+
+def fold(store: HistoryStore, *frames: Frame) -> tuple[int, int]:
+    """Fold frames after the store's position; return what was stored and duplicate."""
+    start = store.position()
+    known = {series.id: series.device for series in store.registry()[1]}
+    made = make_fold([(start + 1 + n, one) for n, one in enumerate(frames)], known)
+    result = store.fold(made)
+    return result.stored, result.duplicate
+
+
+def rows(
+    store: HistoryStore, series: int, since: int = 0, until: int = FOREVER
+) -> list[tuple[int, float]]:
+    return [
+        pair
+        for times, values in store.readings(series, since, until)
+        for pair in zip(times, values, strict=True)
+    ]
+
+
+def check_counts(store: HistoryStore) -> None:
+    for row in store.devices():
+        assert row.received == row.stored + row.duplicate + row.rejected + row.device.held
+
+
+def test_readings_come_back_in_order(store: HistoryStore) -> None:
+    """What was folded in any order is read by series, oldest first, in a half-open range."""
+    given_rows = columns((2, 50, 5.0), (1, 30, 3.0), (1, 10, 1.0), (2, 40, 4.0), (1, 20, 2.0))
+    assert fold(store, frame([*A, *B], given_rows)) == (5, 0)
+    assert rows(store, 1) == [(10, 1.0), (20, 2.0), (30, 3.0)]
+    assert rows(store, 2) == [(40, 4.0), (50, 5.0)]
+    assert rows(store, 1, since=20, until=30) == [(20, 2.0)]
+
+
+def test_many_readings_are_read_in_parts(store: HistoryStore) -> None:
+    """A range of any length is read whole, without a gap or a repetition between the parts."""
+    made = Columns()
+    times = array("q", range(0, 300_000, 3))
+    made.add(1, times, array("d", times))
+    fold(store, frame(A, made))
+    assert [time for time, _ in rows(store, 1)] == list(times)
+    assert len(list(store.readings(1, 0, FOREVER))) > 1
+
+
+def test_a_resend_is_a_duplicate(store: HistoryStore) -> None:
+    """The same series and time again stores nothing, in one fold or in two; the first stays."""
+    assert fold(store, frame(A, columns((1, 10, 1.0), (1, 10, 9.0)))) == (1, 1)
+    assert fold(store, frame(readings=columns((1, 10, 5.0), (1, 20, 2.0)))) == (1, 1)
+    assert rows(store, 1) == [(10, 1.0), (20, 2.0)]
+    (row,) = store.devices()
+    assert (row.received, row.stored, row.duplicate) == (4, 2, 2)
+    check_counts(store)
+
+
+def test_the_position_moves_with_the_effect(opener: Opener) -> None:
+    """After reopening, the store knows the position of its last fold."""
+    store = opener()
+    assert store.position() == 0
+    fold(store, frame(A), frame(readings=columns((1, 1, 1.0))))
+    store.close()
+    assert opener().position() == 2
+
+
+def test_a_fold_that_was_done_is_refused(store: HistoryStore) -> None:
+    """A second writer that is behind can't apply the same frames again."""
+    made = make_fold([(1, frame(A, columns((1, 10, 1.0))))], {})
+    store.fold(made)
+    with pytest.raises(StorageError, match="Another process"):
+        store.fold(made)
+    (row,) = store.devices()
+    assert row.received == 1
+
+
+def test_a_fold_that_fails_leaves_nothing(store: HistoryStore) -> None:
+    """An error in the middle rolls back readings, registry and position together."""
+    broken = Fold(0, 1, {1: (array("q", [1]), array("d", [1.0]))}, {}, {1: 1}, list(A), {1: 7})
+    broken.entries.append(EventOccurred(99, 1, "kind", "of a device that does not exist"))
+    with pytest.raises(StorageError):
+        store.fold(broken)
+    assert (store.position(), store.registry(), rows(store, 1)) == (0, ([], []), [])
+
+
+def test_held_readings_are_stored_when_the_device_is_accepted(store: HistoryStore) -> None:
+    """Quarantine keeps readings out of the history until the release."""
+    fold(store, frame(PENDING, held=columns((1, 10, 1.0), (1, 20, 2.0))))
+    assert rows(store, 1) == []
+    (row,) = store.devices()
+    assert (row.received, row.stored, row.device.held) == (2, 0, 2)
+    fold(store, frame([DeviceChanged(device(1, "a")), HeldReleased(1)]))
+    assert rows(store, 1) == [(10, 1.0), (20, 2.0)]
+    (row,) = store.devices()
+    assert (row.received, row.stored, row.device.held) == (2, 2, 0)
+    check_counts(store)
+
+
+def test_hold_release_and_more_in_one_fold(store: HistoryStore) -> None:
+    """A late writer that folds all at once comes to the same result as one that is on time."""
+    frames = (
+        frame(PENDING, held=columns((1, 10, 1.0), (1, 10, 1.0))),
+        frame([DeviceChanged(device(1, "a")), HeldReleased(1)]),
+        frame(readings=columns((1, 10, 1.0), (1, 30, 3.0))),
+    )
+    assert fold(store, *frames) == (2, 2)
+    assert rows(store, 1) == [(10, 1.0), (30, 3.0)]
+    check_counts(store)
+
+
+def test_held_readings_of_a_blocked_device_are_rejected(store: HistoryStore) -> None:
+    """What was held when the owner blocked the device counts as rejected and is gone."""
+    fold(store, frame(PENDING, held=columns((1, 10, 1.0), (1, 20, 2.0))))
+    fold(store, frame([DeviceChanged(device(1, "a", Admission.BLOCKED)), HeldDropped(1)]))
+    (row,) = store.devices()
+    assert (row.received, row.stored, row.rejected, row.device.held) == (2, 0, 2, 0)
+    assert row.device.admission is Admission.BLOCKED
+    check_counts(store)
+
+
+def test_rejected_payloads_are_listed_and_counted(store: HistoryStore) -> None:
+    """Each has its reason, its bytes, its device where known; equal ones of a fold count up."""
+    entries: list[Entry] = [
+        *A,
+        Rejected(1, "192.0.2.1", 10, b"\xff|", "not a record"),
+        Rejected(1, "192.0.2.1", 11, b"other", "not a record", 3),
+        Rejected(None, "192.0.2.9", 12, b"", "not known"),
+    ]
+    fold(store, frame(entries))
+    unknown, known = store.rejected(10)
+    assert (unknown.device, unknown.source, unknown.count) == (None, "192.0.2.9", 1)
+    assert (known.device, known.reason, known.payload) == ("a", "not a record", b"\xff|")
+    assert known.count == 4
+    (row,) = store.devices()
+    assert (row.received, row.rejected) == (4, 4)
+    check_counts(store)
+
+
+def test_the_list_of_rejected_payloads_is_bounded(store: HistoryStore) -> None:
+    """The newest ten thousand stay; the counters know of all."""
+    entries: list[Entry] = [*A]
+    entries += [Rejected(1, "x", n, b"p", f"reason {n}") for n in range(10_500)]
+    fold(store, frame(entries))
+    found = store.rejected(20_000)
+    assert len(found) == 10_000
+    assert found[0].reason == "reason 10499"
+    assert store.devices()[0].rejected == 10_500
+
+
+def test_events_are_listed_newest_first(store: HistoryStore) -> None:
+    """Events of all devices or of one."""
+    entries: list[Entry] = [*A, *B]
+    entries += [EventOccurred(1, 10, "device_error", "x"), EventOccurred(2, 20, "y", "z")]
+    fold(store, frame(entries))
+    assert [event.device for event in store.events(None, 10)] == ["b", "a"]
+    assert [event.text for event in store.events(1, 10)] == ["x"]
+    assert len(store.events(None, 1)) == 1
+
+
+def test_the_last_contact_is_when_the_device_last_spoke(store: HistoryStore) -> None:
+    """Readings, errors and rejected payloads are contacts; what the owner does is not."""
+    fold(store, frame(A, columns((1, 10, 1.0)), time=2000))
+    fold(store, frame([EventOccurred(1, 3000, "renamed", "…")], time=3000))
+    assert store.devices()[0].last_seen == 2000
+    fold(store, frame([Rejected(1, "x", 4000, b"", "bad")], time=4000))
+    assert store.devices()[0].last_seen == 4000
+
+
+def test_the_registry_comes_back(opener: Opener) -> None:
+    """Devices with all identities and their series, as they were last described."""
+    store = opener()
+    fold(store, frame([*A, *B]))
+    renamed = Device(1, "c", "dht_stream", ("address:a", "certificate:x"), Admission.BLOCKED, 5)
+    fold(store, frame([DeviceChanged(renamed)]))
+    store.close()
+    devices, series = opener().registry()
+    assert sorted(devices, key=lambda one: one.id) == [device(2, "b"), renamed][::-1]
+    assert series == [Series(1, 1, "temperature", "°C"), Series(2, 2, "temperature", "°C")]
+
+
+def test_names_can_change_hands(store: HistoryStore) -> None:
+    """A name that one device gives up may be another's in the same fold."""
+    fold(store, frame([*A, *B]))
+    fold(
+        store,
+        frame([DeviceChanged(device(1, "x")), DeviceChanged(device(2, "a"))]),
+    )
+    assert [(row.device.id, row.device.name) for row in store.devices()] == [(2, "a"), (1, "x")]
+
+
+def test_removal_takes_everything_of_the_device_and_nothing_else(store: HistoryStore) -> None:
+    """Readings, held readings, events, rejected payloads, series and identities go."""
+    entries: list[Entry] = [*A, *B, EventOccurred(1, 1, "k", "t"), Rejected(1, "x", 1, b"", "r")]
+    fold(store, frame(entries, columns((1, 10, 1.0), (2, 10, 2.0)), columns((1, 20, 1.0))))
+    fold(store, frame([DeviceRemoved(1)]))
+    assert [row.device.name for row in store.devices()] == ["b"]
+    assert [one.id for one in store.registry()[1]] == [2]
+    assert rows(store, 1) == []
+    assert rows(store, 2) == [(10, 2.0)]
+    assert store.events(None, 10) == []
+    assert store.rejected(10) == []
+
+
+def test_a_reader_sees_what_is_folded_meanwhile(opener: Opener) -> None:
+    """A second connection reads beside the writer."""
+    writer, reader = opener(), opener()
+    fold(writer, frame(A, columns((1, 10, 1.0))))
+    assert rows(reader, 1) == [(10, 1.0)]
+    fold(writer, frame(readings=columns((1, 20, 2.0))))
+    assert rows(reader, 1) == [(10, 1.0), (20, 2.0)]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(1, 2), st.integers(0, 20), st.floats(-5, 5)), max_size=12),
+        min_size=1,
+        max_size=6,
+    ),
+    st.integers(1, 6),
+)
+def test_any_readings_in_any_cut_fold_to_the_first_of_each_time(
+    tmp_path_factory: pytest.TempPathFactory,
+    batches: list[list[tuple[int, int, float]]],
+    at_once: int,
+) -> None:
+    """However frames are grouped into folds, the result is that of a plain dictionary."""
+    expected: dict[tuple[int, int], float] = {}
+    for batch in batches:
+        for series, time, value in batch:
+            expected.setdefault((series, time), value)
+    for name in parts.store_names():
+        store = parts.store(name).open(tmp_path_factory.mktemp("store"), False)
+        effect = FoldIntoHistory(store)
+        frames = [frame([*A, *B])] + [frame(readings=columns(*batch)) for batch in batches]
+        numbered = list(enumerate(frames, start=1))
+        for start in range(0, len(numbered), at_once):
+            effect.apply(numbered[start : start + at_once])
+        for series in (1, 2):
+            assert dict(rows(store, series)) == {
+                time: value for (of, time), value in expected.items() if of == series
+            }
+        assert effect.total.stored == len(expected)
+        assert effect.total.duplicate == sum(map(len, batches)) - len(expected)
+        check_counts(store)
+        store.close()

@@ -1,0 +1,176 @@
+"""The rules of the source tree, which no reviewer should have to remember."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from motehub import config, parts
+from motehub.cli import app
+from motehub.config_sample import sample
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "motehub"
+
+# Each area may import the areas named here, and itself. Top-level modules are areas too.
+FOUNDATION = {"errors", "model", "frames", "logs", "quantities", "__version__"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "model": {"errors"},
+    "frames": {"errors", "model"},
+    "quantities": {"errors"},
+    "logs": set(),
+    "protocols": {"errors", "model"},
+    "contracts": FOUNDATION,
+    "sqlite_files": FOUNDATION,
+    "core": FOUNDATION | {"contracts"},
+    "journals": FOUNDATION | {"contracts", "sqlite_files"},
+    "stores": FOUNDATION | {"contracts", "sqlite_files"},
+    "security": FOUNDATION,
+    "listening": FOUNDATION | {"contracts"},
+    "transports": FOUNDATION | {"contracts", "protocols", "listening", "security"},
+    "reports": FOUNDATION,
+    "simulate": FOUNDATION,
+}
+"""Areas that are not named here are above all others: app, cli, config and what they use."""
+
+ABOVE = {
+    "app",
+    "cli",
+    "config",
+    "config_sample",
+    "control",
+    "data_folder",
+    "doctor",
+    "parts",
+    "supervisor",
+    "writer",
+    "__main__",
+    "__init__",
+}
+
+NO_IO = {"asyncio", "socket", "ssl", "selectors", "threading", "subprocess", "time", "os"}
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def area_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def areas_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports_of(path) if name.startswith("motehub.")}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_one_way(path: Path) -> None:
+    """A module imports only from the areas below its own."""
+    area = area_of(path)
+    assert area in ALLOWED or area in ABOVE, f"{area} has no place in the import order yet"
+    if area in ALLOWED:
+        forbidden = areas_imported(path) - ALLOWED[area] - {area}
+        assert not forbidden, f"{path.name} must not import {forbidden}"
+
+
+@pytest.mark.parametrize("folder", ["transports", "stores", "protocols"])
+def test_siblings_do_not_import_each_other(folder: str) -> None:
+    """Parts of one kind know nothing of each other."""
+    for path in (SOURCE / folder).glob("*.py"):
+        siblings = {name for name in imports_of(path) if name.startswith(f"motehub.{folder}.")}
+        own = {name for name in siblings if name.split(".")[2] == path.stem}
+        assert siblings == own, f"{path.name} imports {siblings - own}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SOURCE / "protocols").rglob("*.py")), ids=lambda path: path.name
+)
+def test_protocols_do_no_io(path: Path) -> None:
+    """Protocol code gets bytes and time as arguments and has no way to either by itself."""
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    assert not roots & NO_IO
+
+
+def test_the_hub_process_does_not_load_what_only_commands_need() -> None:
+    """Packages that take megabytes stay out of the two processes that run for years."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, motehub.app, motehub.config, motehub.cli; motehub.config.sections(); "
+        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_files_stay_short() -> None:
+    """A file holds one idea: none is longer than 400 lines."""
+    long = [p.name for p in modules() if len(p.read_text("utf-8").splitlines()) > 400]
+    assert not long
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/settings.md holds the sample configuration, which is made from the settings."""
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert sample() in text, "run 'motehub init -' and put its output into docs/settings.md"
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """docs/commands.md names every command with every option it has."""
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for path, command in commands(app, "motehub"):
+        assert f"`{path}" in text, f"{path} is not in docs/commands.md"
+        section = text.split(f"`{path}", 1)[1].split("\n#", 1)[0]
+        for option in command.params:
+            for name in option.opts:
+                if name.startswith("--"):
+                    assert name in section, f"{name} of {path} is not in docs/commands.md"
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+@pytest.mark.parametrize("name", sorted(parts.transports()))
+def test_every_transport_has_a_protocol_document(name: str) -> None:
+    """What a dialect's devices speak is written down in docs/protocols/."""
+    document = ROOT / "docs" / "protocols" / f"{name.replace('_', '-')}.md"
+    assert document.exists()
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    """No relative link in a document is broken."""
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_section_has_a_description_for_each_key() -> None:
+    """Every key of every section says what it means."""
+    assert set(config.sections()) >= {"hub", "journal", "store", "transport.dht_stream"}
+    for line in sample().splitlines():
+        if " = " in line and not line.startswith("#"):
+            position = sample().splitlines().index(line)
+            assert sample().splitlines()[position - 1].startswith("# ")

@@ -1,0 +1,65 @@
+"""A journal on a real log, and a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from motehub.core.admission import Policy, QuarantineLimits
+from motehub.core.hub import Hub
+from motehub.core.journal import Journal, JournalLimits
+from motehub.core.registry import Registry
+from motehub.frames import Frame, decode_frame
+from motehub.journals.sqlite import SqliteLog, SqliteLogReader
+from motehub.model import MICROSECONDS, Clock, Samples, Source
+
+START = 1_700_000_000 * MICROSECONDS
+LIMITS = JournalLimits(size=10_000_000, age=3600)
+SOURCE = Source("dht_stream", "address:192.0.2.1", "dht-192.0.2.1", "192.0.2.1")
+
+
+class FakeClock:
+    """A clock that stands still until it is moved; UTC microseconds."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@asynccontextmanager
+async def open_hub(
+    folder: Path,
+    clock: FakeClock,
+    policy: Policy = Policy.OPEN,
+    quarantine: QuarantineLimits = QuarantineLimits(10, 100),  # noqa: B008
+    limits: JournalLimits = LIMITS,
+) -> AsyncIterator[tuple[Hub, Journal]]:
+    """Open a hub on the journal in ``folder``."""
+    log = SqliteLog(folder)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            journal = Journal(log, limits, clock, tasks)
+            hub = Hub(Registry.from_state(log.state()), journal, policy, quarantine, clock)
+            async with journal:
+                yield hub, journal
+    finally:
+        log.close()
+
+
+def frames(folder: Path) -> list[tuple[int, Frame]]:
+    """Return all frames in the journal of ``folder``."""
+    reader = SqliteLogReader(folder)
+    found = [(position, decode_frame(body)) for position, body in reader.read(0, 10**9)]
+    reader.close()
+    return found
+
+
+def temperature(*values: float, time: int = START, clock: Clock = Clock.DEVICE) -> Samples:
+    """Return samples a second apart, the first at ``time``."""
+    times = array("q", (time + i * MICROSECONDS for i in range(len(values))))
+    return Samples("temperature", "°C", times, array("d", values), clock)

@@ -1,0 +1,148 @@
+"""The configuration: what is accepted, and what people are told when it is not."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from motehub import config
+from motehub.config import load
+from motehub.config_sample import sample
+from motehub.core.admission import Policy
+from motehub.errors import ConfigurationError, OwnerError
+from motehub.quantities import Duration, Size
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "motehub.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_without_a_file_every_listener_runs_on_its_default_port() -> None:
+    """The defaults are a working hub that admits nobody unasked."""
+    settings = load(None, {})
+    assert settings.transport["dht_stream"].port == 8090
+    assert settings.hub.admission is Policy.APPROVE
+    assert settings.store.type == "sqlite"
+
+
+def test_with_a_file_exactly_its_sections_run(tmp_path: Path) -> None:
+    """A transport runs when its section is there and not switched off."""
+    assert load(write(tmp_path, ""), {}).transport == {}
+    on = load(write(tmp_path, "[transport.dht_stream]\nport = 1234"), {})
+    assert on.transport["dht_stream"].port == 1234
+    off = load(write(tmp_path, "[transport.dht_stream]\nenabled = false"), {})
+    assert off.transport == {}
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """Every key has a variable; numbers, lists, texts and sizes are read as in TOML."""
+    file = write(tmp_path, '[hub]\nname = "file"\n[transport.dht_stream]\nport = 1')
+    settings = load(
+        file,
+        {
+            "MOTEHUB_HUB_NAME": "from the environment",
+            "MOTEHUB_HUB_ADMISSION": "known",
+            "MOTEHUB_JOURNAL_SIZE": "64 MiB",
+            "MOTEHUB_TRANSPORT_DHT_STREAM_PORT": "8091",
+            "MOTEHUB_HUB_CERTIFICATE_NAMES": '["hub.example"]',
+            "MOTEHUB_DATA": "not a setting",
+            "PATH": "/bin",
+        },
+    )
+    assert settings.hub.name == "from the environment"
+    assert settings.hub.admission is Policy.KNOWN
+    assert settings.journal.size == 64 * 2**20
+    assert settings.transport["dht_stream"].port == 8091
+    assert settings.hub.certificate_names == ["hub.example"]
+
+
+def test_arguments_win_over_everything(tmp_path: Path) -> None:
+    """--data and --open beat the file and the environment."""
+    file = write(tmp_path, '[hub]\nadmission = "known"')
+    settings = load(file, {"MOTEHUB_HUB_ADMISSION": "approve"}, admission="open", data_dir=None)
+    assert settings.hub.admission is Policy.OPEN
+    assert settings.hub.data_dir == "motehub-data"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[hub]\nadmision = 'open'", ["hub.admision", "admission"]),
+        ("[hubb]\nname = 'x'", ["hubb", "Did you mean hub"]),
+        ("[transport.dht_strem]\n", ["transport.dht_strem", "dht_stream"]),
+        ("[transport.dht_stream]\nprt = 1", ["transport.dht_stream.prt", "port"]),
+        ("[transport.dht_stream]\nport = 70000", ["transport.dht_stream.port", "65535"]),
+        ("[transport.dht_stream]\nport = 'x'", ["transport.dht_stream.port", "int"]),
+        ("[transport.dht_stream]\nidle_timeout = '3 parsecs'", ["idle_timeout", "'15m'"]),
+        ("[transport.dht_stream]\nidle_timeout = -1", ["idle_timeout", "duration"]),
+        ("[transport.dht_stream.devices]\n'300.1.1.1' = 'x'", ["devices", "300.1.1.1"]),
+        ("[transport.dht_stream.devices]\n'10.0.0.1' = 'a;b'", ["devices", "a;b"]),
+        ("[hub]\nadmission = 'maybe'", ["hub.admission", "maybe"]),
+        ("[hub]\ntime_zone = 'Mars/Olympus'", ["hub.time_zone", "Mars/Olympus"]),
+        ("[hub]\npending_devices = 0", ["hub.pending_devices", "1"]),
+        ("[journal]\nsize = 'big'", ["journal.size", "64 MiB"]),
+        ("[store]\ntype = 'oracle'", ["store.type", "oracle", "sqlite"]),
+        ("transport = 5", ["transport", "section"]),
+        ("hub = 5", ["hub", "section"]),
+        ("[hub\n", ["TOML"]),
+    ],
+)
+def test_mistakes_are_named_with_file_key_and_mend(
+    tmp_path: Path, text: str, words: list[str]
+) -> None:
+    """Each mistake is an error of one sentence that names where it is and what would be right."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(write(tmp_path, text), {})
+    message = str(caught.value)
+    for word in ["motehub.toml", *words]:
+        assert word in message, message
+
+
+def test_an_unknown_variable_is_an_error_too() -> None:
+    """A misspelt variable is not silently without effect."""
+    with pytest.raises(ConfigurationError, match="MOTEHUB_HUB_NAME"):
+        load(None, {"MOTEHUB_HUB_NAM": "x"})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A configuration that was asked for and is not there stops the start."""
+    with pytest.raises(ConfigurationError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml", {})
+
+
+def test_the_sample_is_the_defaults(tmp_path: Path) -> None:
+    """What `motehub init` writes loads, and says what is in force without it."""
+    assert load(write(tmp_path, sample()), {}) == load(None, {})
+    tree = tomllib.loads(sample())
+    assert set(tree["hub"]) == {
+        field.name for field in __import__("msgspec").structs.fields(config.HubSettings)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5h", 5400), ("7d", 604800), (5, 5), ("250 ms", 0.25)]
+)
+def test_durations(text: object, seconds: float) -> None:
+    """A number is seconds; a unit may follow."""
+    assert Duration.parse(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1", 1), ("64 MiB", 64 * 2**20), ("2GB", 2 * 10**9), (5, 5), ("1.5kB", 1500)],
+)
+def test_sizes(text: object, size: int) -> None:
+    """A number is bytes; a decimal or binary unit may follow."""
+    assert Size.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "-5s", "0", "5 q", True, None, "1e9", "nan"])
+def test_what_is_no_quantity(text: object) -> None:
+    """Anything else is an error that shows what would be right."""
+    for kind in (Duration, Size):
+        with pytest.raises(OwnerError, match="such as"):
+            kind.parse(text)
