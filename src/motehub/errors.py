@@ -11,7 +11,8 @@
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
     │   ├── DamagedDatabase     the file is not a database, or its content is broken
-    │   └── NewerSchema         the file was written by a later motehub
+    │   ├── NewerSchema         the file was written by a later motehub
+    │   └── StaleJournal        the history is ahead of the journal: not of the same back-up
     └── ControlError            the running hub did not answer, or refused
 
 What a *device* does wrong is never an exception: decoders return it as a
@@ -57,6 +58,10 @@ class DamagedDatabase(StorageError):
 
 class NewerSchema(StorageError):
     """The database has a schema version that this motehub does not know yet."""
+
+
+class StaleJournal(StorageError):
+    """A consumer has frames that the journal does not have: they don't belong together."""
 
 
 class ControlError(MotehubError):

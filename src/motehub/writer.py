@@ -19,7 +19,7 @@ import msgspec
 from motehub import parts
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
-from motehub.errors import NewerSchema, StorageError
+from motehub.errors import NewerSchema, StaleJournal, StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import set_up_logs
 
@@ -79,7 +79,7 @@ def _open(folder: Path, store_name: str) -> tuple[Consumer, FoldIntoHistory] | N
         try:
             effect = FoldIntoHistory(parts.store(store_name).open(folder, False))
             return Consumer("history", SqliteLogReader(folder), effect), effect
-        except NewerSchema as error:
+        except (NewerSchema, StaleJournal) as error:
             _tell(Report(0, trouble=str(error), fatal=True))
             return None
         except StorageError as error:

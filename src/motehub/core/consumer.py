@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 from motehub.contracts import Effect, LogReader
-from motehub.errors import StorageError
-from motehub.frames import decode_frame
+from motehub.errors import DamagedDatabase, StaleJournal, StorageError
+from motehub.frames import Columns, Frame, Rejected, decode_frame
 from motehub.logs import Logger
 
 BITE: Final = 4_000_000
 """Bytes of frames that a consumer takes at a time: about 200,000 readings."""
 
+_DAMAGED_BYTES: Final = 65_536
 _RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 _logger = Logger("motehub.consumer")
@@ -23,6 +25,10 @@ class Consumer:
 
     The effect stores its cursor with its result, so a frame that was applied before a crash is
     not applied after it. When the effect's storage fails the frames wait in the journal.
+
+    Raises:
+        StaleJournal: the effect is ahead of the journal, so they don't belong together.
+        StorageError: either can't be read now.
     """
 
     def __init__(self, name: str, reader: LogReader, effect: Effect) -> None:
@@ -30,6 +36,12 @@ class Consumer:
         self._reader = reader
         self._effect = effect
         self.position = effect.position()
+        if self.position > (head := reader.head()):
+            raise StaleJournal(
+                f"The {name} has everything up to position {self.position}, but the journal ends "
+                f"at {head}: it is older. Restore both from the same back-up, or move journal.db "
+                "away to begin a new one after the history."
+            )
         self.trouble: str | None = None
         self._attempt = 0
 
@@ -44,7 +56,9 @@ class Consumer:
                 self.position = self._effect.position()
             while frames := self._reader.read(self.position, BITE):
                 self._check_gap(frames[0][0])
-                self._effect.apply([(position, decode_frame(body)) for position, body in frames])
+                self._effect.apply(
+                    [(position, _decoded(position, body)) for position, body in frames]
+                )
                 self.position = frames[-1][0]
                 after_bite()
         except StorageError as error:
@@ -72,3 +86,15 @@ class Consumer:
                 wanted=self.position + 1,
                 found=first,
             )
+
+
+def _decoded(position: int, body: bytes) -> Frame:
+    """Decode a frame; one that the disk has damaged goes to the list of rejected payloads."""
+    try:
+        return decode_frame(body)
+    except DamagedDatabase as error:
+        reason = f"frame {position} of the journal is damaged"
+        _logger.error(reason, detail=str(error), bytes=len(body))
+        now = time.time_ns() // 1000
+        lost = Rejected(None, "journal", now, body[:_DAMAGED_BYTES], reason)
+        return Frame(now, Columns(), Columns(), [lost])

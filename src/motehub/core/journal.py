@@ -75,7 +75,7 @@ class Journal:
         self._trimmed = 0
         self._commits = 0
         self._held_back: str | None = None
-        self._closing = False
+        self._hurried = self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Journal:
@@ -87,7 +87,7 @@ class Journal:
         """Commit what is waiting, then stop; when the log keeps failing, tell the senders."""
         assert self._task is not None
         self._closing = True
-        self._work.set()
+        self.hurry()
         await self._task
         self._thread.shutdown()
 
@@ -102,6 +102,11 @@ class Journal:
         self._work.set()
         # Shielded: one sender that goes away must not cancel the wait of the others.
         return await asyncio.shield(group.durable)
+
+    def hurry(self) -> None:
+        """Hold nobody back any more, since the hub stops: write beyond the limits, or fail."""
+        self._hurried = True
+        self._work.set()
 
     def follow(self, consumer: str, position: int) -> None:
         """Note that ``consumer`` has everything up to ``position``: that may be trimmed."""
@@ -130,7 +135,7 @@ class Journal:
             self._work.clear()
             await self._trim()
             if self._open.batches:
-                if not self._closing and (reason := self._full()):
+                if not self._hurried and (reason := self._full()):
                     self._hold_back(reason)
                     continue
                 group, self._open = self._open, _Group(loop)
@@ -147,7 +152,7 @@ class Journal:
                 position = await loop.run_in_executor(self._thread, self._write, group.batches)
             except StorageError as error:
                 self._hold_back(str(error))
-                if self._closing and attempt >= len(_RETRY_SECONDS):
+                if self._hurried and attempt >= len(_RETRY_SECONDS):
                     group.durable.set_exception(error)
                     return
                 await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])

@@ -284,6 +284,9 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
             "INSERT OR IGNORE INTO series VALUES (?, ?, ?, ?)",
             (series.id, series.device, series.metric, series.unit),
         )
+    elif isinstance(entry, DeviceRemoved):
+        # The row goes last, but its name is free now. No device can be called like this.
+        db.execute("UPDATE device SET name = '/removed/' || id WHERE id = ?", (entry.device,))
 
 
 def _apply(db: apsw.Connection, entry: Entry, tally: _Tally) -> None:
