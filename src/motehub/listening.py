@@ -166,8 +166,10 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._address = plain_address(transport.get_extra_info("peername")[0])
-        if not self._listener.enter(self, self._address):
+        # The peer of a connection that was reset while it waited to be accepted has no name.
+        peer = transport.get_extra_info("peername")
+        self._address = plain_address(peer[0]) if peer else ""
+        if not peer or not self._listener.enter(self, self._address):
             transport.abort()
             return
         transport.pause_reading()
@@ -238,7 +240,13 @@ class _Connection(asyncio.Protocol):
     def _begin(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         session = transport.get_extra_info("ssl_object")
-        self._source = self._listener.identify(self._address, session)
+        try:
+            self._source = self._listener.identify(self._address, session)
+        except ValueError:
+            # The session has ended already, and with it what is known of the peer.
+            transport.abort()
+            self._leave()
+            return
         self._heard = self._loop.time()
         self._watch_idle()
         early, self._early = self._early, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ class WriterProcess:
         self._arguments = (str(folder), store)
         self._journal = journal
         self._tasks = tasks
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +53,7 @@ class WriterProcess:
 
     async def stop(self) -> None:
         """Let it fold what is left, and wait until it has."""
-        self._stopping = True
+        self._stopping.set()
         if self._process and self._process.stdin:
             self._process.stdin.close()
         if self._task:
@@ -61,7 +62,7 @@ class WriterProcess:
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
-        while not self._stopping:
+        while True:
             started = loop.time()
             status = await self._run_once()
             if self._done():
@@ -70,10 +71,12 @@ class WriterProcess:
             pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS)) - 1]
             _logger.error("writer died, starting it again", status=status, after_seconds=pause)
             self.restarts += 1
-            await asyncio.sleep(pause)
+            # A hub that stops meanwhile has what is left folded at once.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
 
     def _done(self) -> bool:
-        return self._stopping or self.report.fatal
+        return self._stopping.is_set() or self.report.fatal
 
     async def _run_once(self) -> int:
         self._process = await asyncio.create_subprocess_exec(
@@ -85,6 +88,9 @@ class WriterProcess:
             stdout=asyncio.subprocess.PIPE,
         )
         assert self._process.stdout is not None
+        assert self._process.stdin is not None
+        if self._stopping.is_set():
+            self._process.stdin.close()
         while line := await self._process.stdout.readline():
             self._take(msgspec.json.decode(line, type=Report))
         status = await self._process.wait()

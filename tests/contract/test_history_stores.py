@@ -215,14 +215,25 @@ def test_rejected_payloads_are_listed_and_counted(store: HistoryStore) -> None:
 
 
 def test_the_list_of_rejected_payloads_is_bounded(store: HistoryStore) -> None:
-    """The newest ten thousand stay; the counters know of all."""
-    entries: list[Entry] = [*A]
-    entries += [Rejected(1, "x", n, b"p", f"reason {n}") for n in range(10_500)]
-    fold(store, frame(entries))
+    """The newest thousand of each device stay; the counters know of all."""
+    noisy: list[Entry] = [Rejected(1, "x", n, b"p", f"reason {n}") for n in range(1_500)]
+    quiet: list[Entry] = [Rejected(2, "y", 1, b"p", "one"), Rejected(None, "z", 1, b"", "two")]
+    fold(store, frame([*A, *B, *quiet, *noisy]))
     found = store.rejected(20_000)
-    assert len(found) == 10_000
-    assert found[0].reason == "reason 10499"
-    assert store.devices()[0].rejected == 10_500
+    assert found[0].reason == "reason 1499"
+    assert [one.reason for one in found[-2:]] == ["two", "one"]
+    assert len(found) == 1_002
+    assert [row.rejected for row in store.devices()] == [1_500, 1]
+
+
+def test_the_list_of_events_is_bounded(store: HistoryStore) -> None:
+    """The newest ten thousand of each device stay."""
+    entries: list[Entry] = [*A, *B, EventOccurred(2, 1, "kind", "of the quiet one")]
+    entries += [EventOccurred(1, n, "kind", str(n)) for n in range(10_010)]
+    fold(store, frame(entries))
+    found = store.events(None, 50_000)
+    assert (found[0].text, found[-1].text) == ("10009", "of the quiet one")
+    assert len(found) == 10_001
 
 
 def test_events_are_listed_newest_first(store: HistoryStore) -> None:

@@ -8,7 +8,10 @@ import msgspec
 
 from motehub.core.registry import Registry
 from motehub.frames import Batch, EventOccurred, HeldReleased
+from motehub.logs import Logger
 from motehub.model import Admission, Device, Source
+
+_logger = Logger("motehub.admission")
 
 
 class Policy(enum.Enum):
@@ -83,9 +86,11 @@ class Doorkeeper:
         return self._add(batch, source, Admission.PENDING, now)
 
     def _add(self, batch: Batch, source: Source, admission: Admission, now: int) -> Device:
-        return self._registry.add(
+        device = self._registry.add(
             batch, source.suggested_name, source.dialect, source.identity, admission, now
         )
+        _logger.info("new device", name=device.name, admission=admission.value, peer=source.peer)
+        return device
 
 
 def accept_device(

@@ -23,6 +23,9 @@ HELD_LIMIT: Final = 4096
 BAD_SAMPLES: Final = 16
 """Bad records of one read that are kept one by one; the others are only counted."""
 
+MESSAGES: Final = 16
+"""Messages of one read that become events; more of them are rejected, and counted."""
+
 FAHRENHEIT_TOLERANCE: Final = 1.0
 """°F by which the two temperatures may differ: some firmware rounds °C to whole degrees."""
 
@@ -110,6 +113,7 @@ class DhtStreamDecoder:
         self._stamped: list[Record] = []
         self._others: list[Record] = []
         self._rejected = 0
+        self._messages = 0
 
     def _collect(self) -> list[Record]:
         records: list[Record] = []
@@ -146,12 +150,19 @@ class DhtStreamDecoder:
         if len(record) > self._record_limit:
             self._reject(record, f"the record is longer than {self._record_limit} bytes")
         elif record.startswith(b"[ERROR]"):
-            text = record[len(b"[ERROR]") :].strip().decode("utf-8", "replace")
-            self._others.append(Diagnostic("device_error", text))
+            self._take_message(record)
         elif fields := _RECORD.fullmatch(record):
             self._take_fields(record, fields, now)
         else:
             self._reject(record, "not of the form [seconds],humidity,celsius,fahrenheit")
+
+    def _take_message(self, record: bytes) -> None:
+        self._messages += 1
+        if self._messages <= MESSAGES:
+            text = record[len(b"[ERROR]") :].strip().decode("utf-8", "replace")
+            self._others.append(Diagnostic("device_error", text))
+        else:
+            self._reject(record, "more messages in one read than are kept")
 
     def _take_fields(self, record: bytes, fields: re.Match[bytes], now: int) -> None:
         values = fields.groups()[1:]

@@ -35,11 +35,11 @@ from motehub.sqlite_files import open_database, plain_errors, transaction, upgra
 
 FILE_NAME: Final = "motehub.db"
 
-REJECTED_ROWS: Final = 10_000
-"""Length of the list of rejected payloads; the newest stay."""
+REJECTED_ROWS: Final = 1_000
+"""Rejected payloads that are kept of each device, and of all unknown senders together."""
 
-EVENT_ROWS: Final = 100_000
-"""Number of events that are kept; the newest stay."""
+EVENT_ROWS: Final = 10_000
+"""Events that are kept of each device; like rejected payloads, the newest stay."""
 
 _CHUNK: Final = 20_000
 _CHECKPOINT_PAGES: Final = 8_000
@@ -83,8 +83,10 @@ class SqliteHistory:
             for entry in fold.entries:
                 if isinstance(entry, DeviceRemoved):
                     _remove_device(db, entry.device)
-            _keep_newest(db, "rejected", REJECTED_ROWS)
-            _keep_newest(db, "event", EVENT_ROWS)
+            for device in {e.device for e in fold.entries if isinstance(e, Rejected)}:
+                _keep_newest(db, "rejected", device, REJECTED_ROWS)
+            for device in {e.device for e in fold.entries if isinstance(e, EventOccurred)}:
+                _keep_newest(db, "event", device, EVENT_ROWS)
         return tally.result
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -333,8 +335,13 @@ def _remove_device(db: apsw.Connection, device: int) -> None:
     db.execute("DELETE FROM device WHERE id = ?", (device,))
 
 
-def _keep_newest(db: apsw.Connection, table: str, rows: int) -> None:
-    db.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (rows,))
+def _keep_newest(db: apsw.Connection, table: str, device: int | None, rows: int) -> None:
+    """Bound a list by device, so that a noisy one can't push out what others have said."""
+    db.execute(
+        f"DELETE FROM {table} WHERE device IS ?1 AND id <= "
+        f"(SELECT id FROM {table} WHERE device IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        (device, rows),
+    )
 
 
 def _device_row(

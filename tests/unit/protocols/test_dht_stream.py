@@ -13,6 +13,7 @@ from motehub.model import MICROSECONDS, Clock, Diagnostic, Malformed, Record, Sa
 from motehub.protocols.dht_stream import (
     BAD_SAMPLES,
     HELD_LIMIT,
+    MESSAGES,
     QUIET,
     RECORD_LIMIT,
     DhtStreamDecoder,
@@ -163,6 +164,15 @@ def test_a_flood_of_bad_records_is_counted_whole_but_kept_as_samples() -> None:
     records = decode(b"bad|" * 1000)
     assert len(records) == BAD_SAMPLES + 1
     assert sum(record.count for record in records if isinstance(record, Malformed)) == 1000
+
+
+def test_a_flood_of_messages_is_bounded_too() -> None:
+    """Messages beyond a few of one read are rejected and counted instead of kept as events."""
+    records = decode(b"".join(b"[ERROR] %d|" % n for n in range(1000)))
+    notes = [record for record in records if isinstance(record, Diagnostic)]
+    assert [note.text for note in notes] == [str(n) for n in range(MESSAGES)]
+    rejected = sum(record.count for record in records if isinstance(record, Malformed))
+    assert rejected == 1000 - MESSAGES
 
 
 def test_scales_that_disagree_are_noted_and_celsius_is_kept() -> None:

@@ -58,7 +58,7 @@ CREATE TABLE event (
     kind TEXT NOT NULL,
     text TEXT NOT NULL
 );
-CREATE INDEX event_device ON event (device, time);
+CREATE INDEX event_device ON event (device);
 
 CREATE TABLE rejected (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -69,7 +69,7 @@ CREATE TABLE rejected (
     payload BLOB NOT NULL,
     count INTEGER NOT NULL
 );
-CREATE INDEX rejected_device ON rejected (device, time);
+CREATE INDEX rejected_device ON rejected (device);
 
 -- What the original viewer reads by position: unix seconds, humidity in %, temperature in °C.
 CREATE VIEW sensor_data (timestamp, humidity, temperature) AS
