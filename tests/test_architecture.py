@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "stores": FOUNDATION | {"contracts", "sqlite_files"},
     "security": FOUNDATION,
-    "listening": FOUNDATION | {"contracts"},
+    "listening": FOUNDATION | {"contracts", "security"},
     "transports": FOUNDATION | {"contracts", "protocols", "listening", "security"},
     "reports": FOUNDATION,
     "simulate": FOUNDATION,

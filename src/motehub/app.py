@@ -250,12 +250,15 @@ async def _server_tls(configuration: Configuration) -> ServerTls:
     """Make what certificates are needed, and return what the listeners show."""
     await _make_certificates(configuration)
     folder = configuration.data_dir
-    return ServerTls(
+    tls = ServerTls(
         folder / "certificates" / "server.crt",
         folder / "certificates" / "server.key",
         folder / "ca.crt",
         on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
     )
+    # Files that can't be loaded stop the start here, not the first connection later.
+    tls.context()
+    return tls
 
 
 async def _make_certificates(configuration: Configuration) -> None:

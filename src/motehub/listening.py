@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from motehub.contracts import Ground, Listener
 from motehub.errors import ConfigurationError, StorageError
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Record, Source
+from motehub.security.tls import ServerSession
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes of one connection that are decoded and not yet durable before its socket is paused."""
@@ -62,8 +62,8 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
 class StreamListener:
     """A TLS port whose connections each have a decoder and feed the hub.
 
-    ``identify`` names the source of a connection by its address and TLS session; ``decoder``
-    makes a decoder for it.
+    ``identify`` names the source of a connection by its address and its certificate
+    (fingerprint and common name, or None); ``decoder`` makes a decoder for it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class StreamListener:
         name: str,
         ground: Ground,
         limits: ConnectionLimits,
-        identify: Callable[[str, ssl.SSLObject], Source],
+        identify: Callable[[str, tuple[str, str] | None], Source],
         decoder: Callable[[], StreamDecoder],
     ) -> None:
         self.name = name
@@ -240,13 +240,8 @@ class _Connection(asyncio.Protocol):
     def _begin(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         session = transport.get_extra_info("ssl_object")
-        try:
-            self._source = self._listener.identify(self._address, session)
-        except ValueError:
-            # The session has ended already, and with it what is known of the peer.
-            transport.abort()
-            self._leave()
-            return
+        assert isinstance(session, ServerSession)
+        self._source = self._listener.identify(self._address, session.peer)
         self._heard = self._loop.time()
         self._watch_idle()
         early, self._early = self._early, []

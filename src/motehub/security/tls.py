@@ -30,6 +30,21 @@ _CIPHERS = ":".join(
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
+class ServerSession(ssl.SSLObject):
+    """A TLS session that notes, at the end of its handshake, who the client is.
+
+    Afterwards it may be too late: a board sends its batch and closes in the same moment, and
+    OpenSSL tells nothing of a session that has ended. ``peer`` is as ``peer_identity`` says.
+    """
+
+    peer: tuple[str, str] | None = None
+
+    def do_handshake(self) -> None:
+        """Continue the handshake; raises as the base class does until it is done."""
+        super().do_handshake()
+        self.peer = peer_identity(self)
+
+
 class ServerTls:
     """The TLS settings of a listener, which follow the files they come from.
 
@@ -90,6 +105,7 @@ class ServerTls:
     def _load(self) -> ssl.SSLContext:
         """Build a context from the files as they are now."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = ServerSession
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(_CIPHERS)
         context.options |= (
@@ -139,8 +155,7 @@ class ServerTls:
 def peer_identity(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[str, str] | None:
     """Return the SHA-256 of the client's certificate in hexadecimal, and its common name.
 
-    ``None`` when the client showed none; the name is empty when the certificate has none. Ask
-    once the handshake is done, and keep the answer: a connection that broke has none any more.
+    ``None`` when the client showed none; the name is empty when the certificate has none.
 
     Raises:
         ValueError: the handshake is not done, or the connection has broken.

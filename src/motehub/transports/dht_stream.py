@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated
@@ -16,7 +15,6 @@ from motehub.listening import ConnectionLimits, StreamListener
 from motehub.model import NAME_BYTES, Source, check_device_name
 from motehub.protocols.dht_stream import RECORD_LIMIT, DhtStreamDecoder
 from motehub.quantities import Duration
-from motehub.security.tls import peer_identity
 
 NAME = "dht_stream"
 
@@ -86,10 +84,10 @@ class DhtStream:
         """Close it; what was received is stored first."""
         await self._listener.close()
 
-    def _identify(self, address: str, session: ssl.SSLObject) -> Source:
+    def _identify(self, address: str, certificate: tuple[str, str] | None) -> Source:
         """Name the sender: by its certificate, else by the configured address, else by address."""
-        if shown := peer_identity(session):
-            fingerprint, name = shown
+        if certificate:
+            fingerprint, name = certificate
             return Source(NAME, f"certificate:{fingerprint}", name, address, vouched=True)
         name = self._names.get(address, "")
         return Source(
