@@ -133,6 +133,17 @@ def test_a_resend_is_a_duplicate(store: HistoryStore) -> None:
     check_counts(store)
 
 
+@pytest.mark.parametrize("count", [99, 100, 101, 250])
+def test_resends_among_many_readings_are_counted(store: HistoryStore, count: int) -> None:
+    """Duplicates are found in long runs too, wherever the store cuts them."""
+    first, second = Columns(), Columns()
+    first.add(1, array("q", range(0, count, 2)), array("d", range(0, count, 2)))
+    second.add(1, array("q", range(count)), array("d", range(count)))
+    fold(store, frame(A, first))
+    assert fold(store, frame(readings=second)) == (count // 2, (count + 1) // 2)
+    assert rows(store, 1) == [(n, float(n)) for n in range(count)]
+
+
 def test_the_position_moves_with_the_effect(opener: Opener) -> None:
     """After reopening, the store knows the position of its last fold."""
     store = opener()

@@ -67,7 +67,7 @@ async def test_it_listens_from_entering_to_leaving(name: str, ground: Ground) ->
             _, writer = await asyncio.open_connection(listener.host, listener.port)
             writer.close()
     for listener in listeners.values():
-        with pytest.raises(OSError, match="refused|Connect call failed"):
+        with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await asyncio.open_connection(listener.host, listener.port)
 
 

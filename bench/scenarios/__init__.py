@@ -1,0 +1,13 @@
+"""One scenario a file; each is a function from the settings to its cases."""
+
+from bench.harness import Scenario
+from bench.scenarios import burst, idle, journal, short, sustained
+
+SCENARIOS: dict[str, Scenario] = {
+    "burst": burst.cases,
+    "sustained": sustained.cases,
+    "short": short.cases,
+    "idle": idle.cases,
+    "journal": journal.cases,
+}
+"""Every scenario by the name that the command line gives it."""
