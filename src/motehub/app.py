@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -36,6 +37,8 @@ from motehub.supervisor import WriterProcess
 
 RUN_FILE: Final = "run.json"
 _DAY_SECONDS: Final = 86_400
+_FOLD_TRIES: Final = 4
+_MOST_FILES: Final = 65_536
 
 _logger = Logger("motehub.app")
 
@@ -126,6 +129,7 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         MotehubError: a part can't be opened.
     """
     stop = _stop_on_signals()
+    _allow_many_files()
     folder = configuration.data_dir
     data_folder.prepare(folder)
     with data_folder.locked(folder), _plain_exceptions():
@@ -166,6 +170,8 @@ async def running(
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)
             transports[name] = await stack.enter_async_context(transport)
+        # From here on a stop must not wait for a full disk, however many senders do.
+        stack.callback(journal.hurry)
         running_hub = RunningHub(folder, hub, journal, writer, transports)
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
@@ -218,8 +224,13 @@ def fold_offline(configuration: Configuration) -> None:
     store = parts.store(configuration.store.type).open(configuration.data_dir, False)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store))
-        if not consumer.catch_up():
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        # The writer of a hub that was killed a moment ago may still be at it.
+        for _ in range(_FOLD_TRIES):
+            if consumer.catch_up():
+                break
+            time.sleep(consumer.pause)
+        else:
             raise StorageError(str(consumer.trouble))
         reader.close()
     finally:
@@ -279,6 +290,14 @@ async def _renew_certificates_daily(configuration: Configuration) -> None:
             await _make_certificates(configuration)
         except CertificateError as error:
             _logger.error("certificates not renewed", reason=str(error))
+
+
+def _allow_many_files() -> None:
+    """Raise the number of open files to what the system allows: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _stop_on_signals() -> asyncio.Event:

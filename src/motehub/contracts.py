@@ -128,6 +128,10 @@ class LogReader(Protocol):
         """Return the position of the newest durable frame; 0 when there is none."""
         ...
 
+    def state(self) -> dict[str, bytes]:
+        """Return every key's newest value."""
+        ...
+
     def read(self, after: int, size: int) -> list[tuple[int, bytes]]:
         """Return the frames after position ``after``, at least one if there is one, ≈ ``size``."""
         ...
@@ -145,21 +149,28 @@ class Effect(Protocol):
         ...
 
 
+NumberColumns = tuple["array[int]", "array[float]"]
+TextColumns = tuple["array[int]", list[str]]
+
+
 class Fold(msgspec.Struct, frozen=True):
     """Many frames made ready for a store: columns by series, ascending in time, series ascending.
 
     ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
     of each series in it, ``seen`` the last contact (µs) of each device.
 
-    The store applies device and series entries first, then ``held``, then the other entries,
-    then ``readings``, then removals: a device is never pending again, so this order is right
-    for any number of frames at once.
+    The store applies device and series entries first, then what is held, then the other
+    entries, then readings and texts, then removals: a device is never pending again, so this
+    order is right for any number of frames at once. Entries of a device that it does not have
+    are left out: after a history was lost, the journal may still speak of removed devices.
     """
 
     start: int
     end: int
-    readings: dict[int, tuple[array[int], array[float]]]
-    held: dict[int, tuple[array[int], array[float]]]
+    readings: dict[int, NumberColumns]
+    held: dict[int, NumberColumns]
+    texts: dict[int, TextColumns]
+    held_texts: dict[int, TextColumns]
     devices: dict[int, int]
     entries: list[Entry]
     seen: dict[int, int]
@@ -225,10 +236,12 @@ class HistoryStore(Protocol):
         """Return every device with its counts, by name."""
         ...
 
-    def readings(
-        self, series: int, since: int, until: int
-    ) -> Iterator[tuple[array[int], array[float]]]:
+    def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
         """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
+        ...
+
+    def texts(self, series: int, since: int, until: int) -> Iterator[TextColumns]:
+        """Yield columns (times, values) of one text series, as ``readings`` does."""
         ...
 
     def rejected(self, limit: int) -> list[RejectedRow]:

@@ -69,6 +69,15 @@ class SeriesAdded(msgspec.Struct, frozen=True, tag="series"):
     series: Series
 
 
+class TextReadings(msgspec.Struct, frozen=True, tag="texts"):
+    """Readings of a text series; times in µs. ``held`` ones wait for the owner's approval."""
+
+    series: int
+    times: list[int]
+    values: list[str]
+    held: bool = False
+
+
 class EventOccurred(msgspec.Struct, frozen=True, tag="event"):
     """Something that is not a reading: a diagnostic, a change of admission."""
 
@@ -110,6 +119,7 @@ class DeviceRemoved(msgspec.Struct, frozen=True, tag="removed"):
 Entry = (
     DeviceChanged
     | SeriesAdded
+    | TextReadings
     | EventOccurred
     | Rejected
     | HeldReleased
@@ -145,12 +155,16 @@ class Batch:
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """A decoded journal frame; ``time`` is when it was committed, in µs."""
+    """A decoded journal frame; ``time`` is when it was committed, in µs.
+
+    ``damaged`` stands for one whose bytes could not be read any more.
+    """
 
     time: int
     readings: Columns
     held: Columns
     entries: list[Entry]
+    damaged: bool = False
 
 
 _Column = TypeVar("_Column", "array[int]", "array[float]")

@@ -193,7 +193,7 @@ class _Connection(asyncio.Protocol):
             self._leave()
 
     async def finish(self) -> None:
-        """Read no more, store what was received, close; abort when the peer does not answer."""
+        """Read no more, store what was received, close without waiting for the peer."""
         assert self._transport is not None
         if self._source is None:
             # asyncio takes a handshake that this side cuts off for a complete one.
@@ -203,12 +203,11 @@ class _Connection(asyncio.Protocol):
             self._leave()
             return
         self._transport.close()
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await asyncio.shield(self._gone)
-        except TimeoutError:
-            self._transport.abort()
-            await self._gone
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        # close_notify is on its way; devices hardly ever answer it.
+        self._transport.abort()
+        await self._gone
 
     async def _handshake(self, transport: asyncio.Transport) -> None:
         listener = self._listener

@@ -45,6 +45,15 @@ class Samples(msgspec.Struct, frozen=True):
     clock: Clock = Clock.DEVICE
 
 
+class Texts(msgspec.Struct, frozen=True):
+    """Readings of one metric whose values are text; otherwise like ``Samples``, without unit."""
+
+    metric: str
+    times: array[int]
+    values: list[str]
+    clock: Clock = Clock.DEVICE
+
+
 class Diagnostic(msgspec.Struct, frozen=True):
     """Something that a device says about itself, or that a decoder noticed about its data.
 
@@ -68,7 +77,7 @@ class Malformed(msgspec.Struct, frozen=True):
     count: int = 1
 
 
-Record = Samples | Diagnostic | Malformed
+Record = Samples | Texts | Diagnostic | Malformed
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -112,13 +121,24 @@ class Device(msgspec.Struct, frozen=True):
     noted: tuple[str, ...] = ()
 
 
+class Kind(enum.Enum):
+    """What the values of a series are."""
+
+    GAUGE = "gauge"
+    TEXT = "text"
+
+
 class Series(msgspec.Struct, frozen=True):
-    """One metric of one device: the unit of storage, of charts and of retention."""
+    """One metric of one device: the unit of storage, of charts and of retention.
+
+    A device may have two series of one metric, one of numbers and one of text.
+    """
 
     id: int
     device: int
     metric: str
     unit: str
+    kind: Kind = Kind.GAUGE
 
 
 def check_device_name(name: str) -> str:

@@ -77,8 +77,9 @@ def _open(folder: Path, store_name: str) -> tuple[Consumer, FoldIntoHistory] | N
     """Open both databases, waiting for storage that fails; None when that is for the owner."""
     while True:
         try:
-            effect = FoldIntoHistory(parts.store(store_name).open(folder, False))
-            return Consumer("history", SqliteLogReader(folder), effect), effect
+            reader = SqliteLogReader(folder)
+            effect = FoldIntoHistory(parts.store(store_name).open(folder, False), reader)
+            return Consumer("history", reader, effect), effect
         except (NewerSchema, StaleJournal) as error:
             _tell(Report(0, trouble=str(error), fatal=True))
             return None

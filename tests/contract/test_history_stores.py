@@ -6,15 +6,18 @@ from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from motehub import parts
-from motehub.contracts import Fold, HistoryStore
+from motehub.contracts import HistoryStore
 from motehub.core.history import FoldIntoHistory, make_fold
+from motehub.core.registry import Registry
 from motehub.errors import StorageError
 from motehub.frames import (
+    Batch,
     Columns,
     DeviceChanged,
     DeviceRemoved,
@@ -25,10 +28,29 @@ from motehub.frames import (
     HeldReleased,
     Rejected,
     SeriesAdded,
+    TextReadings,
 )
-from motehub.model import Admission, Device, Series
+from motehub.model import Admission, Device, Kind, Series
 
 FOREVER = 2**62
+
+
+class EmptyLog:
+    """A journal of which only the state is left."""
+
+    def __init__(self, state: dict[str, bytes] | None = None) -> None:
+        self._state = state or {}
+
+    def head(self) -> int:
+        return 0
+
+    def state(self) -> dict[str, bytes]:
+        return self._state
+
+    def read(self, after: int, size: int) -> list[tuple[int, bytes]]:
+        return []
+
+
 Opener = Callable[[], HistoryStore]
 
 
@@ -144,6 +166,68 @@ def test_resends_among_many_readings_are_counted(store: HistoryStore, count: int
     assert rows(store, 1) == [(n, float(n)) for n in range(count)]
 
 
+def test_texts_are_kept_beside_numbers(store: HistoryStore) -> None:
+    """A metric may have numbers and texts; each is a series of its own, without doubles."""
+    entries: list[Entry] = [
+        *A,
+        SeriesAdded(Series(3, 1, "temperature", "", Kind.TEXT)),
+        TextReadings(3, [30, 10], ["warm", "cold"]),
+    ]
+    assert fold(store, frame(entries, columns((1, 10, 1.0)))) == (3, 0)
+    assert fold(store, frame([TextReadings(3, [10, 20], ["again", "mild"])])) == (1, 1)
+    parts_of_texts = list(store.texts(3, 0, FOREVER))
+    assert [(list(times), values) for times, values in parts_of_texts] == [
+        ([10, 20, 30], ["cold", "mild", "warm"])
+    ]
+    assert [one.kind for one in store.registry()[1]] == [Kind.GAUGE, Kind.TEXT]
+    check_counts(store)
+
+
+def test_held_texts_are_released_like_numbers(store: HistoryStore) -> None:
+    """Quarantine holds texts too."""
+    text = SeriesAdded(Series(3, 1, "state", "", Kind.TEXT))
+    fold(store, frame([*PENDING, text, TextReadings(3, [10], ["on"], held=True)]))
+    assert list(store.texts(3, 0, FOREVER)) == []
+    assert store.devices()[0].device.held == 1
+    fold(store, frame([DeviceChanged(device(1, "a")), HeldReleased(1)]))
+    assert [values for _, values in store.texts(3, 0, FOREVER)] == [["on"]]
+    check_counts(store)
+
+
+def test_a_history_that_was_lost_learns_the_registry_again(opener: Opener) -> None:
+    """Where frames are missing, the registry comes from the journal's state, before readings."""
+    registry = Registry([device(1, "a"), device(2, "b")], [Series(1, 1, "t", "°C")])
+    batch = Batch()
+    registry.describe(batch)
+    log = EmptyLog({key: value for key, value in batch.state.items() if value is not None})
+    store = opener()
+    effect = FoldIntoHistory(store, log)
+    assert effect.position() == 0
+    renamed = DeviceChanged(device(2, "a"))
+    effect.apply([(41, frame([renamed], columns((1, 10, 1.0), (9, 10, 1.0))))])
+    assert store.position() == 41
+    assert rows(store, 1) == [(10, 1.0)]
+    assert {row.device.id for row in store.devices()} == {1, 2}
+    (left_out,) = store.rejected(10)
+    assert (left_out.source, left_out.count) == ("journal", 1)
+    check_counts(store)
+
+
+def test_what_is_said_of_unknown_devices_is_left_out(store: HistoryStore) -> None:
+    """Events and series of a device that is not there do no harm."""
+    gone: list[Entry] = [
+        EventOccurred(7, 1, "k", "t"),
+        SeriesAdded(Series(7, 7, "t", "°C")),
+        Rejected(7, "x", 1, b"p", "r"),
+        HeldReleased(7),
+        HeldDropped(7),
+    ]
+    fold(store, frame([*A, *gone]))
+    assert store.events(None, 10) == []
+    assert [one.id for one in store.registry()[1]] == [1]
+    assert [one.device for one in store.rejected(10)] == [None]
+
+
 def test_the_position_moves_with_the_effect(opener: Opener) -> None:
     """After reopening, the store knows the position of its last fold."""
     store = opener()
@@ -165,8 +249,9 @@ def test_a_fold_that_was_done_is_refused(store: HistoryStore) -> None:
 
 def test_a_fold_that_fails_leaves_nothing(store: HistoryStore) -> None:
     """An error in the middle rolls back readings, registry and position together."""
-    broken = Fold(0, 1, {1: (array("q", [1]), array("d", [1.0]))}, {}, {1: 1}, list(A), {1: 7})
-    broken.entries.append(EventOccurred(99, 1, "kind", "of a device that does not exist"))
+    whole = make_fold([(1, frame(A, columns((1, 1, 1.0))))], {})
+    nameless = DeviceChanged(Device(2, None, "x", (), Admission.ACCEPTED, 5))  # type: ignore[arg-type]
+    broken = msgspec.structs.replace(whole, entries=[*whole.entries, nameless])
     with pytest.raises(StorageError):
         store.fold(broken)
     assert (store.position(), store.registry(), rows(store, 1)) == (0, ([], []), [])
@@ -333,7 +418,8 @@ def test_any_readings_in_any_cut_fold_to_the_first_of_each_time(
             expected.setdefault((series, time), value)
     for name in parts.store_names():
         store = parts.store(name).open(tmp_path_factory.mktemp("store"), False)
-        effect = FoldIntoHistory(store)
+        effect = FoldIntoHistory(store, EmptyLog())
+        effect.position()
         frames = [frame([*A, *B])] + [frame(readings=columns(*batch)) for batch in batches]
         numbered = list(enumerate(frames, start=1))
         for start in range(0, len(numbered), at_once):

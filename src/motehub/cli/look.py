@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,8 +11,6 @@ from motehub.cli.options import Format, data_option, format_option, limit_option
 
 if TYPE_CHECKING:
     from motehub.reports.figure import Curve, Figure
-
-_FOREVER: Final = 2**62
 
 
 @click.command()
@@ -23,16 +21,15 @@ _FOREVER: Final = 2**62
 @data_option
 def readings(device: str, metric: str | None, since: str, format_: Format, data: Path) -> None:
     """Print a device's readings, oldest first."""
-    from motehub.cli.opening import columns, find_series, history_of, parse_since
+    from motehub.cli.opening import find_series, history_of, parse_since, rows_of
     from motehub.cli.printing import print_rows, warn_incomplete
 
     start = parse_since(since)
-    rows: list[tuple[int, str, float, str]] = []
+    rows: list[tuple[int, str, float | str, str]] = []
     with history_of(data) as (store, complete):
         _, found = find_series(store, device, [metric] if metric else [])
         for series in found:
-            times, values = columns(store, series, start, _FOREVER)
-            rows += ((t, series.metric, v, series.unit) for t, v in zip(times, values, strict=True))
+            rows += ((t, series.metric, v, series.unit) for t, v in rows_of(store, series, start))
     warn_incomplete(complete)
     rows.sort(key=lambda row: row[0])
     print_rows(
@@ -143,6 +140,7 @@ def rejected(limit: int, format_: Format, data: Path) -> None:
 def _curves_of_hub(data: Path, device: str | None, metrics: list[str], start: int) -> list[Curve]:
     from motehub.cli.opening import columns, find_series, history_of
     from motehub.cli.printing import warn_incomplete
+    from motehub.model import Kind
     from motehub.reports.figure import Curve
 
     curves = []
@@ -150,11 +148,9 @@ def _curves_of_hub(data: Path, device: str | None, metrics: list[str], start: in
         names = [device] if device else [one.name for one in store.registry()[0]]
         for name in names:
             for series in find_series(store, name, metrics if device else [])[1]:
-                curves.append(
-                    Curve(
-                        name, series.metric, series.unit, *columns(store, series, start, _FOREVER)
-                    )
-                )
+                if series.kind is Kind.GAUGE:
+                    readings = columns(store, series, start)
+                    curves.append(Curve(name, series.metric, series.unit, *readings))
     warn_incomplete(complete)
     return curves
 

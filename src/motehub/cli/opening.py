@@ -18,8 +18,11 @@ from motehub.control import Request, ask
 from motehub.core.history import wait_until_folded
 from motehub.errors import HubRunning, OwnerError, UnknownDevice
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.model import MICROSECONDS, Device, Series
+from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration
+
+FOREVER: Final = 2**62
+"""A time (µs) after every reading."""
 
 FOLD_WAIT: Final = 10.0
 """Longest wait in seconds until the history has what the journal holds."""
@@ -90,12 +93,17 @@ def find_series(store: HistoryStore, name: str, metrics: list[str]) -> tuple[Dev
     return device, [one for one in series if not metrics or one.metric in metrics]
 
 
-def columns(
-    store: HistoryStore, series: Series, since: int, until: int
-) -> tuple[array[int], array[float]]:
-    """Return all readings of ``series`` in ``[since, until)`` (µs) as two columns."""
+def rows_of(store: HistoryStore, series: Series, since: int) -> Iterator[tuple[int, float | str]]:
+    """Yield time (µs) and value of all readings of ``series`` from ``since`` on."""
+    parts = store.texts if series.kind is Kind.TEXT else store.readings
+    for times, values in parts(series.id, since, FOREVER):
+        yield from zip(times, values, strict=True)
+
+
+def columns(store: HistoryStore, series: Series, since: int) -> tuple[array[int], array[float]]:
+    """Return all readings of a series of numbers from ``since`` (µs) on as two columns."""
     times, values = array("q"), array("d")
-    for some_times, some_values in store.readings(series.id, since, until):
+    for some_times, some_values in store.readings(series.id, since, FOREVER):
         times.extend(some_times)
         values.extend(some_values)
     return times, values

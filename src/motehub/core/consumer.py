@@ -97,4 +97,4 @@ def _decoded(position: int, body: bytes) -> Frame:
         _logger.error(reason, detail=str(error), bytes=len(body))
         now = time.time_ns() // 1000
         lost = Rejected(None, "journal", now, body[:_DAMAGED_BYTES], reason)
-        return Frame(now, Columns(), Columns(), [lost])
+        return Frame(now, Columns(), Columns(), [lost], damaged=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import gt
+from typing import Any, TypeVar
 
 import msgspec
 
 from motehub.contracts import Fold, FoldResult, HistoryStore, LogReader
+from motehub.core.registry import Registry
 from motehub.frames import (
     Columns,
     Entry,
@@ -18,61 +20,87 @@ from motehub.frames import (
     Frame,
     Rejected,
     SeriesAdded,
+    TextReadings,
 )
+from motehub.logs import Logger
 
-_SeriesColumns = dict[int, tuple["array[int]", "array[float]"]]
+_Values = TypeVar("_Values", "array[float]", list[str])
+_BySeries = dict[int, tuple["array[int]", _Values]]
+
+_logger = Logger("motehub.history")
 
 
 class FoldIntoHistory:
     """The journal consumer that keeps the history; see :class:`motehub.contracts.Effect`."""
 
-    def __init__(self, store: HistoryStore) -> None:
+    def __init__(self, store: HistoryStore, reader: LogReader) -> None:
         self._store = store
+        self._reader = reader
         self._devices: dict[int, int] = {}
+        self._position = 0
         self.total = FoldResult(0, 0)
 
     def position(self) -> int:
         """Return the position up to which the history has everything."""
         # The position first: series that another process adds meanwhile do no harm.
-        position = self._store.position()
+        self._position = self._store.position()
         self._devices = {series.id: series.device for series in self._store.registry()[1]}
-        return position
+        return self._position
 
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
-        """Store ``frames`` and the position of the last one in one transaction."""
-        fold = make_fold(frames, self._devices)
+        """Store ``frames`` and the position of the last one in one transaction.
+
+        Where frames are missing, the history has not heard of every device and series: it gets
+        the registry anew.
+        """
+        known: list[Entry] = []
+        if frames[0][0] != self._position + 1 or any(frame.damaged for _, frame in frames):
+            known = Registry.from_state(self._reader.state()).entries()
+        fold = make_fold(frames, self._devices, known)
         result = self._store.fold(fold)
+        self._position = fold.end
         self.total = FoldResult(
             self.total.stored + result.stored, self.total.duplicate + result.duplicate
         )
 
 
-def make_fold(frames: Sequence[tuple[int, Frame]], devices: dict[int, int]) -> Fold:
+def make_fold(
+    frames: Sequence[tuple[int, Frame]], devices: dict[int, int], known: Sequence[Entry] = ()
+) -> Fold:
     """Sort ``frames`` (position, frame) by series and time.
 
-    ``devices`` maps series to device; series that the frames add are put into it.
+    ``devices`` maps series to device; series that the frames add are put into it, as are those
+    of the entries that are ``known`` beforehand.
     """
-    readings: _SeriesColumns = {}
-    held: _SeriesColumns = {}
-    entries: list[Entry] = []
+    readings: _BySeries[array[float]] = {}
+    held: _BySeries[array[float]] = {}
+    texts: _BySeries[list[str]] = {}
+    held_texts: _BySeries[list[str]] = {}
+    entries: list[Entry] = list(known)
     seen: dict[int, int] = {}
+    _note_series(known, devices)
     for _, frame in frames:
-        for entry in frame.entries:
-            if isinstance(entry, SeriesAdded):
-                devices[entry.series.id] = entry.series.device
-            elif (device := _speaker(entry)) is not None:
-                seen[device] = frame.time
-        entries += frame.entries
+        _note_series(frame.entries, devices)
         for columns, by_series in ((frame.readings, readings), (frame.held, held)):
             _group(columns, by_series)
-            for series in set(columns.series):
-                seen[devices[series]] = frame.time
+            seen |= {devices[one]: frame.time for one in set(columns.series) if one in devices}
+        for entry in frame.entries:
+            if isinstance(entry, TextReadings):
+                _group_texts(entry, held_texts if entry.held else texts)
+            else:
+                entries.append(entry)
+            if (device := _speaker(entry, devices)) is not None:
+                seen[device] = frame.time
+    for group in (readings, held, texts, held_texts):
+        entries += _without_device(group, devices, frames[-1][1].time)
     return Fold(
         start=frames[0][0] - 1,
         end=frames[-1][0],
         readings=_ascending(readings),
         held=_ascending(held),
-        devices={series: devices[series] for series in (*readings, *held)},
+        texts=_ascending(texts),
+        held_texts=_ascending(held_texts),
+        devices={one: devices[one] for one in (*readings, *held, *texts, *held_texts)},
         entries=_merge_refusals(entries),
         seen=seen,
     )
@@ -97,7 +125,13 @@ def wait_until_folded(
     return True
 
 
-def _group(columns: Columns, by_series: _SeriesColumns) -> None:
+def _note_series(entries: Sequence[Entry], devices: dict[int, int]) -> None:
+    for entry in entries:
+        if isinstance(entry, SeriesAdded):
+            devices[entry.series.id] = entry.series.device
+
+
+def _group(columns: Columns, by_series: _BySeries[array[float]]) -> None:
     position = 0
     for series, count in zip(columns.series, columns.counts, strict=True):
         end = position + count
@@ -108,23 +142,44 @@ def _group(columns: Columns, by_series: _SeriesColumns) -> None:
         position = end
 
 
-def _ascending(by_series: _SeriesColumns) -> _SeriesColumns:
+def _group_texts(entry: TextReadings, by_series: _BySeries[list[str]]) -> None:
+    if (known := by_series.get(entry.series)) is None:
+        known = by_series[entry.series] = (array("q"), [])
+    known[0].extend(entry.times)
+    known[1].extend(entry.values)
+
+
+def _without_device(
+    by_series: _BySeries[Any], devices: dict[int, int], now: int
+) -> Iterator[Rejected]:
+    """Take out readings of series that nobody knows any more; they are counted as rejected."""
+    for series in [one for one in by_series if one not in devices]:
+        times, _ = by_series.pop(series)
+        reason = f"series {series} of the journal is not in the registry: its device was removed"
+        _logger.error("readings left out", series=series, count=len(times))
+        yield Rejected(None, "journal", now, b"", reason, len(times))
+
+
+def _ascending(by_series: _BySeries[_Values]) -> _BySeries[_Values]:
     """Order the series and each one's readings; of equal times the first to arrive stays first."""
-    ordered: _SeriesColumns = {}
-    for series in sorted(by_series):
-        times, values = by_series[series]
-        if any(map(gt, times, islice(times, 1, None))):
-            order = sorted(range(len(times)), key=times.__getitem__)
-            times = array("q", map(times.__getitem__, order))
-            values = array("d", map(values.__getitem__, order))
-        ordered[series] = (times, values)
-    return ordered
+    return {series: _by_time(*by_series[series]) for series in sorted(by_series)}
 
 
-def _speaker(entry: Entry) -> int | None:
+def _by_time(times: array[int], values: _Values) -> tuple[array[int], _Values]:
+    if not any(map(gt, times, islice(times, 1, None))):
+        return times, values
+    order = sorted(range(len(times)), key=times.__getitem__)
+    ordered = values[:0]
+    ordered.extend(map(values.__getitem__, order))
+    return array("q", map(times.__getitem__, order)), ordered
+
+
+def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
     """Return the device whose own message caused the entry."""
     if isinstance(entry, Rejected):
         return entry.device
+    if isinstance(entry, TextReadings):
+        return devices.get(entry.series)
     if isinstance(entry, EventOccurred) and entry.kind not in OWNERS_EVENTS:
         return entry.device
     return None

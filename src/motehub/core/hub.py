@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from motehub.core.admission import Doorkeeper, Policy, QuarantineLimits, Refusal, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
-from motehub.frames import Batch, EventOccurred, HeldDropped, Rejected
+from motehub.frames import Batch, EventOccurred, HeldDropped, Rejected, TextReadings
 from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
@@ -22,7 +23,10 @@ from motehub.model import (
     Record,
     Samples,
     Source,
+    Texts,
 )
+
+_PAYLOAD_BYTES: Final = 200
 
 _logger = Logger("motehub.hub")
 
@@ -62,6 +66,8 @@ class Hub:
             for record in records:
                 if isinstance(record, Samples):
                     device = self._take_samples(batch, source, device, record, now)
+                elif isinstance(record, Texts):
+                    device = self._take_texts(batch, source, device, record, now)
                 elif isinstance(record, Malformed):
                     self._take_malformed(batch, source, device.id, record, now)
                 else:
@@ -140,17 +146,43 @@ class Hub:
         if device.admission is Admission.ACCEPTED:
             batch.readings.add(series.id, times, values)
             return device
-        room = max(0, self._doorkeeper.limits.readings - device.held)
-        if room < len(times):
-            rest = msgspec.structs.replace(samples, times=times[room:], values=values[room:])
+        room, device = self._room_to_hold(batch, source, device, samples, now)
+        if room:
+            batch.held.add(series.id, times[:room], values[:room])
+        return device
+
+    def _take_texts(
+        self, batch: Batch, source: Source, device: Device, texts: Texts, now: int
+    ) -> Device:
+        series = self.registry.series_for(batch, device, texts)
+        times = texts.times
+        if texts.clock is Clock.HUB:
+            times = self._stamp(series.id, times)
+        held = device.admission is not Admission.ACCEPTED
+        room = len(times)
+        if held:
+            room, device = self._room_to_hold(batch, source, device, texts, now)
+        if room:
+            entry = TextReadings(series.id, times[:room].tolist(), texts.values[:room], held)
+            batch.entries.append(entry)
+        return device
+
+    def _room_to_hold(
+        self, batch: Batch, source: Source, device: Device, record: Samples | Texts, now: int
+    ) -> tuple[int, Device]:
+        """Return how many of the record's readings fit into quarantine; reject the others."""
+        count = len(record.times)
+        room = min(count, max(0, self._doorkeeper.limits.readings - device.held))
+        if room < count:
+            rest = msgspec.structs.replace(
+                record, times=record.times[room:], values=record.values[room:]
+            )
             reason = "the quarantine of this device is full; accept or block it"
             self._reject_samples(batch, source, device, rest, reason, now)
-            times, values = times[:room], values[:room]
-        if times:
-            batch.held.add(series.id, times, values)
-            device = msgspec.structs.replace(device, held=device.held + len(times))
+        if room:
+            device = msgspec.structs.replace(device, held=device.held + room)
             self.registry.replace_quietly(batch, device)
-        return device
+        return room, device
 
     def _stamp(self, series: int, times: array[int]) -> array[int]:
         """Return ``times`` made distinct among all that the hub has stamped for this series."""
@@ -190,14 +222,20 @@ class Hub:
         count = sum(_weight(record) for record in records)
         if count:
             device = refusal.device.id if refusal.device else None
-            payload = repr(records[0]).encode()[:200]
+            payload = repr(records[0]).encode()[:_PAYLOAD_BYTES]
             batch.entries.append(Rejected(device, source.peer, now, payload, refusal.reason, count))
 
     def _reject_samples(
-        self, batch: Batch, source: Source, device: Device, samples: Samples, reason: str, now: int
+        self,
+        batch: Batch,
+        source: Source,
+        device: Device,
+        record: Samples | Texts,
+        reason: str,
+        now: int,
     ) -> None:
-        payload = f"{samples.metric} {samples.values[0]:g} {samples.unit}".encode()
-        count = len(samples.times)
+        payload = f"{record.metric} {record.values[0]}".encode()[:_PAYLOAD_BYTES]
+        count = len(record.times)
         batch.entries.append(Rejected(device.id, source.peer, now, payload, reason, count))
 
     def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
@@ -206,6 +244,6 @@ class Hub:
 
 def _weight(record: Record) -> int:
     """Return how many readings or records a record stands for."""
-    if isinstance(record, Samples):
+    if isinstance(record, Samples | Texts):
         return len(record.times)
     return record.count if isinstance(record, Malformed) else 1

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from motehub.errors import InvalidName, UnknownDevice
-from motehub.frames import Batch, DeviceChanged, DeviceRemoved, SeriesAdded
-from motehub.model import NAME_BYTES, Admission, Device, Samples, Series, check_device_name
+from motehub.frames import Batch, DeviceChanged, DeviceRemoved, Entry, SeriesAdded
+from motehub.model import (
+    NAME_BYTES,
+    Admission,
+    Device,
+    Kind,
+    Samples,
+    Series,
+    Texts,
+    check_device_name,
+)
 
 _DEVICE_KEY = "device/"
 _SERIES_KEY = "series/"
@@ -30,7 +39,8 @@ class Registry:
         self._devices: dict[int, Device] = {}
         self._names: dict[str, int] = {}
         self._identities: dict[str, int] = {}
-        self._series: dict[int, dict[str, Series]] = {}
+        self._gauges: dict[int, dict[str, Series]] = {}
+        self._texts: dict[int, dict[str, Series]] = {}
         self._last_device = self._last_series = 0
         for device in devices:
             self._index(device)
@@ -50,12 +60,19 @@ class Registry:
             registry._last_series = max(registry._last_series, series)
         return registry
 
+    def entries(self) -> list[Entry]:
+        """Return the whole registry as entries: what a history that was lost must learn again."""
+        return [
+            *map(DeviceChanged, self._devices.values()),
+            *map(SeriesAdded, self._all_series()),
+        ]
+
     def describe(self, batch: Batch) -> None:
         """Put the whole registry into ``batch``: the beginning of a new journal."""
         for device in self._devices.values():
             batch.state[f"{_DEVICE_KEY}{device.id}"] = _encode(device)
-            for series in self._series.get(device.id, {}).values():
-                batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
+        for series in self._all_series():
+            batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
 
     def devices(self) -> list[Device]:
         """Return all devices, by id."""
@@ -118,8 +135,9 @@ class Registry:
         self._forget(device)
         del self._devices[device.id]
         batch.state[f"{_DEVICE_KEY}{device.id}"] = None
-        for series in self._series.pop(device.id, {}).values():
-            batch.state[f"{_SERIES_KEY}{series.id}"] = None
+        for table in (self._gauges, self._texts):
+            for series in table.pop(device.id, {}).values():
+                batch.state[f"{_SERIES_KEY}{series.id}"] = None
         # Without this, removing the newest device would let the next one have its ids.
         batch.state[_LAST_IDS_KEY] = _encode((self._last_device, self._last_series))
         batch.entries.append(DeviceRemoved(device.id))
@@ -135,13 +153,15 @@ class Registry:
             raise InvalidName(f"Another device is already called {name!r}. Choose another name.")
         return name
 
-    def series_for(self, batch: Batch, device: Device, samples: Samples) -> Series:
-        """Return the device's series of that metric, registered when it is new."""
-        known = self._series.get(device.id)
-        if known and (series := known.get(samples.metric)):
+    def series_for(self, batch: Batch, device: Device, record: Samples | Texts) -> Series:
+        """Return the device's series of that metric and kind, registered when it is new."""
+        table = self._texts if isinstance(record, Texts) else self._gauges
+        known = table.get(device.id)
+        if known and (series := known.get(record.metric)):
             return series
         self._last_series += 1
-        series = Series(self._last_series, device.id, samples.metric, samples.unit)
+        unit, kind = ("", Kind.TEXT) if isinstance(record, Texts) else (record.unit, Kind.GAUGE)
+        series = Series(self._last_series, device.id, record.metric, unit, kind)
         self._index_series(series)
         batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
         batch.entries.append(SeriesAdded(series))
@@ -155,8 +175,14 @@ class Registry:
         self._last_device = max(self._last_device, device.id)
 
     def _index_series(self, series: Series) -> None:
-        self._series.setdefault(series.device, {})[series.metric] = series
+        table = self._texts if series.kind is Kind.TEXT else self._gauges
+        table.setdefault(series.device, {})[series.metric] = series
         self._last_series = max(self._last_series, series.id)
+
+    def _all_series(self) -> Iterator[Series]:
+        for table in (self._gauges, self._texts):
+            for by_metric in table.values():
+                yield from by_metric.values()
 
     def _forget(self, device: Device) -> None:
         self._names.pop(device.name, None)

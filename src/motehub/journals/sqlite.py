@@ -155,6 +155,11 @@ class SqliteLogReader:
         with self._storage() as db:
             return int(db.execute("SELECT coalesce(max(position), 0) FROM frame").get)
 
+    def state(self) -> dict[str, bytes]:
+        """Return every key's newest value."""
+        with self._storage() as db:
+            return dict(db.execute("SELECT key, value FROM state"))
+
     def newest(self) -> int | None:
         """Return when the newest frame was committed (µs), or None."""
         with self._storage() as db:

@@ -18,6 +18,7 @@ from motehub.frames import (
     HeldReleased,
     Rejected,
     SeriesAdded,
+    TextReadings,
 )
 from motehub.model import (
     MICROSECONDS,
@@ -27,6 +28,7 @@ from motehub.model import (
     Malformed,
     Samples,
     Source,
+    Texts,
 )
 
 
@@ -240,3 +242,21 @@ async def test_nothing_to_say_costs_no_commit(tmp_path: Path) -> None:
         await hub.accept(SOURCE, [temperature(1)])
         await hub.accept(SOURCE, [])
         assert journal.health.commits == 1
+
+
+async def test_texts_are_taken_like_numbers(tmp_path: Path) -> None:
+    """A text metric is a series of its own; while the device waits, its texts are held."""
+    texts = Texts("state", array("q", [START, START + 1]), ["on", "off"])
+    limits = QuarantineLimits(devices=10, readings=3)
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
+        await hub.accept(SOURCE, [temperature(1), texts])
+        await hub.accept(SOURCE, [texts])
+        await hub.accept_device("dht-192.0.2.1")
+        await hub.accept(SOURCE, [texts])
+    found = [entry for entry in entries(tmp_path) if isinstance(entry, TextReadings)]
+    assert [(one.values, one.held) for one in found] == [
+        (["on", "off"], True),
+        (["on", "off"], False),
+    ]
+    (rejected,) = (entry for entry in entries(tmp_path) if isinstance(entry, Rejected))
+    assert (rejected.count, rejected.payload) == (2, b"state on")

@@ -15,7 +15,7 @@ CREATE TABLE device (
     first_seen INTEGER NOT NULL,
     last_seen INTEGER NOT NULL,
     -- Readings and records of this device: received = stored + duplicate + rejected + waiting,
-    -- where waiting is what lies in held_reading.
+    -- where waiting is what lies in held_reading and held_text.
     received INTEGER NOT NULL DEFAULT 0,
     stored INTEGER NOT NULL DEFAULT 0,
     duplicate INTEGER NOT NULL DEFAULT 0,
@@ -33,7 +33,8 @@ CREATE TABLE series (
     device INTEGER NOT NULL REFERENCES device (id) ON DELETE CASCADE,
     metric TEXT NOT NULL,
     unit TEXT NOT NULL,
-    UNIQUE (device, metric)
+    kind TEXT NOT NULL CHECK (kind IN ('gauge', 'text')),
+    UNIQUE (device, metric, kind)
 );
 
 CREATE TABLE reading (
@@ -43,7 +44,22 @@ CREATE TABLE reading (
     PRIMARY KEY (series, time)
 ) WITHOUT ROWID;
 
--- Readings of devices that wait for the owner's approval.
+-- The readings of series whose values are text.
+CREATE TABLE text (
+    series INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (series, time)
+) WITHOUT ROWID;
+
+CREATE TABLE held_text (
+    series INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (series, time)
+) WITHOUT ROWID;
+
+-- Readings of devices that wait for the owner's approval, like held_text.
 CREATE TABLE held_reading (
     series INTEGER NOT NULL,
     time INTEGER NOT NULL,
@@ -77,7 +93,8 @@ SELECT warm.time / 1000000, humid.value, warm.value
 FROM series AS warm_series
 JOIN series AS humid_series
     ON humid_series.device = warm_series.device AND humid_series.metric = 'relative_humidity'
+        AND humid_series.kind = 'gauge'
 JOIN reading AS warm ON warm.series = warm_series.id
 JOIN reading AS humid ON humid.series = humid_series.id AND humid.time = warm.time
-WHERE warm_series.metric = 'temperature'
+WHERE warm_series.metric = 'temperature' AND warm_series.kind = 'gauge'
 ORDER BY 1;
