@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ import msgspec
 
 from motehub import __version__, data_folder, parts
 from motehub.config import Configuration
-from motehub.contracts import Ground, Listener, Transport
+from motehub.contracts import ClientTrust, Ground, Listener, Transport
 from motehub.control import ControlServer, Request, carry_out
 from motehub.core.admission import QuarantineLimits
 from motehub.core.consumer import Consumer
@@ -31,7 +32,7 @@ from motehub.frames import Batch, encode_frame
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
-from motehub.security.tls import ServerTls, ensure_certificates
+from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates
 from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 from motehub.supervisor import WriterProcess
 
@@ -157,7 +158,7 @@ async def running(
     """
     folder = configuration.data_dir
     async with AsyncExitStack() as stack:
-        tls = await _server_tls(configuration)
+        await _make_certificates(configuration)
         renewal = tasks.create_task(_renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
@@ -165,7 +166,7 @@ async def running(
         stack.push_async_callback(writer.stop)
         await writer.start()
         await stack.enter_async_context(journal)
-        ground = Ground(hub, utc_microseconds, tls)
+        ground = Ground(hub, utc_microseconds, partial(_server_tls, configuration))
         transports: dict[str, Transport] = {}
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)
@@ -257,17 +258,23 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
     return Registry(devices, series), position + 1
 
 
-async def _server_tls(configuration: Configuration) -> ServerTls:
-    """Make what certificates are needed, and return what the listeners show."""
-    await _make_certificates(configuration)
-    folder = configuration.data_dir
+def _server_tls(configuration: Configuration, trust: ClientTrust) -> ServerTls:
+    """Return the TLS contexts of a listener.
+
+    Raises:
+        CertificateError: a file can't be loaded: that stops the start, not a connection later.
+    """
+    certificates = configuration.data_dir / "certificates"
     tls = ServerTls(
-        folder / "certificates" / "server.crt",
-        folder / "certificates" / "server.key",
-        folder / "ca.crt",
+        certificates / "server.crt",
+        certificates / "server.key",
+        configuration.data_dir / "ca.crt",
+        client_required=trust.required,
+        bundle=trust.bundle,
+        protocols=trust.protocols,
+        revoked=certificates / REVOKED_FILE,
         on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
     )
-    # Files that can't be loaded stop the start here, not the first connection later.
     tls.context()
     return tls
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from motehub.frames import Entry, Frame
-from motehub.model import Device, Record, Series, Source
+from motehub.model import Delivery, Device, Receipt, Series
 
 if TYPE_CHECKING:
     # Not at run time: the writer process opens no sockets and does without the TLS library.
@@ -32,11 +32,14 @@ class Listener(msgspec.Struct, frozen=True):
 class Acceptor(Protocol):
     """The one door into the hub, as transports see it."""
 
-    async def accept(self, source: Source, records: Sequence[Record]) -> None:
-        """Return when everything in ``records`` is durable.
+    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        """Return, when all of it is durable, what became of each delivery.
 
         A transport reads no more from its peer than it can hold while it waits here: this
         await is the back-pressure.
+
+        Raises:
+            StorageError: the hub is stopping and the journal can't be written.
         """
         ...
 
@@ -48,17 +51,32 @@ class TlsContexts(Protocol):
         """Return the present context."""
         ...
 
+    def is_revoked(self, fingerprint: str) -> bool:
+        """Tell whether the owner has revoked the certificate with this SHA-256."""
+        ...
+
+
+class ClientTrust(msgspec.Struct, frozen=True):
+    """Whose certificates a listener believes beside those that the hub issued.
+
+    ``bundle`` is a PEM file of authorities or of the clients' own certificates. ``required``
+    refuses clients that show none. ``protocols`` are what ALPN (RFC 7301) may choose from.
+    """
+
+    required: bool = False
+    bundle: Path | None = None
+    protocols: tuple[str, ...] = ()
+
 
 class Ground(msgspec.Struct, frozen=True):
     """What a transport stands on.
 
-    ``clock`` returns UTC microseconds. ``tls`` gives server contexts in which a client may show
-    a certificate that the hub issued.
+    ``clock`` returns UTC microseconds. ``tls`` makes the server contexts of a listener.
     """
 
     hub: Acceptor
     clock: Callable[[], int]
-    tls: TlsContexts
+    tls: Callable[[ClientTrust], TlsContexts]
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):

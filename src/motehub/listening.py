@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,16 +12,18 @@ from typing import Final, Protocol
 
 import msgspec
 
-from motehub.contracts import Ground, Listener
+from motehub.contracts import ClientTrust, Ground, Listener
 from motehub.errors import ConfigurationError, StorageError
 from motehub.logs import Logger
-from motehub.model import MICROSECONDS, Record, Source
+from motehub.model import MICROSECONDS, Delivery, Receipt
 from motehub.security.tls import ServerSession
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes of one connection that are decoded and not yet durable before its socket is paused."""
 
 _CLOSE_SECONDS: Final = 2.0
+# Linux has it; elsewhere clients wait for the delayed acknowledgement.
+_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 # asyncio keeps a buffer of this size for every TLS connection; its default of 256 KiB would be
 # 256 MB for a thousand devices. A TLS record holds at most 16 KiB.
@@ -29,25 +32,45 @@ sslproto.SSLProtocol.max_size = 32 * 1024
 _logger = Logger("motehub.listener")
 
 
-class StreamDecoder(Protocol):
-    """A protocol's decoder of one connection; times are UTC microseconds."""
+class Turn(msgspec.Struct, frozen=True):
+    """What one read of a connection amounts to.
+
+    ``answer``, when the dialect has one, gets a receipt for each delivery once they are durable
+    and returns the bytes for the peer. ``end`` says why the connection must end after that.
+    """
+
+    deliveries: list[Delivery]
+    answer: Callable[[Sequence[Receipt]], bytes] | None = None
+    end: str | None = None
+
+
+class Conversation(Protocol):
+    """A dialect's side of one connection; times are UTC microseconds."""
 
     @property
     def deadline(self) -> int | None:
         """When ``timeout`` has to be called, or None."""
         ...
 
-    def feed(self, data: bytes, now: int) -> list[Record]:
-        """Return the records that ``data`` completes."""
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        """Return what ``data`` completes."""
         ...
 
-    def timeout(self, now: int) -> list[Record]:
-        """Return the records that silence completes."""
+    def timeout(self, now: int) -> Turn | None:
+        """Return what silence completes."""
         ...
 
-    def eof(self, now: int) -> list[Record]:
+    def eof(self, now: int) -> Turn | None:
         """Return what the end of the connection completes or cuts off."""
         ...
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The other end: its address; SHA-256 and common name of its certificate; the ALPN protocol."""
+
+    address: str
+    certificate: tuple[str, str] | None
+    protocol: str | None
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True):
@@ -60,10 +83,10 @@ class ConnectionLimits(msgspec.Struct, frozen=True):
 
 
 class StreamListener:
-    """A TLS port whose connections each have a decoder and feed the hub.
+    """A TLS port whose connections each hold a conversation and feed the hub.
 
-    ``identify`` names the source of a connection by its address and its certificate
-    (fingerprint and common name, or None); ``decoder`` makes a decoder for it.
+    ``converse`` begins a conversation with a peer. ``quick`` has every segment acknowledged at
+    once: for clients whose next write waits for that (Nagle's algorithm, RFC 896).
     """
 
     def __init__(
@@ -71,14 +94,17 @@ class StreamListener:
         name: str,
         ground: Ground,
         limits: ConnectionLimits,
-        identify: Callable[[str, tuple[str, str] | None], Source],
-        decoder: Callable[[], StreamDecoder],
+        converse: Callable[[Peer], Conversation],
+        trust: ClientTrust = ClientTrust(),  # noqa: B008 - frozen
+        *,
+        quick: bool = False,
     ) -> None:
         self.name = name
         self.ground = ground
         self.limits = limits
-        self.identify = identify
-        self.decoder = decoder
+        self.converse = converse
+        self.tls = ground.tls(trust)
+        self.quick = quick
         self.counters: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
         self._connections: set[_Connection] = set()
@@ -145,17 +171,17 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self._hub = listener.ground.hub
         self._clock = listener.ground.clock
-        self._decoder = listener.decoder()
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._source: Source | None = None
+        self._conversation: Conversation | None = None
         self._address = ""
         self._early: list[bytes] = []
-        self._waiting: list[Record] = []
+        self._waiting: list[Turn] = []
         self._unstored = 0
         self._heard = 0.0
         self._lost = False
         self._paused = False
+        self._choked = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -177,25 +203,36 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        if self._source is None:
+        if self._conversation is None:
             # The first data may arrive in the same moment as the end of the handshake.
             self._early.append(data)
             return
         self._listener.counters["bytes"] += len(data)
-        self._offer(self._decoder.feed(data, self._clock()), len(data))
+        self._offer(self._conversation.feed(data, self._clock()), len(data))
         self._set_timer()
+        if self._listener.quick:
+            self._acknowledge_quickly()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._source is not None:
-            self._offer(self._decoder.eof(self._clock()), 0)
+        if self._conversation is not None:
+            self._offer(self._conversation.eof(self._clock()), 0)
         if self._task is None:
             self._leave()
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a peer that does not read our answers."""
+        self._choked = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._resume()
 
     async def finish(self) -> None:
         """Read no more, store what was received, close without waiting for the peer."""
         assert self._transport is not None
-        if self._source is None:
+        if self._conversation is None:
             # asyncio takes a handshake that this side cuts off for a complete one.
             if self._task is not None:
                 self._task.cancel()
@@ -215,7 +252,7 @@ class _Connection(asyncio.Protocol):
             secured = await self._loop.start_tls(
                 transport,
                 self,
-                listener.ground.tls.context(),
+                listener.tls.context(),
                 server_side=True,
                 ssl_handshake_timeout=listener.limits.handshake,
                 ssl_shutdown_timeout=_CLOSE_SECONDS,
@@ -240,7 +277,14 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         session = transport.get_extra_info("ssl_object")
         assert isinstance(session, ServerSession)
-        self._source = self._listener.identify(self._address, session.peer)
+        if session.peer and self._listener.tls.is_revoked(session.peer[0]):
+            self._listener.counters["revoked"] += 1
+            _logger.warning("certificate is revoked", peer=self._address, name=session.peer[1])
+            transport.abort()
+            self._leave()
+            return
+        peer = Peer(self._address, session.peer, session.protocol)
+        self._conversation = self._listener.converse(peer)
         self._heard = self._loop.time()
         self._watch_idle()
         early, self._early = self._early, []
@@ -249,29 +293,26 @@ class _Connection(asyncio.Protocol):
         if self._lost:
             self.connection_lost(None)
 
-    def _offer(self, records: Sequence[Record], size: int) -> None:
+    def _offer(self, turn: Turn | None, size: int) -> None:
         self._unstored += size
-        if records:
-            self._waiting += records
+        if turn is not None:
+            self._waiting.append(turn)
             if self._task is None:
                 self._task = self._loop.create_task(self._store())
         elif self._task is None:
             self._unstored = 0
-        if self._unstored > READ_AHEAD and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self._unstored > READ_AHEAD or (turn is not None and turn.end is not None):
+            self._pause()
 
     async def _store(self) -> None:
-        """Give the hub what was decoded; while the journal takes its time, stop reading."""
-        assert self._source is not None
+        """Give the hub what was understood; while the journal takes its time, stop reading."""
         try:
             while self._waiting:
-                records, self._waiting = self._waiting, []
+                turns, self._waiting = self._waiting, []
                 self._unstored = 0
-                await self._hub.accept(self._source, records)
-                if self._paused and not self._lost and self._transport is not None:
-                    self._paused = False
-                    self._transport.resume_reading()
+                receipts = await self._hub.accept([d for turn in turns for d in turn.deliveries])
+                self._answer(turns, receipts)
+                self._resume()
         except StorageError as error:
             # Only while the hub stops: the device was promised nothing about these.
             _logger.error("not stored", peer=self._address, reason=str(error))
@@ -279,6 +320,41 @@ class _Connection(asyncio.Protocol):
             self._task = None
             if self._lost:
                 self._leave()
+
+    def _answer(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
+        """Write what the dialect answers, in one piece, and end a connection that must end."""
+        answers = []
+        position = 0
+        for turn in turns:
+            count = len(turn.deliveries)
+            if turn.answer is not None:
+                answers.append(turn.answer(receipts[position : position + count]))
+            position += count
+        if self._transport is None or self._lost:
+            return
+        if answers:
+            self._transport.write(b"".join(answers))
+        if turns[-1].end is not None:
+            self._listener.counters["closed"] += 1
+            _logger.info("connection closed", peer=self._address, reason=turns[-1].end)
+            self._transport.close()
+
+    def _pause(self) -> None:
+        if not self._paused and not self._lost and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused and not self._choked and not self._lost and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _acknowledge_quickly(self) -> None:
+        """Have the kernel acknowledge now; it forgets that after a while (tcp(7))."""
+        assert self._transport is not None
+        if not self._lost and _QUICK_ACK is not None:
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
     def _leave(self) -> None:
         for timer in (self._timer, self._idle_timer):
@@ -290,13 +366,16 @@ class _Connection(asyncio.Protocol):
 
     def _set_timer(self) -> None:
         """Have the decoder's ``timeout`` called at its deadline."""
-        if self._timer is None and (deadline := self._decoder.deadline) is not None:
+        if self._conversation is None or self._timer is not None:
+            return
+        if (deadline := self._conversation.deadline) is not None:
             seconds = max(0.0, (deadline - self._clock()) / MICROSECONDS)
             self._timer = self._loop.call_later(seconds, self._time_out)
 
     def _time_out(self) -> None:
         self._timer = None
-        self._offer(self._decoder.timeout(self._clock()), 0)
+        if self._conversation is not None:
+            self._offer(self._conversation.timeout(self._clock()), 0)
         if not self._lost:
             self._set_timer()
 

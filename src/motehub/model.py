@@ -96,6 +96,24 @@ class Source(msgspec.Struct, frozen=True):
     vouched: bool = False
 
 
+class Delivery(msgspec.Struct, frozen=True):
+    """What one source says at a time: the records go into the journal together."""
+
+    source: Source
+    records: list[Record]
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What became of a delivery, which is durable: readings taken (or held), records rejected.
+
+    ``reason`` says why, for the first one that was rejected.
+    """
+
+    taken: int
+    rejected: int
+    reason: str | None = None
+
+
 class Admission(enum.Enum):
     """Where a device stands with the owner."""
 

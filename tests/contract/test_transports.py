@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from motehub import parts
-from motehub.contracts import Ground
-from motehub.model import Record, Source
+from motehub.contracts import ClientTrust, Ground
+from motehub.model import Delivery, Receipt
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
 
@@ -22,10 +22,11 @@ class Collector:
     """Takes whatever transports accept."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[Source, Sequence[Record]]] = []
+        self.taken: list[Delivery] = []
 
-    async def accept(self, source: Source, records: Sequence[Record]) -> None:
-        self.taken.append((source, records))
+    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        self.taken += deliveries
+        return [Receipt(0, 0) for _ in deliveries]
 
 
 @pytest.fixture
@@ -33,7 +34,17 @@ def ground(tmp_path: Path) -> Ground:
     """A hub that collects, real certificates, the real clock."""
     Authority(tmp_path).ensure()
     certificates = tmp_path / "certificates"
-    tls = ServerTls(certificates / "server.crt", certificates / "server.key", tmp_path / "ca.crt")
+
+    def tls(trust: ClientTrust) -> ServerTls:
+        return ServerTls(
+            certificates / "server.crt",
+            certificates / "server.key",
+            tmp_path / "ca.crt",
+            client_required=trust.required,
+            bundle=trust.bundle,
+            protocols=trust.protocols,
+        )
+
     return Ground(Collector(), lambda: time.time_ns() // 1000, tls)
 
 

@@ -22,7 +22,7 @@ from motehub.config import Configuration, HubSettings, JournalSettings, StoreSet
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.logs import set_up_logs
-from motehub.model import Samples, Source
+from motehub.model import Delivery, Samples, Source
 
 TASKS: Final = 8
 """Devices that send at the same time; task n is called ``task-n``."""
@@ -64,7 +64,7 @@ async def _send(hub: Hub, task: int, time: int) -> None:
         times = array("q", range(time, time + count))
         values = array("d", (value_at(task, moment) for moment in times))
         _print(f"try {task} {time} {count}")
-        await hub.accept(source, [Samples("level", "m", times, values)])
+        await hub.accept([Delivery(source, [Samples("level", "m", times, values)])])
         _print(f"ack {task} {time} {count}")
         time += count
         await asyncio.sleep(rng.choice((0, 0, 0.002)))

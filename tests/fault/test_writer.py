@@ -15,7 +15,7 @@ from motehub.app import open_hub
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.model import Samples, Source
+from motehub.model import Delivery, Samples, Source
 from motehub.stores.sqlite import SqliteHistory
 
 
@@ -151,7 +151,7 @@ async def test_a_writer_that_is_overtaken_catches_up(folder: Path, known: bool) 
                 async with journal:
                     samples = Samples("level", "m", array("q", [moment]), array("d", [1.0]))
                     source = Source("test", f"test:{name}", name, "127.0.0.1")
-                    await hub.accept(source, [samples])
+                    await hub.accept([Delivery(source, [samples])])
 
     def writer() -> Consumer:
         reader = SqliteLogReader(folder)

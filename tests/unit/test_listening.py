@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from motehub.contracts import Ground
-from motehub.listening import READ_AHEAD, ConnectionLimits, StreamListener, plain_address
-from motehub.model import Record, Samples, Source
+from motehub.contracts import ClientTrust, Ground
+from motehub.listening import (
+    READ_AHEAD,
+    ConnectionLimits,
+    Peer,
+    StreamListener,
+    Turn,
+    plain_address,
+)
+from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
 from motehub.protocols.dht_stream import DhtStreamDecoder
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
@@ -31,10 +38,43 @@ class SlowHub:
         self.sources: list[Source] = []
         self.readings = 0
 
-    async def accept(self, source: Source, records: Sequence[Record]) -> None:
+    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
         await self.gate.wait()
-        self.sources.append(source)
-        self.readings += sum(len(one.times) for one in records if isinstance(one, Samples))
+        for one in deliveries:
+            self.sources.append(one.source)
+            self.readings += sum(len(r.times) for r in one.records if isinstance(r, Samples))
+        return [Receipt(0, 0) for _ in deliveries]
+
+
+class Board:
+    """The other side of a conversation: a text stream that is answered "ok" when asked for."""
+
+    deadline = None
+
+    def __init__(self, peer: Peer) -> None:
+        name = peer.certificate[1] if peer.certificate else peer.address
+        self._source = Source("test", name, name, peer.address)
+        self._decoder = DhtStreamDecoder()
+        self._answers = peer.protocol == "answers"
+
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        return self._turn(self._decoder.feed(data, now))
+
+    def timeout(self, now: int) -> Turn | None:
+        return None
+
+    def eof(self, now: int) -> Turn | None:
+        return self._turn(self._decoder.eof(now))
+
+    def _turn(self, records: list[Record]) -> Turn | None:
+        if not records:
+            return None
+        malformed = any(isinstance(record, Malformed) for record in records)
+        return Turn(
+            [Delivery(self._source, records)],
+            (lambda receipts: b"ok" * len(receipts)) if self._answers else None,
+            "it said something bad" if malformed else None,
+        )
 
 
 @pytest.fixture
@@ -51,18 +91,23 @@ async def listening(
 ) -> AsyncIterator[tuple[StreamListener, int]]:
     """Run a listener; give it and its port."""
     certificates = folder / "certificates"
-    tls = ServerTls(certificates / "server.crt", certificates / "server.key", folder / "ca.crt")
 
-    def identify(address: str, certificate: tuple[str, str] | None) -> Source:
-        name = certificate[1] if certificate else address
-        return Source("test", name, name, address, vouched=certificate is not None)
+    def tls(trust: ClientTrust) -> ServerTls:
+        return ServerTls(
+            certificates / "server.crt",
+            certificates / "server.key",
+            folder / "ca.crt",
+            protocols=trust.protocols,
+            revoked=folder / "revoked",
+        )
 
     listener = StreamListener(
         "test",
         Ground(hub, lambda: time.time_ns() // 1000, tls),
         limits or ConnectionLimits(100, 100, 5, 60),
-        identify,
-        DhtStreamDecoder,
+        Board,
+        ClientTrust(protocols=("answers",)),
+        quick=True,
     )
     opened = await listener.open("127.0.0.1", 0)
     try:
@@ -135,6 +180,56 @@ async def test_a_slow_hub_stops_the_sender(authority: Authority, tmp_path: Path)
         hub.gate.set()
         await until(lambda: hub.readings == 2 * total)
         writer.close()
+
+
+async def test_an_answer_comes_after_the_commit(authority: Authority, tmp_path: Path) -> None:
+    """A peer that negotiated answers hears nothing until the hub has accepted."""
+    hub = SlowHub()
+    hub.gate.clear()
+    context = client_context(authority)
+    context.set_alpn_protocols(["answers"])
+    async with listening(tmp_path, hub) as (listener, port):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, server_hostname="127.0.0.1"
+        )
+        writer.write(RECORD)
+        await until(lambda: listener.counters["bytes"] == len(RECORD))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read(1)
+        hub.gate.set()
+        assert await reader.readexactly(2) == b"ok"
+        writer.close()
+
+
+async def test_a_conversation_can_end_the_connection(authority: Authority, tmp_path: Path) -> None:
+    """After what it brought is accepted, the connection is closed."""
+    hub = SlowHub()
+    async with listening(tmp_path, hub) as (listener, port):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=client_context(authority), server_hostname="127.0.0.1"
+        )
+        writer.write(RECORD + b"bad|")
+        assert await ended(reader)
+        assert hub.readings == 2
+        assert listener.counters["closed"] == 1
+        writer.close()
+
+
+async def test_a_revoked_certificate_is_refused_at_once(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """A certificate in the list is refused from the next connection on, without a restart."""
+    hub = SlowHub()
+    context = client_context(authority, "greenhouse")
+    (issued,) = (one for one in authority.list() if one.kind == "client")
+    async with listening(tmp_path, hub) as (listener, port):
+        await asyncio.to_thread(say_all_at_once, port, context, RECORD)
+        await until(lambda: hub.readings == 2)
+        (tmp_path / "revoked").write_text(f"{issued.fingerprint} greenhouse 2026-11-21\n")
+        await asyncio.to_thread(say_all_at_once, port, context, RECORD)
+        await until(lambda: listener.counters["revoked"] == 1)
+        assert hub.readings == 2
 
 
 async def test_closing_stores_what_was_received(authority: Authority, tmp_path: Path) -> None:

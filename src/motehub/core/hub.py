@@ -11,15 +11,17 @@ import msgspec
 from motehub.core.admission import Doorkeeper, Policy, QuarantineLimits, Refusal, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
-from motehub.frames import Batch, EventOccurred, HeldDropped, Rejected, TextReadings
+from motehub.frames import Batch, Entry, EventOccurred, HeldDropped, Rejected, TextReadings
 from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
     Admission,
     Clock,
+    Delivery,
     Device,
     Diagnostic,
     Malformed,
+    Receipt,
     Record,
     Samples,
     Source,
@@ -51,14 +53,24 @@ class Hub:
         self._clock = clock
         self._last_stamps: dict[int, int] = {}
 
-    async def accept(self, source: Source, records: Sequence[Record]) -> None:
-        """Return when everything in ``records`` is durable in the journal.
+    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+        """Return, when all of it is durable in the journal, what became of each delivery.
 
         Records of a device that is pending are held, those of one that may not write are
         rejected; either way they are counted.
+
+        Raises:
+            StorageError: the hub is stopping and the journal can't be written.
         """
         batch = Batch()
         now = self._clock()
+        receipts = [self._take(batch, one.source, one.records, now) for one in deliveries]
+        if batch:
+            await self._journal.append(batch)
+        return receipts
+
+    def _take(self, batch: Batch, source: Source, records: Sequence[Record], now: int) -> Receipt:
+        numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
         device = self._doorkeeper.admit(batch, source, now)
         if isinstance(device, Refusal):
             self._refuse(batch, source, device, records, now)
@@ -72,8 +84,8 @@ class Hub:
                     self._take_malformed(batch, source, device.id, record, now)
                 else:
                     device = self._take_diagnostic(batch, device, record, now)
-        if batch:
-            await self._journal.append(batch)
+        taken = len(batch.readings) + len(batch.held) - numbers
+        return _receipt(taken, batch.entries[entries:])
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -240,6 +252,13 @@ class Hub:
 
     def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
+
+
+def _receipt(taken: int, entries: Sequence[Entry]) -> Receipt:
+    rejected = [entry for entry in entries if isinstance(entry, Rejected)]
+    taken += sum(len(entry.times) for entry in entries if isinstance(entry, TextReadings))
+    reason = rejected[0].reason if rejected else None
+    return Receipt(taken, sum(entry.count for entry in rejected), reason)
 
 
 def _weight(record: Record) -> int:

@@ -27,6 +27,9 @@ _CIPHERS = ":".join(
     for signature in ("ECDSA", "RSA")
 )
 
+REVOKED_FILE = "revoked"
+"""In the folder ``certificates``: SHA-256, name and date of each revoked certificate."""
+
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -34,15 +37,18 @@ class ServerSession(ssl.SSLObject):
     """A TLS session that notes, at the end of its handshake, who the client is.
 
     Afterwards it may be too late: a board sends its batch and closes in the same moment, and
-    OpenSSL tells nothing of a session that has ended. ``peer`` is as ``peer_identity`` says.
+    OpenSSL tells nothing of a session that has ended. ``peer`` is as ``peer_identity`` says,
+    ``protocol`` what ALPN has chosen.
     """
 
     peer: tuple[str, str] | None = None
+    protocol: str | None = None
 
     def do_handshake(self) -> None:
         """Continue the handshake; raises as the base class does until it is done."""
         super().do_handshake()
         self.peer = peer_identity(self)
+        self.protocol = self.selected_alpn_protocol()
 
 
 class ServerTls:
@@ -50,6 +56,8 @@ class ServerTls:
 
     With ``client_ca`` (PEM: authorities, or the clients' own certificates) a client may show a
     certificate, and with ``client_required`` it must; one that is shown is always checked.
+    ``bundle`` is a second such file, which may come later. ``protocols`` are offered to ALPN.
+    ``revoked`` lists certificates by their SHA-256, one a line.
     ``on_error`` gets one sentence for each change of the files that could not be loaded.
     """
 
@@ -60,12 +68,20 @@ class ServerTls:
         client_ca: Path | None = None,
         *,
         client_required: bool = False,
+        bundle: Path | None = None,
+        protocols: Sequence[str] = (),
+        revoked: Path | None = None,
         on_error: Callable[[str], None] | None = None,
     ) -> None:
         self._certificate = certificate
         self._key = key
         self._client_ca = client_ca
         self._client_required = client_required
+        self._bundle = bundle
+        self._protocols = list(protocols)
+        self._revoked = revoked
+        self._revoked_stamp: tuple[int, int, int] | None = None
+        self._revoked_fingerprints: frozenset[str] = frozenset()
         self._on_error = on_error
         self._context: ssl.SSLContext | None = None
         self._stamp: _Stamp = ()
@@ -98,9 +114,18 @@ class ServerTls:
         """Return what tells a changed file: its inode, its size, its time in nanoseconds."""
         return tuple(
             _stamp(file)
-            for file in (self._certificate, self._key, self._client_ca)
+            for file in (self._certificate, self._key, self._client_ca, self._bundle)
             if file is not None
         )
+
+    def is_revoked(self, fingerprint: str) -> bool:
+        """Tell whether the file ``revoked`` has this SHA-256 as the first word of a line."""
+        stamp = _stamp(self._revoked) if self._revoked is not None else None
+        if self._revoked is not None and stamp != self._revoked_stamp:
+            lines = self._revoked.read_text("utf-8").splitlines() if stamp else []
+            self._revoked_fingerprints = frozenset(line.split()[0] for line in lines if line)
+            self._revoked_stamp = stamp
+        return fingerprint in self._revoked_fingerprints
 
     def _load(self) -> ssl.SSLContext:
         """Build a context from the files as they are now."""
@@ -117,8 +142,12 @@ class ServerTls:
         # TLS 1.2 sends its ticket inside the handshake, and keeps it for quick reconnection.
         context.num_tickets = 0
         self._load_own(context)
+        if self._protocols:
+            context.set_alpn_protocols(self._protocols)
         if self._client_ca is not None:
             self._load_trusted(context, self._client_ca)
+        if self._bundle is not None and self._bundle.exists():
+            self._load_trusted(context, self._bundle)
         return context
 
     def _load_own(self, context: ssl.SSLContext) -> None:

@@ -11,8 +11,8 @@ from msgspec import Meta
 
 from motehub.contracts import Ground, Listener, TransportPart
 from motehub.errors import InvalidName
-from motehub.listening import ConnectionLimits, StreamListener
-from motehub.model import NAME_BYTES, Source, check_device_name
+from motehub.listening import ConnectionLimits, Conversation, Peer, StreamListener, Turn
+from motehub.model import NAME_BYTES, Delivery, Record, Source, check_device_name
 from motehub.protocols.dht_stream import RECORD_LIMIT, DhtStreamDecoder
 from motehub.quantities import Duration
 
@@ -65,9 +65,7 @@ class DhtStream:
             settings.handshake_timeout,
             settings.idle_timeout,
         )
-        self._listener = StreamListener(
-            NAME, ground, limits, self._identify, lambda: DhtStreamDecoder(settings.record_limit)
-        )
+        self._listener = StreamListener(NAME, ground, limits, self._converse)
         self.listeners: dict[str, Listener] = {}
 
     @property
@@ -84,15 +82,43 @@ class DhtStream:
         """Close it; what was received is stored first."""
         await self._listener.close()
 
-    def _identify(self, address: str, certificate: tuple[str, str] | None) -> Source:
+    def _converse(self, peer: Peer) -> Conversation:
+        return _DhtConversation(self._identify(peer), DhtStreamDecoder(self._settings.record_limit))
+
+    def _identify(self, peer: Peer) -> Source:
         """Name the sender: by its certificate, else by the configured address, else by address."""
-        if certificate:
-            fingerprint, name = certificate
+        address = peer.address
+        if peer.certificate:
+            fingerprint, name = peer.certificate
             return Source(NAME, f"certificate:{fingerprint}", name, address, vouched=True)
         name = self._names.get(address, "")
         return Source(
             NAME, f"address:{address}", name or name_for(address), address, vouched=bool(name)
         )
+
+
+class _DhtConversation:
+    """One board on one connection; nothing is ever answered."""
+
+    def __init__(self, source: Source, decoder: DhtStreamDecoder) -> None:
+        self._source = source
+        self._decoder = decoder
+
+    @property
+    def deadline(self) -> int | None:
+        return self._decoder.deadline
+
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        return self._turn(self._decoder.feed(data, now))
+
+    def timeout(self, now: int) -> Turn | None:
+        return self._turn(self._decoder.timeout(now))
+
+    def eof(self, now: int) -> Turn | None:
+        return self._turn(self._decoder.eof(now))
+
+    def _turn(self, records: list[Record]) -> Turn | None:
+        return Turn([Delivery(self._source, records)]) if records else None
 
 
 def name_for(address: str) -> str:

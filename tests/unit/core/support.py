@@ -14,7 +14,7 @@ from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
 from motehub.frames import Frame, decode_frame
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
-from motehub.model import MICROSECONDS, Clock, Samples, Source
+from motehub.model import MICROSECONDS, Clock, Delivery, Receipt, Record, Samples, Source
 
 START = 1_700_000_000 * MICROSECONDS
 LIMITS = JournalLimits(size=10_000_000, age=3600)
@@ -63,3 +63,9 @@ def temperature(*values: float, time: int = START, clock: Clock = Clock.DEVICE) 
     """Return samples a second apart, the first at ``time``."""
     times = array("q", (time + i * MICROSECONDS for i in range(len(values))))
     return Samples("temperature", "°C", times, array("d", values), clock)
+
+
+async def say(hub: Hub, source: Source, records: list[Record]) -> Receipt:
+    """Have one source deliver ``records``."""
+    (receipt,) = await hub.accept([Delivery(source, records)])
+    return receipt

@@ -6,7 +6,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from tests.unit.core.support import SOURCE, START, FakeClock, frames, open_hub, temperature
+from tests.unit.core.support import SOURCE, START, FakeClock, frames, open_hub, say, temperature
 
 from motehub.core.admission import Policy, QuarantineLimits
 from motehub.errors import InvalidName, UnknownDevice
@@ -24,8 +24,10 @@ from motehub.model import (
     MICROSECONDS,
     Admission,
     Clock,
+    Delivery,
     Diagnostic,
     Malformed,
+    Receipt,
     Samples,
     Source,
     Texts,
@@ -39,7 +41,7 @@ def entries(folder: Path) -> list[object]:
 async def test_a_reading_is_durable_when_accept_returns(tmp_path: Path) -> None:
     """After accept, another reader of the journal file finds the reading and its device."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(20.5, 21.0)])
+        await say(hub, SOURCE, [temperature(20.5, 21.0)])
         ((_, frame),) = frames(tmp_path)
     assert list(frame.readings.values) == [20.5, 21.0]
     assert list(frame.readings.times) == [START, START + MICROSECONDS]
@@ -50,11 +52,11 @@ async def test_a_reading_is_durable_when_accept_returns(tmp_path: Path) -> None:
 async def test_the_registry_survives_a_restart(tmp_path: Path) -> None:
     """Devices, series and names are what they were, from the journal alone."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(20)])
+        await say(hub, SOURCE, [temperature(20)])
         await hub.rename_device("dht-192.0.2.1", "greenhouse")
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
         assert hub.registry.by_name("greenhouse").identities == ("address:192.0.2.1",)
-        await hub.accept(SOURCE, [temperature(21, time=START + 5)])
+        await say(hub, SOURCE, [temperature(21, time=START + 5)])
     series = {series for _, frame in frames(tmp_path) for series in frame.readings.series}
     assert len(series) == 1
 
@@ -62,11 +64,11 @@ async def test_the_registry_survives_a_restart(tmp_path: Path) -> None:
 async def test_an_unknown_device_waits_for_approval(tmp_path: Path) -> None:
     """Under "approve" readings are held, and released in the frame that accepts the device."""
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
-        await hub.accept(SOURCE, [temperature(20, 21)])
+        await say(hub, SOURCE, [temperature(20, 21)])
         assert hub.registry.by_name("dht-192.0.2.1").held == 2
         device = await hub.accept_device("dht-192.0.2.1", "greenhouse")
         assert device.admission is Admission.ACCEPTED
-        await hub.accept(SOURCE, [temperature(22)])
+        await say(hub, SOURCE, [temperature(22)])
     held, accepted, stored = (frame for _, frame in frames(tmp_path))
     assert list(held.held.values) == [20, 21]
     assert not held.readings
@@ -78,10 +80,10 @@ async def test_the_quarantine_is_bounded(tmp_path: Path) -> None:
     """Readings beyond the bound are rejected with the reason, also after a restart."""
     limits = QuarantineLimits(devices=10, readings=3)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1, 2)])
+        await say(hub, SOURCE, [temperature(1, 2)])
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
-        await hub.accept(SOURCE, [temperature(3, 4, 5)])
-        await hub.accept(SOURCE, [temperature(6)])
+        await say(hub, SOURCE, [temperature(3, 4, 5)])
+        await say(hub, SOURCE, [temperature(6)])
     assert [list(frame.held.values) for _, frame in frames(tmp_path)] == [[1, 2], [3], []]
     rejected = [entry for entry in entries(tmp_path) if isinstance(entry, Rejected)]
     assert [one.count for one in rejected] == [2, 1]
@@ -93,8 +95,8 @@ async def test_too_many_pending_devices_are_refused(tmp_path: Path) -> None:
     limits = QuarantineLimits(devices=1, readings=3)
     other = Source("dht_stream", "address:192.0.2.2", "dht-192.0.2.2", "192.0.2.2")
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(other, [temperature(1, 2), Malformed(b"x", "bad", 5)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, other, [temperature(1, 2), Malformed(b"x", "bad", 5)])
         assert len(hub.registry.devices()) == 1
     (rejected,) = (entry for entry in entries(tmp_path) if isinstance(entry, Rejected))
     assert rejected.device is None
@@ -106,8 +108,8 @@ async def test_only_known_devices(tmp_path: Path) -> None:
     """Under "known" a stranger's readings are rejected and counted; a vouched device passes."""
     vouched = Source("dht_stream", "certificate:ab", "greenhouse", "192.0.2.3", vouched=True)
     async with open_hub(tmp_path, FakeClock(), Policy.KNOWN) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(vouched, [temperature(2)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, vouched, [temperature(2)])
         assert [device.name for device in hub.registry.devices()] == ["greenhouse"]
     refused, stored = (frame for _, frame in frames(tmp_path))
     assert not refused.readings
@@ -117,11 +119,11 @@ async def test_only_known_devices(tmp_path: Path) -> None:
 async def test_a_blocked_device_is_rejected_and_can_be_accepted_again(tmp_path: Path) -> None:
     """Blocking drops what was held and refuses what comes; accepting ends that."""
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
         device = await hub.block_device("dht-192.0.2.1")
-        await hub.accept(SOURCE, [temperature(2, 3)])
+        await say(hub, SOURCE, [temperature(2, 3)])
         await hub.accept_device("dht-192.0.2.1")
-        await hub.accept(SOURCE, [temperature(4)])
+        await say(hub, SOURCE, [temperature(4)])
     found = entries(tmp_path)
     assert HeldDropped(device.id) in found
     (rejected,) = (entry for entry in found if isinstance(entry, Rejected))
@@ -135,8 +137,8 @@ async def test_an_identity_that_the_owner_vouches_for_joins_the_device_of_its_na
     """A certificate for a known name writes to that device, which is thereby accepted."""
     vouched = Source("dht_stream", "certificate:ab", "dht-192.0.2.1", "192.0.2.9", vouched=True)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(vouched, [temperature(2, time=START + 9)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, vouched, [temperature(2, time=START + 9)])
         (device,) = hub.registry.devices()
         assert device.identities == ("address:192.0.2.1", "certificate:ab")
         assert device.admission is Admission.ACCEPTED
@@ -146,8 +148,8 @@ async def test_a_configured_address_accepts_a_device_that_waits(tmp_path: Path) 
     """When the owner names an address in the configuration, the device waits no longer."""
     vouched = Source("dht_stream", SOURCE.identity, "greenhouse", "192.0.2.1", vouched=True)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(vouched, [temperature(2, time=START + 9)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, vouched, [temperature(2, time=START + 9)])
         (device,) = hub.registry.devices()
     assert device.admission is Admission.ACCEPTED
     assert device.name == "greenhouse"
@@ -156,10 +158,10 @@ async def test_a_configured_address_accepts_a_device_that_waits(tmp_path: Path) 
 async def test_a_removed_device_is_new_when_it_comes_back(tmp_path: Path) -> None:
     """Removal forgets identities and series; ids are never used again."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
         old = await hub.remove_device("dht-192.0.2.1")
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
         (new,) = hub.registry.devices()
     assert DeviceRemoved(old.id) in entries(tmp_path)
     assert new.id != old.id
@@ -171,8 +173,8 @@ async def test_readings_that_the_hub_stamps_never_share_a_time(tmp_path: Path) -
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
         same = array("q", [START, START, START])
         samples = Samples("temperature", "°C", same, array("d", [1, 2, 3]), Clock.HUB)
-        await hub.accept(SOURCE, [samples])
-        await hub.accept(SOURCE, [temperature(4, time=START - 5, clock=Clock.HUB)])
+        await say(hub, SOURCE, [samples])
+        await say(hub, SOURCE, [temperature(4, time=START - 5, clock=Clock.HUB)])
     times = [time for _, frame in frames(tmp_path) for time in frame.readings.times]
     assert times == [START, START + 1, START + 2, START + 3]
 
@@ -181,8 +183,8 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_stamps(tmp_path: Path)
     """After a jump back of an hour, stamps follow the clock again instead of standing still."""
     earlier = START - 3600 * MICROSECONDS
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1, clock=Clock.HUB)])
-        await hub.accept(SOURCE, [temperature(2, 3, time=earlier, clock=Clock.HUB)])
+        await say(hub, SOURCE, [temperature(1, clock=Clock.HUB)])
+        await say(hub, SOURCE, [temperature(2, 3, time=earlier, clock=Clock.HUB)])
     times = [time for _, frame in frames(tmp_path) for time in frame.readings.times]
     assert times == [START, earlier, earlier + MICROSECONDS]
 
@@ -190,8 +192,8 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_stamps(tmp_path: Path)
 async def test_times_of_the_device_are_kept_as_they_are(tmp_path: Path) -> None:
     """A resend keeps its times, so that the history can recognise it."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
     assert [t for _, frame in frames(tmp_path) for t in frame.readings.times] == [START, START]
 
 
@@ -201,8 +203,8 @@ async def test_once_only_diagnostics_are_recorded_once_for_ever(tmp_path: Path) 
     error = Diagnostic("device_error", "sensor")
     for _ in range(2):
         async with open_hub(tmp_path, FakeClock()) as (hub, _):
-            await hub.accept(SOURCE, [note, error])
-            await hub.accept(SOURCE, [note, error])
+            await say(hub, SOURCE, [note, error])
+            await say(hub, SOURCE, [note, error])
     kinds = [entry.kind for entry in entries(tmp_path) if isinstance(entry, EventOccurred)]
     assert kinds.count("temperature_mismatch") == 1
     assert kinds.count("device_error") == 4
@@ -211,9 +213,9 @@ async def test_once_only_diagnostics_are_recorded_once_for_ever(tmp_path: Path) 
 async def test_another_unit_for_a_known_metric_is_rejected(tmp_path: Path) -> None:
     """A series keeps the unit it began with."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
         fahrenheit = Samples("temperature", "°F", array("q", [START]), array("d", [68]))
-        await hub.accept(SOURCE, [fahrenheit])
+        await say(hub, SOURCE, [fahrenheit])
     (rejected,) = (entry for entry in entries(tmp_path) if isinstance(entry, Rejected))
     assert rejected.reason == "temperature is kept in °C, not in °F"
 
@@ -222,8 +224,8 @@ async def test_names_are_unique_and_follow_the_rules(tmp_path: Path) -> None:
     """A taken or impossible name is refused and changes nothing."""
     other = Source("dht_stream", "address:192.0.2.2", "dht-192.0.2.1", "192.0.2.2")
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(other, [temperature(1)])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, other, [temperature(1)])
         assert [d.name for d in hub.registry.devices()] == ["dht-192.0.2.1", "dht-192.0.2.1-2"]
         with pytest.raises(InvalidName, match="already"):
             await hub.rename_device("dht-192.0.2.1", "dht-192.0.2.1-2")
@@ -239,8 +241,8 @@ async def test_names_are_unique_and_follow_the_rules(tmp_path: Path) -> None:
 async def test_nothing_to_say_costs_no_commit(tmp_path: Path) -> None:
     """An accept without records of a known device writes nothing."""
     async with open_hub(tmp_path, FakeClock()) as (hub, journal):
-        await hub.accept(SOURCE, [temperature(1)])
-        await hub.accept(SOURCE, [])
+        await say(hub, SOURCE, [temperature(1)])
+        await say(hub, SOURCE, [])
         assert journal.health.commits == 1
 
 
@@ -249,10 +251,10 @@ async def test_texts_are_taken_like_numbers(tmp_path: Path) -> None:
     texts = Texts("state", array("q", [START, START + 1]), ["on", "off"])
     limits = QuarantineLimits(devices=10, readings=3)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
-        await hub.accept(SOURCE, [temperature(1), texts])
-        await hub.accept(SOURCE, [texts])
+        await say(hub, SOURCE, [temperature(1), texts])
+        await say(hub, SOURCE, [texts])
         await hub.accept_device("dht-192.0.2.1")
-        await hub.accept(SOURCE, [texts])
+        await say(hub, SOURCE, [texts])
     found = [entry for entry in entries(tmp_path) if isinstance(entry, TextReadings)]
     assert [(one.values, one.held) for one in found] == [
         (["on", "off"], True),
@@ -260,3 +262,24 @@ async def test_texts_are_taken_like_numbers(tmp_path: Path) -> None:
     ]
     (rejected,) = (entry for entry in entries(tmp_path) if isinstance(entry, Rejected))
     assert (rejected.count, rejected.payload) == (2, b"state on")
+
+
+async def test_receipts_say_what_became_of_each_delivery(tmp_path: Path) -> None:
+    """Readings taken and rejected are told for each source of a batch, which is one commit."""
+    texts = Texts("state", array("q", [START]), ["on"])
+    bad = Malformed(b"x", "not a reading", 3)
+    stranger = Source("x", "address:192.0.2.7", "x", "192.0.2.7")
+    vouched = Source("x", "certificate:ab", "known", "192.0.2.8", vouched=True)
+    async with open_hub(tmp_path, FakeClock(), Policy.KNOWN) as (hub, journal):
+        receipts = await hub.accept(
+            [
+                Delivery(vouched, [temperature(1, 2), texts, bad]),
+                Delivery(stranger, [temperature(1), texts]),
+                Delivery(vouched, []),
+            ]
+        )
+        assert journal.health.commits == 1
+    assert receipts[0] == Receipt(3, 3, "not a reading")
+    assert (receipts[1].taken, receipts[1].rejected) == (0, 2)
+    assert "not known" in str(receipts[1].reason)
+    assert receipts[2] == Receipt(0, 0)
