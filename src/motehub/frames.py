@@ -146,6 +146,15 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.readings or self.held or self.entries or self.state)
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes the batch adds to a frame."""
+        weight = 24 * (len(self.readings) + len(self.held)) + 256 * len(self.entries)
+        for entry in self.entries:
+            if isinstance(entry, TextReadings):
+                weight += sum(map(len, entry.values))
+        return weight
+
     def merge(self, other: Batch) -> None:
         """Append everything of ``other``, which came later."""
         self.readings.extend(other.readings)

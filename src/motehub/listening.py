@@ -12,14 +12,18 @@ from typing import Final, Protocol
 
 import msgspec
 
+from motehub.binding import why_not_bound
 from motehub.contracts import ClientTrust, Ground, Listener
 from motehub.errors import ConfigurationError, StorageError
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS, Delivery, Receipt
 from motehub.security.tls import ServerSession
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes of one connection that are decoded and not yet durable before its socket is paused."""
+
+READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
+"""The same for all connections of a listener: beyond it each has one read under way at most."""
 
 _CLOSE_SECONDS: Final = 2.0
 # Linux has it; elsewhere clients wait for the delayed acknowledgement.
@@ -30,6 +34,8 @@ _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 sslproto.SSLProtocol.max_size = 32 * 1024
 
 _logger = Logger("motehub.listener")
+# What strangers can cause at will must not fill the disk with log lines.
+_occasional = OccasionalLogger(_logger)
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -106,6 +112,7 @@ class StreamListener:
         self.tls = ground.tls(trust)
         self.quick = quick
         self.counters: Counter[str] = Counter()
+        self.unstored = 0
         self._addresses: Counter[str] = Counter()
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
@@ -121,10 +128,10 @@ class StreamListener:
             self._server = await loop.create_server(
                 lambda: _Connection(self), host or None, port, backlog=1024
             )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
+            reason, mend = why_not_bound(error, host, port)
             raise ConfigurationError(
-                f"transport.{self.name}: can't listen on {host}:{port}: {error.strerror}. "
-                "Stop the program that uses the port, or set another one."
+                f"transport.{self.name}: can't listen on {host:.80}:{port}: {reason}. {mend}"
             ) from error
         address = self._server.sockets[0].getsockname()
         return Listener(address[0], address[1], tls=True)
@@ -146,6 +153,9 @@ class StreamListener:
         if self._addresses[address] >= self.limits.per_address:
             self._refuse("refused_per_address", address)
             return False
+        if not self.ground.places.take():
+            self._refuse("refused_no_files", address)
+            return False
         self.counters["connections"] += 1
         self._addresses[address] += 1
         self._connections.add(connection)
@@ -155,13 +165,14 @@ class StreamListener:
         """Count a connection out."""
         if connection in self._connections:
             self._connections.discard(connection)
+            self.ground.places.give_back()
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
 
     def _refuse(self, counter: str, address: str) -> None:
         self.counters[counter] += 1
-        _logger.warning("connection refused", listener=self.name, peer=address, limit=counter)
+        _occasional.warning("connection refused", listener=self.name, peer=address, limit=counter)
 
 
 class _Connection(asyncio.Protocol):
@@ -259,7 +270,7 @@ class _Connection(asyncio.Protocol):
             )
         except OSError as error:
             listener.counters["handshake_failed"] += 1
-            _logger.info(
+            _occasional.info(
                 "TLS handshake failed",
                 listener=listener.name,
                 peer=self._address,
@@ -275,11 +286,15 @@ class _Connection(asyncio.Protocol):
 
     def _begin(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        # asyncio would read 256 KiB more from a device that has to wait.
+        limit_buffer = getattr(transport, "set_read_buffer_limits", None)
+        assert limit_buffer is not None
+        limit_buffer(high=sslproto.SSLProtocol.max_size)
         session = transport.get_extra_info("ssl_object")
         assert isinstance(session, ServerSession)
         if session.peer and self._listener.tls.is_revoked(session.peer[0]):
             self._listener.counters["revoked"] += 1
-            _logger.warning("certificate is revoked", peer=self._address, name=session.peer[1])
+            _occasional.warning("certificate is revoked", peer=self._address, name=session.peer[1])
             transport.abort()
             self._leave()
             return
@@ -294,14 +309,16 @@ class _Connection(asyncio.Protocol):
             self.connection_lost(None)
 
     def _offer(self, turn: Turn | None, size: int) -> None:
-        self._unstored += size
         if turn is not None:
             self._waiting.append(turn)
             if self._task is None:
                 self._task = self._loop.create_task(self._store())
-        elif self._task is None:
-            self._unstored = 0
-        if self._unstored > READ_AHEAD or (turn is not None and turn.end is not None):
+        if self._task is None:
+            return
+        self._unstored += size
+        self._listener.unstored += size
+        ending = turn is not None and turn.end is not None
+        if ending or self._unstored > READ_AHEAD or self._listener.unstored > READ_AHEAD_OF_ALL:
             self._pause()
 
     async def _store(self) -> None:
@@ -309,17 +326,23 @@ class _Connection(asyncio.Protocol):
         try:
             while self._waiting:
                 turns, self._waiting = self._waiting, []
-                self._unstored = 0
                 receipts = await self._hub.accept([d for turn in turns for d in turn.deliveries])
                 self._answer(turns, receipts)
-                self._resume()
+                if not self._waiting:
+                    self._forget_unstored()
+                    self._resume()
         except StorageError as error:
             # Only while the hub stops: the device was promised nothing about these.
             _logger.error("not stored", peer=self._address, reason=str(error))
         finally:
+            self._forget_unstored()
             self._task = None
             if self._lost:
                 self._leave()
+
+    def _forget_unstored(self) -> None:
+        self._listener.unstored -= self._unstored
+        self._unstored = 0
 
     def _answer(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Write what the dialect answers, in one piece, and end a connection that must end."""
@@ -336,7 +359,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(answers))
         if turns[-1].end is not None:
             self._listener.counters["closed"] += 1
-            _logger.info("connection closed", peer=self._address, reason=turns[-1].end)
+            _occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
             self._transport.close()
 
     def _pause(self) -> None:
@@ -383,11 +406,14 @@ class _Connection(asyncio.Protocol):
         """Close the connection when nothing was heard for the idle time: it may be half-open."""
         limit = self._listener.limits.idle
         left = self._heard + limit - self._loop.time()
+        if self._task is not None:
+            # It is we who do not listen: the journal takes its time.
+            left = limit
         if left > 0:
             self._idle_timer = self._loop.call_later(left, self._watch_idle)
             return
         self._listener.counters["idle_closed"] += 1
-        _logger.info("idle connection closed", listener=self._listener.name, peer=self._address)
+        _occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
 

@@ -10,6 +10,9 @@ import enum
 import json
 import logging
 import re
+import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -52,6 +55,39 @@ class Logger:
         self._logger.log(level, event, extra={_FIELDS: fields})
 
 
+class OccasionalLogger:
+    """Logs an event at once, and then at most every ten seconds, with the number left out."""
+
+    def __init__(
+        self, logger: Logger, clock: Callable[[], float] = time.monotonic, seconds: float = 10.0
+    ) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+        self._left_out: Counter[str] = Counter()
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what the owner may want to know later."""
+        if self._is_due(event, fields):
+            self._logger.info(event, **fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what the owner may have to look at."""
+        if self._is_due(event, fields):
+            self._logger.warning(event, **fields)
+
+    def _is_due(self, event: str, fields: dict[str, object]) -> bool:
+        now = self._clock()
+        if now - self._last.get(event, -self._seconds) < self._seconds:
+            self._left_out[event] += 1
+            return False
+        self._last[event] = now
+        if left_out := self._left_out.pop(event, 0):
+            fields["left_out"] = left_out
+        return True
+
+
 class LineFormatter(logging.Formatter):
     """Writes a record as ``time level event key=value …``; odd values are quoted as in JSON."""
 
@@ -74,4 +110,8 @@ def set_up_logs(stream: TextIO, level: LogLevel = LogLevel.INFO) -> None:
 
 
 def _quoted(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    if _PLAIN.fullmatch(value):
+        return value
+    quoted = json.dumps(value, ensure_ascii=False)
+    # JSON leaves C1 and bidirectional controls as they are; on a terminal they act.
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)

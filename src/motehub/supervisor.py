@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from motehub.config import StoreSettings
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.logs import Logger
-from motehub.writer import Report
+from motehub.writer import STORE_URL, Report
 
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
@@ -22,12 +25,17 @@ _logger = Logger("motehub.writer")
 
 
 class WriterProcess:
-    """The history consumer in a process of its own; started anew whenever it dies."""
+    """The history consumer in a process of its own; started anew whenever it dies.
+
+    ``on_start`` is called whenever a process has been started.
+    """
 
     def __init__(
-        self, folder: Path, store: str, journal: Journal, tasks: asyncio.TaskGroup
+        self, folder: Path, store: StoreSettings, journal: Journal, tasks: asyncio.TaskGroup
     ) -> None:
-        self._arguments = (str(folder), store)
+        self._arguments = (str(folder), store.type)
+        # Not as an argument: those of every process are there for everyone to see.
+        self._environment = os.environ | {STORE_URL: store.url}
         self._journal = journal
         self._tasks = tasks
         self._stopping = asyncio.Event()
@@ -36,6 +44,7 @@ class WriterProcess:
         self._task: asyncio.Task[None] | None = None
         self.report = Report(0)
         self.restarts = 0
+        self.on_start: Callable[[], None] = lambda: None
 
     @property
     def process_id(self) -> int | None:
@@ -67,7 +76,7 @@ class WriterProcess:
             status = await self._run_once()
             if self._done():
                 return
-            failures = 0 if loop.time() - started > _HEALTHY_SECONDS else failures + 1
+            failures = 1 if loop.time() - started > _HEALTHY_SECONDS else failures + 1
             pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS)) - 1]
             _logger.error("writer died, starting it again", status=status, after_seconds=pause)
             self.restarts += 1
@@ -78,12 +87,26 @@ class WriterProcess:
     def _done(self) -> bool:
         return self._stopping.is_set() or self.report.fatal
 
-    async def _run_once(self) -> int:
+    async def _run_once(self) -> int | str:
+        """Run the writer to its end; return its exit status, or why there is none."""
+        try:
+            return await self._run_process()
+        except (OSError, msgspec.MsgspecError) as error:
+            # No process or no memory left, or a report that broke off: tried again like a death.
+            if self._process is not None:
+                self._process.kill()
+                await self._process.wait()
+            return str(error)
+        finally:
+            self._process = None
+
+    async def _run_process(self) -> int:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "motehub.writer",
             *self._arguments,
+            env=self._environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -91,11 +114,10 @@ class WriterProcess:
         assert self._process.stdin is not None
         if self._stopping.is_set():
             self._process.stdin.close()
+        self.on_start()
         while line := await self._process.stdout.readline():
             self._take(msgspec.json.decode(line, type=Report))
-        status = await self._process.wait()
-        self._process = None
-        return status
+        return await self._process.wait()
 
     def _take(self, report: Report) -> None:
         self.report = report

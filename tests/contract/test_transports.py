@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from motehub import parts
-from motehub.contracts import ClientTrust, Ground
+from motehub.contracts import ClientTrust, Ground, Places
 from motehub.model import Delivery, Receipt
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
@@ -45,7 +45,7 @@ def ground(tmp_path: Path) -> Ground:
             protocols=trust.protocols,
         )
 
-    return Ground(Collector(), lambda: time.time_ns() // 1000, tls)
+    return Ground(Collector(), lambda: time.time_ns() // 1000, tls, Places(1000))
 
 
 @pytest.fixture(params=sorted(parts.transports()))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from motehub.contracts import ClientTrust, Ground
+from motehub.contracts import ClientTrust, Ground, Places
 from motehub.listening import (
     READ_AHEAD,
     ConnectionLimits,
@@ -103,7 +103,7 @@ async def listening(
 
     listener = StreamListener(
         "test",
-        Ground(hub, lambda: time.time_ns() // 1000, tls),
+        Ground(hub, lambda: time.time_ns() // 1000, tls, Places(3)),
         limits or ConnectionLimits(100, 100, 5, 60),
         Board,
         ClientTrust(protocols=("answers",)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -11,6 +11,32 @@ from motehub.cli.options import Format, data_option
 
 if TYPE_CHECKING:  # it loads the cryptography package, too slow for 'motehub --help'
     from motehub.security.authority import Authority, Ensured, Issued
+
+
+_SNIPPETS: Final = {
+    "python": """
+import json, socket, ssl
+
+context = ssl.create_default_context(cafile="ca.crt")
+context.load_cert_chain("{name}.crt", "{name}.key")
+with socket.create_connection(("HUB", 1191)) as plain:
+    with context.wrap_socket(plain, server_hostname="HUB") as hub:
+        hub.sendall(json.dumps({{"{name}": {{"temperature": 21.5}}}}).encode())
+""",
+    "micropython": """
+import json, socket, ssl
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.verify_mode = ssl.CERT_REQUIRED
+context.load_verify_locations(cafile="ca.crt")
+context.load_cert_chain("{name}.crt", "{name}.key")
+plain = socket.socket()
+plain.connect(socket.getaddrinfo("HUB", 1191)[0][-1])
+hub = context.wrap_socket(plain, server_hostname="HUB")
+hub.write(json.dumps({{"{name}": {{"temperature": 21.5}}}}).encode())
+hub.close()
+""",
+}
 
 
 @click.group("certs")
@@ -68,16 +94,33 @@ def renew(data: Path) -> None:
 @group.command()
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Replace an existing one.")
+@click.option(
+    "--snippet",
+    type=click.Choice(["python", "micropython"]),
+    help="Print a program that sends JSON objects with it.",
+)
 @data_option
-def client(name: str, force: bool, data: Path) -> None:
+def client(name: str, force: bool, snippet: str | None, data: Path) -> None:
     """Make a certificate with which a device logs in under its name."""
     authority = _open(data)
     _note(authority.ensure(), authority)
     issued = authority.issue_client(name, force=force)
     click.echo(f"certificate  {issued.file}")
-    click.echo(f"key          {issued.file.with_name(f'{name}.key')}")
+    click.echo(f"key          {issued.file.with_suffix('.key')}")
     click.echo(f"ca           {authority.ca_certificate}")
     click.echo("Give all three to the device, and the key to nobody else.", err=True)
+    if snippet:
+        click.echo(_SNIPPETS[snippet].format(name=name))
+
+
+@group.command()
+@click.argument("name")
+@data_option
+def revoke(name: str, data: Path) -> None:
+    """Refuse a device's certificate from its next connection on, for good."""
+    revoked = _open(data).revoke(name)
+    click.echo(f"The certificate of {name} is revoked (SHA-256 {revoked.fingerprint}).")
+    click.echo("A connection that is open now stays until it ends.", err=True)
 
 
 @group.command("list")
@@ -86,9 +129,11 @@ def client(name: str, force: bool, data: Path) -> None:
 def list_certificates(as_json: bool, data: Path) -> None:
     """List the certificates of this hub, with their fingerprints."""
     from motehub.cli.printing import print_rows
+    from motehub.security.authority import Authority
 
-    issued = _open(data).list()
+    issued = Authority(data).list()
     print_rows(
+        ("kind", "name", "valid_until", "sha-256", "covers"),
         [_for_program(one) if as_json else _for_person(one) for one in issued],
         Format.JSON if as_json else Format.TABLE,
         empty="There are no certificates yet: 'motehub certs server' makes them.",
@@ -96,8 +141,11 @@ def list_certificates(as_json: bool, data: Path) -> None:
 
 
 def _open(data: Path) -> Authority:
+    """Return the authority of the data folder, which is made when it is missing."""
+    from motehub import data_folder
     from motehub.security.authority import Authority
 
+    data_folder.prepare(data)
     return Authority(data)
 
 

@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from motehub.core.registry import Registry
+from motehub.errors import InvalidName
 from motehub.frames import Batch, EventOccurred, HeldReleased
 from motehub.logs import Logger
 from motehub.model import Admission, Device, Source
@@ -25,11 +26,17 @@ class Policy(enum.Enum):
     """It is refused, and what it sends is rejected."""
 
 
-class QuarantineLimits(msgspec.Struct, frozen=True):
-    """Most devices that wait for approval, and most readings held for each of them."""
+class RegistryLimits(msgspec.Struct, frozen=True):
+    """Bounds of what the hub gets to know.
 
-    devices: int
-    readings: int
+    ``pending`` devices wait for approval at most, with ``held`` readings each; ``devices`` there
+    are in all, with ``series`` series each.
+    """
+
+    pending: int = 100
+    held: int = 10_000
+    devices: int = 10_000
+    series: int = 1_000
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -42,7 +49,7 @@ class Refusal(msgspec.Struct, frozen=True):
 class Doorkeeper:
     """Finds the device behind a source, or decides what becomes of a new one."""
 
-    def __init__(self, policy: Policy, limits: QuarantineLimits, registry: Registry) -> None:
+    def __init__(self, policy: Policy, limits: RegistryLimits, registry: Registry) -> None:
         self._policy = policy
         self.limits = limits
         self._registry = registry
@@ -57,10 +64,15 @@ class Doorkeeper:
         if device.admission is Admission.BLOCKED:
             return Refusal("the device is blocked", device)
         if device.admission is Admission.PENDING and source.vouched:
-            name = source.suggested_name
-            free = None if self._registry.has_name(name) else name
-            return accept_device(self._registry, batch, device, free, now)
+            return accept_device(self._registry, batch, device, self._free(source), now)
         return device
+
+    def _free(self, source: Source) -> str | None:
+        """Return the name that ``source`` suggests, if a device may be given it."""
+        try:
+            return self._registry.check_new_name(source.suggested_name)
+        except InvalidName:
+            return None
 
     def _welcome(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         """Bind an identity that the owner has vouched for to the device of that name."""
@@ -81,11 +93,15 @@ class Doorkeeper:
             return self._add(batch, source, Admission.ACCEPTED, now)
         if self._policy is Policy.KNOWN:
             return Refusal("the device is not known, and only known devices are admitted")
-        if self._registry.pending() >= self.limits.devices:
-            return Refusal(f"{self.limits.devices} devices wait for approval already")
+        if self._registry.pending() >= self.limits.pending:
+            return Refusal(f"{self.limits.pending} devices wait for approval already")
         return self._add(batch, source, Admission.PENDING, now)
 
-    def _add(self, batch: Batch, source: Source, admission: Admission, now: int) -> Device:
+    def _add(
+        self, batch: Batch, source: Source, admission: Admission, now: int
+    ) -> Device | Refusal:
+        if len(self._registry.devices()) >= self.limits.devices:
+            return Refusal(f"there are {self.limits.devices} devices already")
         device = self._registry.add(
             batch, source.suggested_name, source.dialect, source.identity, admission, now
         )

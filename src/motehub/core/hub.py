@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.core.admission import Doorkeeper, Policy, QuarantineLimits, Refusal, accept_device
+from motehub.core.admission import Doorkeeper, Policy, Refusal, RegistryLimits, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
 from motehub.frames import Batch, Entry, EventOccurred, HeldDropped, Rejected, TextReadings
@@ -24,6 +24,7 @@ from motehub.model import (
     Receipt,
     Record,
     Samples,
+    Series,
     Source,
     Texts,
 )
@@ -44,7 +45,7 @@ class Hub:
         registry: Registry,
         journal: Journal,
         policy: Policy,
-        limits: QuarantineLimits,
+        limits: RegistryLimits,
         clock: Callable[[], int],
     ) -> None:
         self.registry = registry
@@ -147,7 +148,9 @@ class Hub:
     def _take_samples(
         self, batch: Batch, source: Source, device: Device, samples: Samples, now: int
     ) -> Device:
-        series = self.registry.series_for(batch, device, samples)
+        series = self._series(batch, source, device, samples, now)
+        if series is None:
+            return device
         if series.unit != samples.unit:
             reason = f"{samples.metric} is kept in {series.unit}, not in {samples.unit}"
             self._reject_samples(batch, source, device, samples, reason, now)
@@ -166,7 +169,9 @@ class Hub:
     def _take_texts(
         self, batch: Batch, source: Source, device: Device, texts: Texts, now: int
     ) -> Device:
-        series = self.registry.series_for(batch, device, texts)
+        series = self._series(batch, source, device, texts, now)
+        if series is None:
+            return device
         times = texts.times
         if texts.clock is Clock.HUB:
             times = self._stamp(series.id, times)
@@ -179,12 +184,25 @@ class Hub:
             batch.entries.append(entry)
         return device
 
+    def _series(
+        self, batch: Batch, source: Source, device: Device, record: Samples | Texts, now: int
+    ) -> Series | None:
+        """Return the series of the record, registered when it is new; None if it may not be."""
+        if series := self.registry.series(device, record):
+            return series
+        most = self._doorkeeper.limits.series
+        if self.registry.series_count(device) < most:
+            return self.registry.add_series(batch, device, record)
+        reason = f"the device has {most} metrics already"
+        self._reject_samples(batch, source, device, record, reason, now)
+        return None
+
     def _room_to_hold(
         self, batch: Batch, source: Source, device: Device, record: Samples | Texts, now: int
     ) -> tuple[int, Device]:
         """Return how many of the record's readings fit into quarantine; reject the others."""
         count = len(record.times)
-        room = min(count, max(0, self._doorkeeper.limits.readings - device.held))
+        room = min(count, max(0, self._doorkeeper.limits.held - device.held))
         if room < count:
             rest = msgspec.structs.replace(
                 record, times=record.times[room:], values=record.values[room:]

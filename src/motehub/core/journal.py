@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -17,6 +18,9 @@ from motehub.model import MICROSECONDS
 
 _RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _TRIM_FRAMES: Final = 64
+# Bytes after which the next batch waits for a commit of its own: a frame stays far below what
+# SQLite takes as one value, and its memory is bounded.
+_GROUP_WEIGHT: Final = 16_000_000
 
 _logger = Logger("motehub.journal")
 
@@ -41,11 +45,16 @@ class JournalHealth(msgspec.Struct, frozen=True):
 class _Group:
     """The batches of one commit and the future on which all their senders wait."""
 
-    __slots__ = ("batches", "durable")
+    __slots__ = ("batches", "durable", "weight")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.batches: list[Batch] = []
+        self.weight = 0
         self.durable: asyncio.Future[int] = loop.create_future()
+
+    def add(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.weight += batch.weight
 
 
 class Journal:
@@ -69,7 +78,7 @@ class Journal:
         self._clock = clock
         self._tasks = tasks
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._open = _Group(asyncio.get_running_loop())
+        self._groups = deque([_Group(asyncio.get_running_loop())])
         self._work = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._trimmed = 0
@@ -97,8 +106,11 @@ class Journal:
         Raises:
             StorageError: the hub is shutting down and the log can't be written.
         """
-        group = self._open
-        group.batches.append(batch)
+        group = self._groups[-1]
+        if group.weight >= _GROUP_WEIGHT:
+            group = _Group(asyncio.get_running_loop())
+            self._groups.append(group)
+        group.add(batch)
         self._work.set()
         # Shielded: one sender that goes away must not cancel the wait of the others.
         return await asyncio.shield(group.durable)
@@ -134,11 +146,13 @@ class Journal:
             await self._work.wait()
             self._work.clear()
             await self._trim()
-            if self._open.batches:
+            if self._groups[0].batches:
                 if not self._hurried and (reason := self._full()):
                     self._hold_back(reason)
                     continue
-                group, self._open = self._open, _Group(loop)
+                group = self._groups.popleft()
+                if not self._groups:
+                    self._groups.append(_Group(loop))
                 await self._commit(group)
                 self._work.set()
             elif self._closing:
@@ -199,7 +213,11 @@ class Journal:
 
     def _hold_back(self, reason: str) -> None:
         if self._held_back != reason:
-            _logger.error("senders are held back", reason=reason, waiting=len(self._open.batches))
+            _logger.error(
+                "senders are held back",
+                reason=reason,
+                waiting=sum(len(group.batches) for group in self._groups),
+            )
         self._held_back = reason
 
     def _release(self) -> None:

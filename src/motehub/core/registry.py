@@ -16,7 +16,7 @@ from motehub.model import (
     Samples,
     Series,
     Texts,
-    check_device_name,
+    given_name,
 )
 
 _DEVICE_KEY = "device/"
@@ -94,6 +94,10 @@ class Registry:
             raise UnknownDevice(f"There is no device called {name!r}. Known devices: {known}.")
         return self._devices[self._names[name]]
 
+    def series_count(self, device: Device) -> int:
+        """Return how many series the device has."""
+        return sum(len(table.get(device.id, ())) for table in (self._gauges, self._texts))
+
     def has_name(self, name: str) -> bool:
         """Tell whether a device is called ``name``."""
         return name in self._names
@@ -143,22 +147,24 @@ class Registry:
         batch.entries.append(DeviceRemoved(device.id))
 
     def check_new_name(self, name: str) -> str:
-        """Return ``name`` when a device may be given it.
+        """Return ``name`` in composed form when a device may be given it.
 
         Raises:
             InvalidName: it breaks the rules for names, or another device has it.
         """
-        check_device_name(name)
+        name = given_name(name)
         if name in self._names:
             raise InvalidName(f"Another device is already called {name!r}. Choose another name.")
         return name
 
-    def series_for(self, batch: Batch, device: Device, record: Samples | Texts) -> Series:
-        """Return the device's series of that metric and kind, registered when it is new."""
+    def series(self, device: Device, record: Samples | Texts) -> Series | None:
+        """Return the device's series of that metric and kind, if it is known."""
         table = self._texts if isinstance(record, Texts) else self._gauges
         known = table.get(device.id)
-        if known and (series := known.get(record.metric)):
-            return series
+        return known.get(record.metric) if known else None
+
+    def add_series(self, batch: Batch, device: Device, record: Samples | Texts) -> Series:
+        """Register the series of a metric that the device reports for the first time."""
         self._last_series += 1
         unit, kind = ("", Kind.TEXT) if isinstance(record, Texts) else (record.unit, Kind.GAUGE)
         series = Series(self._last_series, device.id, record.metric, unit, kind)

@@ -17,8 +17,11 @@ RECORD_LIMIT: Final = 200
 QUIET: Final = MICROSECONDS
 """Silence in µs after which a batch without clock counts as complete."""
 
-HELD_LIMIT: Final = 4096
+HELD_LIMIT: Final = 256
 """Most records without clock that wait for the end of their batch."""
+
+HELD_TIME: Final = 5 * MICROSECONDS
+"""Longest time in µs that one waits, when the device never pauses."""
 
 BAD_SAMPLES: Final = 16
 """Bad records of one read that are kept one by one; the others are only counted."""
@@ -33,12 +36,13 @@ FAHRENHEIT_TOLERANCE: Final = 1.0
 FIRST_CLOCK_SECOND: Final = 1_000_000_000
 LAST_CLOCK_SECOND: Final = 4_099_999_999
 
-# Large exponents are left out: every number that matches is finite.
-_NUMBER: Final = rb"-?+\d{1,15}+(?:\.\d{1,15}+)?+(?:e(?:-\d{1,3}+|\+?+\d{1,2}+))?+"
+# Large exponents are left out: every number that matches is finite. Only single characters are
+# repeated possessively: Python before 3.11.5 goes wrong on a possessive group that fails inside.
+_NUMBER: Final = rb"-?\d{1,15}+(?:\.\d{1,15}+)?(?:e(?:-\d{1,3}+|\+?\d{1,2}+))?"
 _SECONDS: Final = rb"\[(?:[1-3]\d{9}|40\d{8})\]"
 # Whole runs of plain records, which is nearly all that devices send, are read in C: this pattern
 # finds the run, then translate, split and float take it apart.
-_PLAIN_RUN: Final = re.compile(rb"(?:\s*+" + _SECONDS + (rb"," + _NUMBER) * 3 + rb"\|)++")
+_PLAIN_RUN: Final = re.compile(rb"(?:\s*+" + _SECONDS + (rb"," + _NUMBER) * 3 + rb"\|)+")
 _BAR_TO_COMMA: Final = bytes.maketrans(b"|", b",")
 _DISPENSABLE: Final = b"[] \t\r\n\v\f"
 _FINITE: Final = re.compile(_NUMBER)
@@ -60,7 +64,7 @@ class DhtStreamDecoder:
         self._tail = b""
         self._skipping = False
         self._held: list[tuple[int, float, float]] = []
-        self._held_at = 0
+        self._held_at = self._held_since = 0
         self._begin()
 
     @property
@@ -186,9 +190,14 @@ class DhtStreamDecoder:
 
     def _hold(self, second: int, humidity: float, celsius: float, now: int) -> None:
         """Keep a record of a device without clock until its batch is complete."""
-        restarted = self._held and second < self._held[-1][0]
-        if restarted or len(self._held) >= HELD_LIMIT:
+        if self._held and (
+            second < self._held[-1][0]
+            or len(self._held) >= HELD_LIMIT
+            or now >= self._held_since + HELD_TIME
+        ):
             self._release_held()
+        if not self._held:
+            self._held_since = now
         self._held.append((second, humidity, celsius))
         self._held_at = now
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ipaddress
+import re
 import socket
 import struct
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from motehub.errors import CertificateError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -35,6 +38,10 @@ _MOST_ADDRESSES = 256
 # is deprecated or is still tentative should not be dialled.
 _IFA_TEMPORARY, _IFA_DADFAILED, _IFA_DEPRECATED, _IFA_TENTATIVE = 0x01, 0x08, 0x20, 0x40
 _IFA_UNSUITABLE = _IFA_TEMPORARY | _IFA_DADFAILED | _IFA_DEPRECATED | _IFA_TENTATIVE
+
+HOST_NAME = re.compile(
+    r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}", re.IGNORECASE
+)
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -139,3 +146,22 @@ def _ipv6_addresses(table: Path = Path("/proc/net/if_inet6")) -> Iterator[Addres
         fields = line.split()
         if len(fields) == 6 and not int(fields[4], 16) & _IFA_UNSUITABLE:
             yield ipaddress.IPv6Address(bytes.fromhex(fields[0]))
+
+
+def parse_address(text: str) -> Address:
+    """Return an IP address; raise CertificateError when ``text`` is none."""
+    try:
+        return ipaddress.ip_address(text.strip())
+    except ValueError:
+        raise CertificateError(f"{text!r} is not an IPv4 or IPv6 address.") from None
+
+
+def parse_host_name(text: str) -> str:
+    """Return a host name in ASCII and lower case; raise CertificateError when ``text`` is none."""
+    try:
+        name = text.strip().rstrip(".").lower().encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if len(name) > 253 or not HOST_NAME.fullmatch(name):
+        raise CertificateError(f"{text!r} is not a host name: use letters, digits, '-' and dots.")
+    return name

@@ -16,7 +16,6 @@ import datetime as dt
 import fcntl
 import ipaddress
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -28,9 +27,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from motehub.errors import CertificateError, InvalidName
-from motehub.model import check_device_name
+from motehub.model import given_name
 from motehub.security import certificates as crt
-from motehub.security.addresses import Address, Host, this_host
+from motehub.security.addresses import (
+    HOST_NAME,
+    Address,
+    Host,
+    parse_address,
+    parse_host_name,
+    this_host,
+)
+from motehub.security.tls import REVOKED_FILE
 
 CA_LIFE: Final = dt.timedelta(days=3652)
 SERVER_LIFE: Final = dt.timedelta(days=730)
@@ -39,10 +46,6 @@ CLIENT_LIFE: Final = dt.timedelta(days=3652)
 RENEW_BEFORE: Final = dt.timedelta(days=30)
 BACKDATE: Final = dt.timedelta(days=1)
 """How long before its making a certificate is already valid: clocks of boards are off."""
-
-_HOST_NAME = re.compile(
-    r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}", re.IGNORECASE
-)
 
 
 class Ensured(msgspec.Struct, frozen=True):
@@ -139,7 +142,7 @@ class Authority:
         Raises:
             CertificateError: one is not a host name or not an address, or the disk refuses.
         """
-        added = [*map(_host_name, names), *(str(_address(text)) for text in addresses)]
+        added = [*map(parse_host_name, names), *(str(parse_address(text)) for text in addresses)]
         with self._locked():
             lines = dict.fromkeys([*self._remembered(), *added])
             crt.write(self._server_names, "".join(f"{line}\n" for line in lines).encode(), 0o600)
@@ -153,7 +156,7 @@ class Authority:
             InvalidName: ``name`` can't name a device or a file.
             CertificateError: it exists and ``force`` is false, or the CA is unusable.
         """
-        check_device_name(name)
+        name = given_name(name)
         if name.startswith(".") or "\\" in name:
             raise InvalidName(
                 f"A certificate's name can't begin with a dot or hold '\\': {name!r}."
@@ -178,6 +181,29 @@ class Authority:
             crt.write(key, crt.key_pem(private), 0o600)
             crt.write(certificate, crt.pem(issued), 0o644)
             return _issued("client", name, certificate)
+
+    def revoke(self, name: str, *, now: dt.datetime | None = None) -> Issued:
+        """Have a client certificate refused from the next connection on, and put it aside.
+
+        Raises:
+            CertificateError: there is none for ``name``, or the disk refuses.
+        """
+        now = now or dt.datetime.now(dt.UTC)
+        with self._locked():
+            known = {one.name: one for one in self.list() if one.kind == "client"}
+            if name not in known:
+                names = ", ".join(known) or "none"
+                raise CertificateError(
+                    f"There is no client certificate for {name!r}. There are: {names}."
+                )
+            issued = known[name]
+            revoked = self._clients.parent / REVOKED_FILE
+            before = revoked.read_text("utf-8") if revoked.exists() else ""
+            line = f"{issued.fingerprint} {now:%Y-%m-%d} {name}\n"
+            crt.write(revoked, f"{before}{line}".encode(), 0o600)
+            for file in (issued.file, issued.file.with_suffix(".key")):
+                file.unlink(missing_ok=True)
+            return issued
 
     def list(self) -> tuple[Issued, ...]:
         """Return every certificate there is: the CA, the server's, the clients' by name.
@@ -236,13 +262,13 @@ class Authority:
 
     def _wanted(self, names: Sequence[str], addresses: Sequence[str]) -> _Wanted:
         host = self._host or this_host()
-        added_names, added = [*names], [_address(text) for text in addresses]
+        added_names, added = [*names], [parse_address(text) for text in addresses]
         for line in self._remembered():
             try:
                 added.append(ipaddress.ip_address(line))
             except ValueError:
                 added_names.append(line)
-        usable = [name for name in host.names if _HOST_NAME.fullmatch(name)]
+        usable = [name for name in host.names if HOST_NAME.fullmatch(name)]
         loopback: Sequence[Address] = (
             ipaddress.IPv4Address("127.0.0.1"),
             ipaddress.IPv6Address("::1"),
@@ -252,7 +278,7 @@ class Authority:
         # the DNS names only, and look at the CN only if there is no SAN: so IPv4 goes there too.
         as_names = [str(address) for address in every if address.version == 4]
         all_names = dict.fromkeys(
-            (*usable, "localhost", *(_host_name(n) for n in added_names), *as_names)
+            (*usable, "localhost", *(parse_host_name(n) for n in added_names), *as_names)
         )
         main = host.main or next((a for a in added if a.version == 4), None)
         common_name = str(main) if main else next(iter(all_names))
@@ -356,25 +382,6 @@ class Authority:
             yield
         finally:
             os.close(lock)
-
-
-def _address(text: str) -> Address:
-    """Return an IP address; raise CertificateError when ``text`` is none."""
-    try:
-        return ipaddress.ip_address(text.strip())
-    except ValueError:
-        raise CertificateError(f"{text!r} is not an IPv4 or IPv6 address.") from None
-
-
-def _host_name(text: str) -> str:
-    """Return a host name in ASCII and lower case; raise CertificateError when ``text`` is none."""
-    try:
-        name = text.strip().rstrip(".").lower().encode("idna").decode("ascii")
-    except UnicodeError:
-        name = ""
-    if len(name) > 253 or not _HOST_NAME.fullmatch(name):
-        raise CertificateError(f"{text!r} is not a host name: use letters, digits, '-' and dots.")
-    return name
 
 
 def _issued(kind: str, name: str, file: Path) -> Issued:

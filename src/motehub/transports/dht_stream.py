@@ -32,10 +32,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record_limit: Annotated[int, Meta(ge=64, le=65536, description="Longest record in bytes.")] = (
         RECORD_LIMIT
     )
-    connections: Annotated[int, Meta(ge=1, description="Most connections at a time.")] = 2000
+    connections: Annotated[int, Meta(ge=1, description="Most connections at a time.")] = 1000
     connections_per_address: Annotated[
         int, Meta(ge=1, description="Most connections from one address at a time.")
-    ] = 256
+    ] = 100
     handshake_timeout: Annotated[
         Duration, Meta(description="Longest time for the TLS handshake.")
     ] = Duration(10)

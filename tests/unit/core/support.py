@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from motehub.core.admission import Policy, QuarantineLimits
+from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
@@ -36,15 +36,14 @@ async def open_hub(
     folder: Path,
     clock: FakeClock,
     policy: Policy = Policy.OPEN,
-    quarantine: QuarantineLimits = QuarantineLimits(10, 100),  # noqa: B008
-    limits: JournalLimits = LIMITS,
+    limits: RegistryLimits = RegistryLimits(),  # noqa: B008 - frozen
 ) -> AsyncIterator[tuple[Hub, Journal]]:
     """Open a hub on the journal in ``folder``."""
     log = SqliteLog(folder)
     try:
         async with asyncio.TaskGroup() as tasks:
-            journal = Journal(log, limits, clock, tasks)
-            hub = Hub(Registry.from_state(log.state()), journal, policy, quarantine, clock)
+            journal = Journal(log, LIMITS, clock, tasks)
+            hub = Hub(Registry.from_state(log.state()), journal, policy, limits, clock)
             async with journal:
                 yield hub, journal
     finally:

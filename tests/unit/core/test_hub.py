@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.core.support import SOURCE, START, FakeClock, frames, open_hub, say, temperature
 
-from motehub.core.admission import Policy, QuarantineLimits
+from motehub.core.admission import Policy, RegistryLimits
 from motehub.errors import InvalidName, UnknownDevice
 from motehub.frames import (
     DeviceChanged,
@@ -28,6 +28,7 @@ from motehub.model import (
     Diagnostic,
     Malformed,
     Receipt,
+    Record,
     Samples,
     Source,
     Texts,
@@ -78,7 +79,7 @@ async def test_an_unknown_device_waits_for_approval(tmp_path: Path) -> None:
 
 async def test_the_quarantine_is_bounded(tmp_path: Path) -> None:
     """Readings beyond the bound are rejected with the reason, also after a restart."""
-    limits = QuarantineLimits(devices=10, readings=3)
+    limits = RegistryLimits(held=3)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
         await say(hub, SOURCE, [temperature(1, 2)])
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
@@ -92,7 +93,7 @@ async def test_the_quarantine_is_bounded(tmp_path: Path) -> None:
 
 async def test_too_many_pending_devices_are_refused(tmp_path: Path) -> None:
     """A network full of strangers can't grow the registry without end."""
-    limits = QuarantineLimits(devices=1, readings=3)
+    limits = RegistryLimits(pending=1)
     other = Source("dht_stream", "address:192.0.2.2", "dht-192.0.2.2", "192.0.2.2")
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
         await say(hub, SOURCE, [temperature(1)])
@@ -249,7 +250,7 @@ async def test_nothing_to_say_costs_no_commit(tmp_path: Path) -> None:
 async def test_texts_are_taken_like_numbers(tmp_path: Path) -> None:
     """A text metric is a series of its own; while the device waits, its texts are held."""
     texts = Texts("state", array("q", [START, START + 1]), ["on", "off"])
-    limits = QuarantineLimits(devices=10, readings=3)
+    limits = RegistryLimits(held=3)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
         await say(hub, SOURCE, [temperature(1), texts])
         await say(hub, SOURCE, [texts])
@@ -283,3 +284,18 @@ async def test_receipts_say_what_became_of_each_delivery(tmp_path: Path) -> None
     assert (receipts[1].taken, receipts[1].rejected) == (0, 2)
     assert "not known" in str(receipts[1].reason)
     assert receipts[2] == Receipt(0, 0)
+
+
+async def test_devices_and_series_are_bounded(tmp_path: Path) -> None:
+    """A program gone wild can't fill the registry: what is beyond the bounds is rejected."""
+    other = Source("dht_stream", "address:192.0.2.2", "dht-192.0.2.2", "192.0.2.2")
+    async with open_hub(tmp_path, FakeClock(), limits=RegistryLimits(devices=1, series=2)) as (
+        hub,
+        _,
+    ):
+        known: list[Record] = [temperature(1), Texts("temperature", array("q", [START]), ["warm"])]
+        assert (await say(hub, SOURCE, known)).taken == 2
+        more = Samples("pressure", "Pa", array("q", [START]), array("d", [1]))
+        assert await say(hub, SOURCE, [more]) == Receipt(0, 1, "the device has 2 metrics already")
+        refused = await say(hub, other, [temperature(1)])
+        assert refused == Receipt(0, 1, "there are 1 devices already")

@@ -67,6 +67,24 @@ async def test_what_waits_goes_into_one_commit(tmp_path: Path) -> None:
     log.close()
 
 
+async def test_a_commit_is_bounded(tmp_path: Path) -> None:
+    """Batches beyond a few megabytes wait for a commit of their own: no frame grows too large."""
+    log = StubbornLog(tmp_path)
+    limits = JournalLimits(size=10**9, age=3600)
+    big = Batch()
+    big.readings.add(1, array("q", [0]) * 700_000, array("d", [0]) * 700_000)
+    async with asyncio.TaskGroup() as tasks, Journal(log, limits, FakeClock(), tasks) as journal:
+        log.gate.clear()
+        first = asyncio.create_task(journal.append(batch(0)))
+        await asyncio.sleep(0.02)
+        others = [asyncio.create_task(journal.append(one)) for one in (big, big, batch(1))]
+        await asyncio.sleep(0.02)
+        log.gate.set()
+        assert await first == 1
+        assert await asyncio.gather(*others) == [2, 3, 4]
+    log.close()
+
+
 async def test_a_sender_that_goes_away_costs_the_others_nothing(tmp_path: Path) -> None:
     """Cancelling one wait neither drops its batch nor wakes the others."""
     log = StubbornLog(tmp_path)

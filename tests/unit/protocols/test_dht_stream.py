@@ -230,6 +230,17 @@ def test_without_clock_what_waits_is_bounded() -> None:
     assert len(readings(records)["temperature"]) == HELD_LIMIT
 
 
+def test_without_clock_nothing_waits_for_long() -> None:
+    """A device that sends a record every half second is dated at least every five seconds."""
+    decoder = DhtStreamDecoder()
+    dated = 0
+    for step in range(60):
+        records = decoder.feed(b"[%d],50,20,68|" % step, NOW + step * MICROSECONDS // 2)
+        dated += len(readings(records).get("temperature", []))
+        assert step + 1 - dated <= 11
+    assert dated > 40
+
+
 numbers = st.floats(-1000, 1000).map(lambda x: b"%g" % x)
 records_strategy = st.lists(
     st.tuples(st.integers(1_000_000_000, 4_099_999_999), numbers, numbers), max_size=20
