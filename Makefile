@@ -7,7 +7,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types unit crash bench format lock clean ready-run ready-dev ready-tests
+.PHONY: help run test lint docs types unit crash bench format lock clean ready-run ready-dev ready-tests
 
 help: ## list the targets
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -18,9 +18,13 @@ run: ready-run ## install what is missing and start the hub (ARGS: options of `m
 
 test: ready-tests lint types unit ## install what is missing and run every check
 
-lint: ready-dev ## check style and layout with ruff
+lint: ready-dev ## check style and layout with ruff, and that the reference pages are fresh
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/python scripts/reference --check
+
+docs: ready-dev ## write the reference part of docs/settings.md and docs/commands.md
+	.venv/bin/python scripts/reference
 
 types: ready-dev ## check types with mypy
 	.venv/bin/mypy
@@ -54,3 +58,5 @@ ready-dev:
 ready-tests: ready-dev
 	@command -v openssl >/dev/null || \
 	  scripts/system-package openssl 'the tests use it as the TLS client of a device'
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+	  scripts/system-package postgresql 'the tests start a private server with it'

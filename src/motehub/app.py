@@ -19,9 +19,9 @@ import msgspec
 
 from motehub import __version__, data_folder, parts
 from motehub.config import Configuration
-from motehub.contracts import ClientTrust, Ground, Listener, Transport
+from motehub.contracts import ClientTrust, Ground, HistoryStore, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
-from motehub.core.admission import QuarantineLimits
+from motehub.core.admission import RegistryLimits
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
@@ -33,13 +33,14 @@ from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
 from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates
-from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 from motehub.supervisor import WriterProcess
 
 RUN_FILE: Final = "run.json"
 _DAY_SECONDS: Final = 86_400
 _FOLD_TRIES: Final = 4
 _MOST_FILES: Final = 65_536
+# What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
+_OWN_FILES: Final = 100
 
 _logger = Logger("motehub.app")
 
@@ -70,8 +71,10 @@ class RunningHub:
         journal: Journal,
         writer: WriterProcess,
         transports: dict[str, Transport],
+        history: str,
     ) -> None:
         self.folder = folder
+        self._history = history
         self.hub = hub
         self.listeners = {
             name: listener
@@ -79,7 +82,7 @@ class RunningHub:
             for name, listener in transport.listeners.items()
         }
         self._journal = journal
-        self._writer = writer
+        self.writer = writer
         self._transports = transports
 
     async def answer(self, request: Request) -> dict[str, Any]:
@@ -88,14 +91,14 @@ class RunningHub:
 
     def health(self) -> dict[str, Any]:
         """Return the condition of every part: positions, depths, counters, troubles."""
-        report = self._writer.report
+        report = self.writer.report
         journal = self._journal.health
         return {
             "version": __version__,
             "journal": msgspec.to_builtins(journal),
             "writer": {
-                "pid": self._writer.process_id,
-                "restarts": self._writer.restarts,
+                "pid": self.writer.process_id,
+                "restarts": self.writer.restarts,
                 "behind": journal.head - report.position,
                 **msgspec.to_builtins(report),
             },
@@ -109,9 +112,9 @@ class RunningHub:
         """Write ``run.json``, whole or not at all."""
         content = RunFile(
             pid=os.getpid(),
-            writer_pid=self._writer.process_id,
+            writer_pid=self.writer.process_id,
             version=__version__,
-            database=str((self.folder / HISTORY_FILE).absolute()),
+            database=self._history,
             ca=str((self.folder / "ca.crt").absolute()),
             listeners=self.listeners,
         )
@@ -130,13 +133,13 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         MotehubError: a part can't be opened.
     """
     stop = _stop_on_signals()
-    _allow_many_files()
     folder = configuration.data_dir
     data_folder.prepare(folder)
-    with data_folder.locked(folder), _plain_exceptions():
+    with data_folder.locked(folder, data_folder.LOCK_WAIT, tell), _plain_exceptions():
         try:
             async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
                 hub.write_run_file()
+                hub.writer.on_start = hub.write_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
@@ -162,18 +165,26 @@ async def running(
         renewal = tasks.create_task(_renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
-        writer = WriterProcess(folder, configuration.store.type, journal, tasks)
+        data_folder.remember_store(folder, configuration.store)
+        writer = WriterProcess(folder, configuration.store, journal, tasks)
         stack.push_async_callback(writer.stop)
         await writer.start()
         await stack.enter_async_context(journal)
-        ground = Ground(hub, utc_microseconds, partial(_server_tls, configuration))
+        ground = Ground(
+            hub,
+            utc_microseconds,
+            partial(_server_tls, configuration),
+            Places(_allow_many_files() - _OWN_FILES),
+        )
         transports: dict[str, Transport] = {}
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)
             transports[name] = await stack.enter_async_context(transport)
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
-        running_hub = RunningHub(folder, hub, journal, writer, transports)
+        running_hub = RunningHub(
+            folder, hub, journal, writer, transports, where_history_is(configuration)
+        )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
 
@@ -195,10 +206,14 @@ def open_hub(
             log.append(encode_frame([batch], now), now, batch.state)
         limits = JournalLimits(configuration.journal.size, configuration.journal.age)
         journal = Journal(log, limits, utc_microseconds, tasks)
-        quarantine = QuarantineLimits(
-            configuration.hub.pending_devices, configuration.hub.held_readings
+        settings = configuration.hub
+        bounds = RegistryLimits(
+            settings.pending_devices,
+            settings.held_readings,
+            settings.devices,
+            settings.series_per_device,
         )
-        hub = Hub(registry, journal, configuration.hub.admission, quarantine, utc_microseconds)
+        hub = Hub(registry, journal, settings.admission, bounds, utc_microseconds)
         yield hub, journal
     finally:
         log.close()
@@ -220,9 +235,21 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
     return result
 
 
+def open_store(configuration: Configuration, *, read_only: bool = False) -> HistoryStore:
+    """Open the history that the configuration names."""
+    store = configuration.store
+    return parts.store(store.type).open(configuration.data_dir, store.url, read_only)
+
+
+def where_history_is(configuration: Configuration) -> str:
+    """Return the file or the server of the history, for people: without a password."""
+    store = configuration.store
+    return parts.store(store.type).where(configuration.data_dir, store.url)
+
+
 def fold_offline(configuration: Configuration) -> None:
     """Bring the history up to the journal; the caller owns the data folder."""
-    store = parts.store(configuration.store.type).open(configuration.data_dir, False)
+    store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
         consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
@@ -243,10 +270,10 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
 
     Without a history, or with a journal, that is ``(None, 1)``.
     """
-    folder = configuration.data_dir
-    if (folder / JOURNAL_FILE).exists() or not (folder / HISTORY_FILE).exists():
+    if (configuration.data_dir / JOURNAL_FILE).exists():
         return None, 1
-    store = parts.store(configuration.store.type).open(folder, False)
+    # When it can't be asked, the hub must not start: devices would get others' numbers.
+    store = open_store(configuration)
     try:
         devices, series = store.registry()
         position = store.position()
@@ -295,16 +322,18 @@ async def _renew_certificates_daily(configuration: Configuration) -> None:
         await asyncio.sleep(_DAY_SECONDS)
         try:
             await _make_certificates(configuration)
-        except CertificateError as error:
+        except (CertificateError, OSError, msgspec.MsgspecError) as error:
             _logger.error("certificates not renewed", reason=str(error))
 
 
-def _allow_many_files() -> None:
-    """Raise the number of open files to what the system allows: each connection is one."""
+def _allow_many_files() -> int:
+    """Raise the number of open files to what the system allows, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -6,12 +6,13 @@ file: ``MOTEHUB_TRANSPORT_DHT_STREAM_PORT=8091``.
 
 from __future__ import annotations
 
+import enum
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,7 +25,7 @@ from motehub.logs import LogLevel
 from motehub.quantities import Duration, Size
 
 ENVIRONMENT_PREFIX: Final = "MOTEHUB_"
-NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG"}
+NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG", "MOTEHUB_TRACE"}
 """Variables of the command line that are no keys of the configuration."""
 
 
@@ -56,6 +57,10 @@ class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_readings: Annotated[
         int, Meta(ge=0, description="Most readings held for each device that waits for approval.")
     ] = 10_000
+    devices: Annotated[int, Meta(ge=1, description="Most devices that the hub knows.")] = 10_000
+    series_per_device: Annotated[
+        int, Meta(ge=1, description="Most metrics of each device; others are rejected.")
+    ] = 1_000
     certificate_names: Annotated[
         list[str],
         Meta(description="Further host names and addresses that the server certificate covers."),
@@ -77,7 +82,14 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[store]``."""
 
-    type: Annotated[str, Meta(description="Where the history is kept: sqlite.")] = "sqlite"
+    type: Annotated[
+        str,
+        Meta(description="Where the history is kept: sqlite (in the data folder) or postgres."),
+    ] = "sqlite"
+    url: Annotated[
+        str,
+        Meta(description="Address of a postgres store: postgresql://USER:PASSWORD@HOST/DATABASE."),
+    ] = ""
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -123,12 +135,20 @@ def load(
 
 
 def to_json(configuration: Configuration) -> bytes:
-    """Return all settings in force as JSON; durations in seconds, sizes in bytes."""
+    """Return all settings in force as JSON, without passwords.
+
+    Durations are in seconds, sizes in bytes.
+    """
 
     def plain(value: object) -> float | int:
         return float(value) if isinstance(value, float) else int(str(value))
 
-    return msgspec.json.encode(configuration, enc_hook=plain)
+    store = configuration.store
+    if store.url:
+        shown = parts.store(store.type).where(configuration.data_dir, store.url)
+        store = msgspec.structs.replace(store, url=shown)
+    public = msgspec.structs.replace(configuration, store=store)
+    return msgspec.json.encode(public, enc_hook=plain)
 
 
 def sections() -> dict[str, type[msgspec.Struct]]:
@@ -142,8 +162,11 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{file} can't be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{file} is not valid TOML: {error}.") from error
+    except RecursionError:
+        message = f"{file} nests values too deeply; no setting needs that."
+        raise ConfigurationError(message) from None
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
@@ -169,13 +192,16 @@ def _toml_value(text: str) -> Any:
     """Read a variable as a TOML value, or as the plain text that it is."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     for name in path[:-1]:
         tree = tree.setdefault(name, {})
+        if not isinstance(tree, dict):
+            # It is no section; the check says so.
+            return
     tree[path[-1]] = value
 
 
@@ -203,16 +229,34 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
 
 
 def _check_values(configuration: Configuration, origin: str) -> None:
-    store = configuration.store.type
-    if store not in parts.store_names():
-        known = ", ".join(parts.store_names())
-        raise ConfigurationError(f"{origin}: store.type is {store!r}; known stores: {known}.")
+    check_store(configuration.store, origin)
     if zone := configuration.hub.time_zone:
         try:
             ZoneInfo(zone)
         except (OSError, ValueError, KeyError) as error:
             message = f"{origin}: hub.time_zone {zone!r} is not a time zone such as Europe/Paris."
             raise ConfigurationError(message) from error
+
+
+def check_store(store: StoreSettings, origin: str) -> None:
+    """Check that there is such a store, and that it has a URL if it needs one.
+
+    Raises:
+        ConfigurationError: it is not so; the message begins with ``origin``.
+    """
+    if store.type not in parts.store_names():
+        known = ", ".join(parts.store_names())
+        raise ConfigurationError(f"{origin}: store.type is {store.type!r}; known stores: {known}.")
+    schemes = parts.store(store.type).schemes
+    # The URL itself is not repeated: it may hold a password.
+    if not schemes and store.url:
+        message = f"{origin}: store.url is set, but {store.type} has none: leave it out."
+        raise ConfigurationError(message)
+    if schemes and store.url.partition("://")[0] not in schemes:
+        raise ConfigurationError(
+            f"{origin}: store.url of {store.type} must begin with {schemes[0]}://, as in "
+            f"{schemes[0]}://USER:PASSWORD@HOST/DATABASE."
+        )
 
 
 def _check_keys(tree: object, known: list[str], origin: str, prefix: str) -> None:
@@ -233,7 +277,17 @@ def _convert(section: object, settings: type[msgspec.Struct], origin: str, name:
     except (msgspec.ValidationError, OwnerError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         key = f"{name}.{path.rstrip('`')}" if path else name
-        raise ConfigurationError(f"{origin}: {key}: {reason}.") from error
+        choices = _choices(settings, path.rstrip("`"))
+        raise ConfigurationError(f"{origin}: {key}: {reason:.300}{choices}.") from error
+
+
+def _choices(settings: type[msgspec.Struct], key: str) -> str:
+    """Return what may be written for ``key``, when there is a list of that."""
+    for field in msgspec.structs.fields(settings):
+        kind = get_args(field.type)[0] if field.encode_name == key else None
+        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+            return "; choose " + " or ".join(str(one.value) for one in kind)
+    return ""
 
 
 def _quantity(kind: type, value: object) -> object:

@@ -68,15 +68,39 @@ class ClientTrust(msgspec.Struct, frozen=True):
     protocols: tuple[str, ...] = ()
 
 
+class Places:
+    """Connections that the process has room for, all listeners together.
+
+    Each connection is an open file; when a stranger could use up the last one, the hub could not
+    start its writer again.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+
+    def take(self) -> bool:
+        """Take a place, if there is one."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    def give_back(self) -> None:
+        """Give a place back."""
+        self._free += 1
+
+
 class Ground(msgspec.Struct, frozen=True):
     """What a transport stands on.
 
     ``clock`` returns UTC microseconds. ``tls`` makes the server contexts of a listener.
+    ``places`` are shared by all listeners.
     """
 
     hub: Acceptor
     clock: Callable[[], int]
     tls: Callable[[ClientTrust], TlsContexts]
+    places: Places
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):
@@ -276,6 +300,14 @@ class HistoryStore(Protocol):
 
 
 class StorePart(msgspec.Struct, frozen=True):
-    """A store's entry: how to open it in a data folder, for writing or only for reading."""
+    """A store's entry: how to open it, and what to call it.
 
-    open: Callable[[Path, bool], HistoryStore]
+    ``open`` takes the data folder, the URL of the store's server (or an empty text), and
+    whether it is only for reading. ``where`` takes folder and URL, and returns for people where
+    the history is, without a password. ``schemes`` are those of its URLs; without one, it has
+    none.
+    """
+
+    open: Callable[[Path, str, bool], HistoryStore]
+    where: Callable[[Path, str], str]
+    schemes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ import msgspec
 
 from motehub import errors
 from motehub.core.hub import Hub
-from motehub.errors import ControlError, MotehubError, OwnerError
+from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 
 SOCKET_NAME: Final = "control.sock"
 _ANSWER_SECONDS: Final = 30.0
@@ -130,10 +130,22 @@ class ControlServer:
             return Answer(error=str(error), kind=type(error).__name__)
 
 
+def answers(folder: Path) -> bool:
+    """Tell whether a hub listens on the control socket of ``folder``."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.connect(str(folder / SOCKET_NAME))
+    except OSError:
+        return False
+    return True
+
+
 def ask(folder: Path, request: Request) -> dict[str, Any]:
     """Send ``request`` to the hub that runs on ``folder`` and return its result.
 
     Raises:
+        NoHub: none runs on it.
         ControlError: the hub does not answer.
         OwnerError: the hub says what is wrong with the request.
     """
@@ -145,6 +157,10 @@ def ask(folder: Path, request: Request) -> dict[str, Any]:
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as lines:
                 answer = msgspec.json.decode(lines.readline(), type=Answer)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NoHub(
+            f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}'."
+        ) from error
     except (OSError, msgspec.MsgspecError) as error:
         raise ControlError(f"The hub does not answer on {path}: {error}.") from error
     if answer.error is not None:

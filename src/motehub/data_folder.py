@@ -1,18 +1,32 @@
-"""The data folder: made for its owner alone, used by one hub at a time."""
+"""The data folder: made for its owner alone, used by one hub at a time, knows its store."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
+import msgspec
+
+from motehub.config import StoreSettings, check_store
 from motehub.control import SOCKET_NAME
 from motehub.errors import ConfigurationError, HubRunning
 
+LOCK_WAIT: Final = 5.0
+"""Longest wait in seconds for a command that owns the folder for a moment."""
+
+LOCK_POLL: Final = 0.05
+"""Seconds between two attempts."""
+
 _LOCK_NAME: Final = "lock"
+_STORE_NAME: Final = "store.json"
+_NEWS_AFTER: Final = 1.0
 # What the kernel has room for in the address of a Unix socket, less the closing zero.
 _SOCKET_PATH_BYTES: Final = 107
 
@@ -31,31 +45,54 @@ def prepare(folder: Path) -> None:
         message = f"The data folder {folder} can't be made: {error.strerror}. Name another one."
         raise ConfigurationError(message) from error
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            f"The data folder {folder} can't be written by this user. "
-            "Change its owner, or name another one."
-        )
+        raise _not_ours(folder)
+
+
+def exists(folder: Path, name: str = "") -> bool:
+    """Tell whether the folder, or the file ``name`` in it, is there.
+
+    Raises:
+        ConfigurationError: this user may not look.
+    """
+    try:
+        return (folder / name).exists()
+    except OSError as error:
+        raise _not_ours(folder) from error
+
+
+def readable_to_others(folder: Path) -> bool:
+    """Tell whether other users of the machine can look into the folder."""
+    return bool(folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Own the folder for the duration of the block.
+def locked(
+    folder: Path, wait: float = 0.0, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[None]:
+    """Own the folder for the duration of the block; files made in it are the owner's alone.
+
+    ``wait`` is how long to wait in seconds for another process that owns it; ``tell`` gets a
+    line when that takes long.
 
     Raises:
         HubRunning: another process owns it.
+        ConfigurationError: it is not this user's.
     """
-    with open(folder / _LOCK_NAME, "a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise HubRunning(
-                f"A hub is running on {folder} already. Stop it first, or name another folder."
-            ) from error
-        yield
+    mask = os.umask(0o077)
+    try:
+        with _open_lock(folder) as file:
+            _lock(file, folder, wait, tell)
+            yield
+    finally:
+        os.umask(mask)
 
 
 def is_owned(folder: Path) -> bool:
-    """Tell whether a hub is running on the folder."""
+    """Tell whether a hub is running on the folder.
+
+    Raises:
+        ConfigurationError: it is not this user's.
+    """
     try:
         with locked(folder):
             return False
@@ -63,3 +100,77 @@ def is_owned(folder: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def remember_store(folder: Path, store: StoreSettings) -> None:
+    """Write down where the history of this folder is, for commands that have no configuration.
+
+    The file may hold a password: only the folder's owner can read it, from its first byte on.
+
+    Raises:
+        ConfigurationError: it can't be written.
+    """
+    path = folder / _STORE_NAME
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_STORE_NAME, delete=False) as new:
+            new.write(msgspec.json.encode(store) + b"\n")
+        Path(new.name).replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} can't be written: {error.strerror}.") from error
+
+
+def remembered_store(folder: Path) -> StoreSettings | None:
+    """Return what the last hub of this folder used; None when none has run on it.
+
+    Raises:
+        ConfigurationError: the file can't be read, or what it says is unknown.
+    """
+    path = folder / _STORE_NAME
+    try:
+        store = msgspec.json.decode(path.read_bytes(), type=StoreSettings)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise _not_ours(folder) from error
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigurationError(
+            f"{path} can't be read ({type(error).__name__}). The next start of the hub writes it "
+            "anew; until then set MOTEHUB_STORE_TYPE and MOTEHUB_STORE_URL."
+        ) from error
+    check_store(store, str(path))
+    return store
+
+
+def _open_lock(folder: Path) -> BinaryIO:
+    try:
+        return open(folder / _LOCK_NAME, "a+b")
+    except PermissionError as error:
+        raise _not_ours(folder) from error
+
+
+def _lock(file: BinaryIO, folder: Path, wait: float, tell: Callable[[str], None]) -> None:
+    """Lock the open ``file``, trying again for ``wait`` seconds."""
+    began = time.monotonic()
+    told = False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            waited = time.monotonic() - began
+            if waited >= wait:
+                raise HubRunning(
+                    f"A hub is running on {folder} already. Stop it first, or name another folder."
+                ) from error
+            if waited >= _NEWS_AFTER and not told:
+                told = True
+                tell(f"Waiting for another motehub to leave {folder}.")
+            time.sleep(LOCK_POLL)
+        else:
+            return
+
+
+def _not_ours(folder: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"The data folder {folder} can't be read and written by this user. "
+        "Change its owner, run as its owner, or name another folder with --data."
+    )

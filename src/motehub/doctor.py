@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import shlex
 import shutil
 import socket
 import ssl
@@ -14,8 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub import data_folder
-from motehub.app import RUN_FILE, RunFile
+from motehub import data_folder, parts
+from motehub.app import RUN_FILE, RunFile, open_store, where_history_is
+from motehub.binding import why_not_bound
 from motehub.config import Configuration
 from motehub.control import Status, ask
 from motehub.errors import CertificateError, MotehubError, StorageError
@@ -24,7 +26,6 @@ from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
 from motehub.security.authority import Authority
 from motehub.sqlite_files import check_database
-from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 
 LOW_DISK: Final = 500_000_000
 """Free bytes below which the disk is called nearly full."""
@@ -54,12 +55,17 @@ class Finding(msgspec.Struct, frozen=True):
 def examine(configuration: Configuration) -> Iterator[Finding]:
     """Look at everything on which the hub of ``configuration`` depends."""
     folder = configuration.data_dir
-    running = folder.exists() and data_folder.is_owned(folder)
+    try:
+        running = data_folder.exists(folder) and data_folder.is_owned(folder)
+    except MotehubError as error:
+        yield Finding(Level.PROBLEM, "data folder", str(error))
+        return
     yield Finding(Level.OK, "hub", f"{'running' if running else 'not running'} on {folder}")
     yield from _check_disk(folder)
     yield from _check_clock(folder)
     yield from _check_certificates(folder)
-    yield from _check_databases(folder)
+    yield _check_database(folder / JOURNAL_FILE)
+    yield _check_history(configuration)
     if running:
         yield from _check_health(folder)
         yield from _check_listeners(folder)
@@ -80,7 +86,12 @@ def _check_disk(folder: Path) -> Iterator[Finding]:
         try:
             data_folder.prepare(folder)
         except MotehubError as error:
-            yield Finding(Level.PROBLEM, "data folder", str(error), "Change its owner or rights.")
+            yield Finding(Level.PROBLEM, "data folder", str(error))
+        if data_folder.readable_to_others(folder):
+            text = f"Other users of this machine can look into {folder}."
+            yield Finding(
+                Level.WARNING, "data folder", text, f"chmod 700 {shlex.quote(str(folder))}"
+            )
 
 
 def _check_clock(folder: Path) -> Iterator[Finding]:
@@ -136,21 +147,33 @@ def _check_certificates(folder: Path) -> Iterator[Finding]:
         yield Finding(Level.OK, "certificates", "none yet; the first start makes them")
 
 
-def _check_databases(folder: Path) -> Iterator[Finding]:
-    for name in (JOURNAL_FILE, HISTORY_FILE):
-        path = folder / name
-        if not path.exists():
-            yield Finding(Level.OK, name, "not there yet; the first start makes it")
-            continue
-        started = time.monotonic()
+def _check_database(path: Path) -> Finding:
+    if not path.exists():
+        return Finding(Level.OK, path.name, "not there yet; the first start makes it")
+    started = time.monotonic()
+    try:
+        check_database(path)
+    except StorageError as error:
+        mend = "Stop the hub, keep a copy of the file, and restore a backup."
+        return Finding(Level.PROBLEM, path.name, str(error), mend)
+    text = f"sound, {path.stat().st_size / 1e6:.1f} MB"
+    return Finding(Level.OK, path.name, f"{text} (checked in {time.monotonic() - started:.1f} s)")
+
+
+def _check_history(configuration: Configuration) -> Finding:
+    """Check the file, or that the server lets us in: its own checks are its owner's matter."""
+    where = where_history_is(configuration)
+    if not parts.store(configuration.store.type).schemes:
+        return _check_database(Path(where))
+    try:
+        store = open_store(configuration, read_only=True)
         try:
-            check_database(path)
-        except StorageError as error:
-            mend = "Stop the hub, keep a copy of the file, and restore a backup."
-            yield Finding(Level.PROBLEM, name, str(error), mend)
-        else:
-            text = f"sound, {path.stat().st_size / 1e6:.1f} MB"
-            yield Finding(Level.OK, name, f"{text} (checked in {time.monotonic() - started:.1f} s)")
+            position = store.position()
+        finally:
+            store.close()
+    except MotehubError as error:
+        return Finding(Level.PROBLEM, "history", str(error), "Readings wait in the journal.")
+    return Finding(Level.OK, "history", f"{where} answers; it is at position {position}")
 
 
 def _check_health(folder: Path) -> Iterator[Finding]:
@@ -201,8 +224,9 @@ def _check_free(name: str, host: str, port: int) -> Finding:
     """Try whether a hub that is not running could open its port."""
     subject = f"port {port} ({name})"
     try:
-        with socket.create_server((host, port)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family):
             return Finding(Level.OK, subject, "free")
-    except OSError as error:
-        mend = "Stop the program that uses it, or set another port."
-        return Finding(Level.PROBLEM, subject, f"It can't be used: {error.strerror}.", mend)
+    except (OSError, UnicodeError) as error:
+        reason, mend = why_not_bound(error, host, port)
+        return Finding(Level.PROBLEM, subject, f"It can't be used: {reason}.", mend)

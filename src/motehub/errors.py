@@ -14,6 +14,7 @@
     │   ├── NewerSchema         the file was written by a later motehub
     │   └── StaleJournal        the history is ahead of the journal: not of the same back-up
     └── ControlError            the running hub did not answer, or refused
+        └── NoHub               no hub runs on the data folder
 
 What a *device* does wrong is never an exception: decoders return it as a
 :class:`motehub.model.Malformed` record, which ends in the list of rejected payloads.
@@ -66,3 +67,7 @@ class StaleJournal(StorageError):
 
 class ControlError(MotehubError):
     """The running hub did not answer on its control socket, or refused the request."""
+
+
+class NoHub(ControlError):
+    """No hub listens on the control socket of the data folder."""

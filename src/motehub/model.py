@@ -21,6 +21,10 @@ MICROSECONDS: Final = 1_000_000
 NAME_BYTES: Final = 29
 """Longest device name in UTF-8 bytes: firmware keeps it in 30 with the C terminator."""
 
+# Controls, formats (bidirectional, zero-width), surrogates, line ends, private and unassigned:
+# what nobody sees, or sees as something else.
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
 
 class Clock(enum.Enum):
     """Whose clock a column of times was read from."""
@@ -165,15 +169,26 @@ def check_device_name(name: str) -> str:
     Raises:
         InvalidName: it is empty, longer than 29 bytes of UTF-8, begins or ends with white
             space, or contains ``;`` (the separator of the MQTT session payloads), a slash or
-            a wildcard of MQTT topics, or a control character.
+            a wildcard of MQTT topics, or a character that can't be seen.
     """
     if not name or name != name.strip():
         raise InvalidName(f"A device name can't be empty or begin or end with a space: {name!r}.")
     for character in name:
-        if character in ";/+#" or unicodedata.category(character) in {"Cc", "Cs"}:
+        if character in ";/+#" or unicodedata.category(character) in _INVISIBLE:
             raise InvalidName(f"A device name can't contain {character!r}: {name!r}.")
     if len(name.encode()) > NAME_BYTES:
         raise InvalidName(
             f"{name!r} is longer than {NAME_BYTES} bytes, what devices have room for."
         )
     return name
+
+
+def given_name(name: str) -> str:
+    """Return the name that the owner gives a device, in Unicode's composed form (NFC).
+
+    So two names that look alike because one is typed with combining accents are the same.
+
+    Raises:
+        InvalidName: as for ``check_device_name``.
+    """
+    return check_device_name(unicodedata.normalize("NFC", name))

@@ -17,6 +17,9 @@ _BYTES: Final = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+LARGEST: Final = 2.0**60
+"""Bound of every quantity, in seconds or bytes: no clock and no disk goes so far."""
+
 _QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -49,6 +52,9 @@ class Size(int):
 def _parse(value: object, units: dict[str, float] | dict[str, int], plain: str, what: str) -> float:
     match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int | float) else None
     factor = units.get(match[2] or plain) if match else None
-    if match is None or factor is None or float(match[1]) <= 0 or isinstance(value, bool):
-        raise OwnerError(f"{value!r} is not {what}")
-    return float(match[1]) * factor
+    if match is None or factor is None or isinstance(value, bool):
+        raise OwnerError(f"{value!r:.80} is not {what}")
+    amount = float(match[1]) * factor
+    if not 0 < amount < LARGEST:
+        raise OwnerError(f"{value!r:.80} is out of range: {what} is meant")
+    return amount

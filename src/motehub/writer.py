@@ -1,6 +1,7 @@
 """The writer process: follows the journal and folds it into the history; opens no sockets.
 
-The hub starts it as ``python -m motehub.writer DIR STORE`` and restarts it when it dies. It
+The hub starts it as ``python -m motehub.writer DIR STORE``, with the URL of the store in the
+environment (:data:`STORE_URL`), and restarts it when it dies. It
 reports to the hub in JSON lines on standard output (:class:`Report`). When its standard input
 ends, because the hub stops or has died, it folds what is left and exits.
 """
@@ -19,9 +20,12 @@ import msgspec
 from motehub import parts
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
-from motehub.errors import NewerSchema, StaleJournal, StorageError
+from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import set_up_logs
+
+STORE_URL: Final = "MOTEHUB_STORE_URL"
+"""Variable with the address of the store's server; the hub sets it, empty where there is none."""
 
 FOLD_SECONDS: Final = 0.2
 """Pause between two folds: larger folds cost less and spare flash cards."""
@@ -78,9 +82,10 @@ def _open(folder: Path, store_name: str) -> tuple[Consumer, FoldIntoHistory] | N
     while True:
         try:
             reader = SqliteLogReader(folder)
-            effect = FoldIntoHistory(parts.store(store_name).open(folder, False), reader)
+            store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
+            effect = FoldIntoHistory(store, reader)
             return Consumer("history", reader, effect), effect
-        except (NewerSchema, StaleJournal) as error:
+        except (NewerSchema, StaleJournal, OwnerError) as error:
             _tell(Report(0, trouble=str(error), fatal=True))
             return None
         except StorageError as error:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.servers import PostgresServer
 
 from motehub import parts
 from motehub.contracts import HistoryStore
@@ -55,12 +59,24 @@ Opener = Callable[[], HistoryStore]
 
 
 @pytest.fixture(params=parts.store_names())
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of store in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest) -> str:
+    """Address of a new database, where the store has one."""
+    return str(request.getfixturevalue("database")) if parts.store(kind).schemes else ""
+
+
+@pytest.fixture
+def opener(kind: str, url: str, tmp_path: Path) -> Iterator[Opener]:
     """Open the same store again and again, for writing."""
     opened: list[HistoryStore] = []
 
     def open_store() -> HistoryStore:
-        opened.append(parts.store(request.param).open(tmp_path, False))
+        opened.append(parts.store(kind).open(tmp_path, url, False))
         return opened[-1]
 
     yield open_store
@@ -181,6 +197,53 @@ def test_texts_are_kept_beside_numbers(store: HistoryStore) -> None:
     ]
     assert [one.kind for one in store.registry()[1]] == [Kind.GAUGE, Kind.TEXT]
     check_counts(store)
+
+
+def test_no_character_stops_a_store(store: HistoryStore) -> None:
+    """Texts of devices may hold any character; one that can't be stored is shown by another."""
+    odd = "\0 \x01 \x1b \u2028 \U0001f321 \\ '"
+    entries: list[Entry] = [
+        *A,
+        SeriesAdded(Series(3, 1, "state", "", Kind.TEXT)),
+        TextReadings(3, [10], [odd]),
+        EventOccurred(1, 10, "device_error", odd),
+        Rejected(1, odd, 10, odd.encode(), odd),
+    ]
+    fold(store, frame(entries))
+    shown = {odd, odd.replace("\0", "\N{SYMBOL FOR NULL}")}
+    assert {value for _, values in store.texts(3, 0, FOREVER) for value in values} <= shown
+    assert {event.text for event in store.events(None, 10)} <= shown
+    (row,) = store.rejected(10)
+    assert row.payload == odd.encode()
+    assert {row.reason, row.source} <= shown
+    assert store.position() == 1
+
+
+def test_times_of_any_year(store: HistoryStore) -> None:
+    """Clocks that are wrong by centuries, and imports of old data, are stored like the rest."""
+    year = 365 * 86_400 * 1_000_000
+    times = [-(2**62), -1, 0, *(n * year for n in (20, 29, 30, 31, 56, 130, 200)), 2**62 - 1]
+    assert fold(store, frame(A, columns(*((1, time, 1.0) for time in times)))) == (len(times), 0)
+    assert [time for time, _ in rows(store, 1, -(2**63))] == times
+
+
+def test_the_view_of_the_original_http_system(opener: Opener, url: str, tmp_path: Path) -> None:
+    """``home_data`` gives device, time, °F and %, for programs that read the original table."""
+    store = opener()
+    humid = SeriesAdded(Series(2, 1, "relative_humidity", "%"))
+    moment = 1_767_225_600_000_000
+    fold(store, frame([*A, humid], columns((1, moment, 20.5), (2, moment, 55.0))))
+    if url:
+        with psycopg.connect(url) as connection:
+            found = connection.execute(
+                "SELECT location, extract(epoch FROM timestamp)::bigint, temperature, humidity "
+                "FROM home_data"
+            ).fetchall()
+        assert found == [("a", 1_767_225_600, 68.9, 55.0)]
+    else:
+        with closing(sqlite3.connect(tmp_path / "motehub.db")) as file:
+            found = file.execute("SELECT * FROM home_data").fetchall()
+        assert found == [("a", "2026-01-01T00:00:00Z", 68.9, 55.0)]
 
 
 def test_held_texts_are_released_like_numbers(store: HistoryStore) -> None:
@@ -407,7 +470,9 @@ def test_a_reader_sees_what_is_folded_meanwhile(opener: Opener) -> None:
     st.integers(1, 6),
 )
 def test_any_readings_in_any_cut_fold_to_the_first_of_each_time(
+    kind: str,
     tmp_path_factory: pytest.TempPathFactory,
+    postgres: PostgresServer,
     batches: list[list[tuple[int, int, float]]],
     at_once: int,
 ) -> None:
@@ -416,19 +481,21 @@ def test_any_readings_in_any_cut_fold_to_the_first_of_each_time(
     for batch in batches:
         for series, time, value in batch:
             expected.setdefault((series, time), value)
-    for name in parts.store_names():
-        store = parts.store(name).open(tmp_path_factory.mktemp("store"), False)
-        effect = FoldIntoHistory(store, EmptyLog())
-        effect.position()
-        frames = [frame([*A, *B])] + [frame(readings=columns(*batch)) for batch in batches]
-        numbered = list(enumerate(frames, start=1))
-        for start in range(0, len(numbered), at_once):
-            effect.apply(numbered[start : start + at_once])
-        for series in (1, 2):
-            assert dict(rows(store, series)) == {
-                time: value for (of, time), value in expected.items() if of == series
-            }
-        assert effect.total.stored == len(expected)
-        assert effect.total.duplicate == sum(map(len, batches)) - len(expected)
-        check_counts(store)
-        store.close()
+    url = postgres.new_database() if parts.store(kind).schemes else ""
+    store = parts.store(kind).open(tmp_path_factory.mktemp("store"), url, False)
+    effect = FoldIntoHistory(store, EmptyLog())
+    effect.position()
+    frames = [frame([*A, *B])] + [frame(readings=columns(*batch)) for batch in batches]
+    numbered = list(enumerate(frames, start=1))
+    for start in range(0, len(numbered), at_once):
+        effect.apply(numbered[start : start + at_once])
+    for series in (1, 2):
+        assert dict(rows(store, series)) == {
+            time: value for (of, time), value in expected.items() if of == series
+        }
+    assert effect.total.stored == len(expected)
+    assert effect.total.duplicate == sum(map(len, batches)) - len(expected)
+    check_counts(store)
+    store.close()
+    if url:
+        postgres.drop(url)

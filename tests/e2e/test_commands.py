@@ -2,10 +2,26 @@
 
 import json
 import sqlite3
+import stat
+import subprocess
+import sys
+import unicodedata
 from contextlib import closing
 from pathlib import Path
 
-from tests.harness import OPEN, HubProcess, cli, recent, records, send, stored
+import pytest
+from tests.harness import (
+    OPEN,
+    HubProcess,
+    cli,
+    environment,
+    recent,
+    records,
+    send,
+    stored,
+)
+
+from motehub import data_folder
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -83,7 +99,7 @@ def test_commands_work_without_a_hub(folder: Path) -> None:
         assert len(hub.json("readings", "roof", "temperature")) == 3
         status = hub.cli("status")
         assert status.returncode == 1
-        assert "does not answer" in status.stderr
+        assert status.stderr.startswith(f"motehub: No hub runs on {folder}. ")
         hub.start()
         assert hub.status()["devices_pending"] == 0
 
@@ -139,3 +155,96 @@ def test_everything_the_simulator_sent_is_stored(folder: Path) -> None:
         rows = hub.json("devices", "list")
         assert len(rows) == 5
         assert all(row["received"] == row["stored"] for row in rows), rows
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+def test_the_text_of_a_stranger_is_harmless(
+    approving: HubProcess, address: str, format_: str
+) -> None:
+    """Terminal escapes, new lines and changes of direction of a pending device don't act."""
+    hostile = "\x1b]0;OWNED\x07\x1b[2J\nFAKE ROW\x9b31m \u202egnp.exe\x00"
+    send(approving.port, approving.ca, f"[ERROR] {hostile}|{hostile}|".encode(), address)
+    name = f"dht-{address}"
+    approving.wait_until(lambda: approving.device(name)["rejected"] > 0, "it is rejected")
+    for command in ("events", "rejected"):
+        done = approving.cli(command, "--format", format_)
+        assert done.returncode == 0, done.stderr
+        assert "FAKE ROW" in done.stdout
+        kinds = {unicodedata.category(c) for c in done.stdout.replace("\n", "")}
+        assert not kinds & {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+        assert not any(line.startswith("FAKE") for line in done.stdout.splitlines())
+
+
+def launch(data: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start ``motehub …`` on ``data`` and return at once."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "motehub", *arguments, "--data", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def test_many_commands_at_once_without_a_hub(folder: Path) -> None:
+    """Commands that need the folder for themselves take turns; none of them fails."""
+    with HubProcess(folder, OPEN) as hub:
+        for number in range(1, 4):
+            send(hub.port, hub.ca, records(recent(2), 2), f"127.0.3.{number}")
+            hub.wait_stored(f"dht-127.0.3.{number}", "temperature", 2)
+        hub.stop()
+        commands = [("devices", "block", f"dht-127.0.3.{number}") for number in range(1, 4)]
+        started = [launch(folder, *command) for command in [*commands, ("devices", "list")]]
+        for one in started:
+            _, errors = one.communicate(timeout=60)
+            assert (one.returncode, errors) == (0, "")
+        rows = hub.json("devices", "list")
+        assert {row["admission"] for row in rows} == {"blocked"}
+
+
+def test_a_hub_starts_beside_a_command(folder: Path) -> None:
+    """A command that owns the folder for a moment only delays the start."""
+    data_folder.prepare(folder)
+    hub = HubProcess(folder, OPEN)
+    with data_folder.locked(folder):
+        hub.launch()
+        hub.wait_until(lambda: "Waiting for another motehub" in hub.log, "the hub waits")
+    with hub:
+        hub.wait_until(hub.run_file_path.exists, "the hub runs")
+
+
+def test_a_command_beside_a_hub_that_starts(folder: Path) -> None:
+    """Between lock and socket of a hub, a command waits for the socket."""
+    with HubProcess(folder, OPEN) as hub:
+        send(hub.port, hub.ca, records(recent(2), 2))
+        hub.wait_stored("dht-127.0.0.1", "temperature", 2)
+        hub.stop()
+        hub.launch()
+        for name in ("a", "b", "dht-127.0.0.1"):
+            old = {"a": "dht-127.0.0.1", "b": "a"}.get(name, "b")
+            done = hub.cli("devices", "rename", old, name)
+            assert done.returncode == 0, done.stderr
+
+
+def test_what_a_hub_writes_is_private(folder: Path) -> None:
+    """Databases, journal, certificates' keys and sockets have no rights for other users."""
+    with HubProcess(folder, OPEN) as hub:
+        send(hub.port, hub.ca, records(recent(2), 2))
+        hub.wait_stored("dht-127.0.0.1", "temperature", 2)
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+    public = {"ca.crt"}
+    assert {"journal.db", "motehub.db", "control.sock", "lock", "run.json"} <= modes.keys()
+    assert {name for name, mode in modes.items() if mode & 0o077} <= public
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_simulate_without_a_hub_says_what_to_do(folder: Path, tmp_path: Path) -> None:
+    """Neither a folder without a hub nor a port where nothing answers is a success."""
+    done = cli("simulate", "dht_stream", data=folder)
+    assert done.returncode == 1
+    assert f"Start one with 'motehub serve --data {folder}'" in done.stderr
+    for host in ("127.0.0.1", "a" * 300):
+        options = ("--host", host, "--port", "1", "--duration", "1", "--batch", "0.1")
+        done = cli("simulate", "dht_stream", *options, data=folder)
+        assert done.returncode == 1
+        assert "Is the hub running?" in done.stderr

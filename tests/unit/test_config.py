@@ -81,11 +81,19 @@ def test_arguments_win_over_everything(tmp_path: Path) -> None:
         ("[transport.dht_stream]\nidle_timeout = -1", ["idle_timeout", "duration"]),
         ("[transport.dht_stream.devices]\n'300.1.1.1' = 'x'", ["devices", "300.1.1.1"]),
         ("[transport.dht_stream.devices]\n'10.0.0.1' = 'a;b'", ["devices", "a;b"]),
-        ("[hub]\nadmission = 'maybe'", ["hub.admission", "maybe"]),
+        ("[hub]\nadmission = 'maybe'", ["hub.admission", "maybe", "approve or open or known"]),
+        ("[hub]\nlog_level = 'loud'", ["hub.log_level", "debug or info or warning or error"]),
+        ("x = " + "[" * 20_000, ["too deeply"]),
+        ("x = " + "9" * 5000, ["TOML"]),
+        (f"[journal]\nsize = '{'9' * 400}'", ["journal.size", "out of range"]),
+        (f"[journal]\nage = '{'9' * 30}y'", ["journal.age", "out of range"]),
         ("[hub]\ntime_zone = 'Mars/Olympus'", ["hub.time_zone", "Mars/Olympus"]),
         ("[hub]\npending_devices = 0", ["hub.pending_devices", "1"]),
         ("[journal]\nsize = 'big'", ["journal.size", "64 MiB"]),
         ("[store]\ntype = 'oracle'", ["store.type", "oracle", "sqlite"]),
+        ("[store]\nurl = 'postgresql://h/d'", ["store.url", "sqlite", "leave it out"]),
+        ("[store]\ntype = 'postgres'", ["store.url", "postgresql://USER"]),
+        ("[store]\ntype = 'postgres'\nurl = 'mysql://h/d'", ["store.url", "postgresql://"]),
         ("transport = 5", ["transport", "section"]),
         ("hub = 5", ["hub", "section"]),
         ("[hub\n", ["TOML"]),
@@ -100,6 +108,33 @@ def test_mistakes_are_named_with_file_key_and_mend(
     message = str(caught.value)
     for word in ["motehub.toml", *words]:
         assert word in message, message
+
+
+def test_passwords_are_not_shown() -> None:
+    """What check-config prints has the store's address without the password."""
+    settings = load(
+        None,
+        {"MOTEHUB_STORE_TYPE": "postgres", "MOTEHUB_STORE_URL": "postgresql://a:s3cret@h/d"},
+    )
+    assert settings.store.url == "postgresql://a:s3cret@h/d"
+    assert b"s3cret" not in config.to_json(settings)
+    assert b"postgresql://a:***@h/d" in config.to_json(settings)
+
+
+@pytest.mark.parametrize("text", ["transport = 5", "hub = 5", "[transport]\ndht_stream = 5"])
+def test_a_variable_of_a_section_that_is_none(tmp_path: Path, text: str) -> None:
+    """A value where a section belongs is named, also when a variable would go into it."""
+    variables = {"MOTEHUB_HUB_NAME": "x", "MOTEHUB_TRANSPORT_DHT_STREAM_PORT": "0"}
+    with pytest.raises(ConfigurationError, match="must be a section"):
+        load(write(tmp_path, text), variables)
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000, "[" * 20_000])
+def test_a_gigantic_variable_is_named_and_not_repeated_whole(text: str) -> None:
+    """The sentence stays readable, whatever a variable holds."""
+    with pytest.raises(ConfigurationError, match=r"journal\.size") as caught:
+        load(None, {"MOTEHUB_JOURNAL_SIZE": text})
+    assert len(str(caught.value)) < 400
 
 
 def test_an_unknown_variable_is_an_error_too() -> None:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from motehub.cli.options import Format, data_option, format_option
+
+COLUMNS: Final = (
+    "name",
+    "admission",
+    "dialect",
+    "identities",
+    "first_seen",
+    "last_seen",
+    "received",
+    "stored",
+    "duplicate",
+    "rejected",
+    "waiting",
+)
 
 name_argument = click.argument("name")
 
@@ -28,6 +43,7 @@ def list_devices(data: Path, format_: Format) -> None:
         rows = store.devices()
     warn_incomplete(complete)
     print_rows(
+        COLUMNS,
         [
             {
                 "name": row.device.name,
@@ -57,10 +73,11 @@ def list_devices(data: Path, format_: Format) -> None:
 def accept(name: str, new_name: str | None, data: Path) -> None:
     """Let a device write; what it has sent so far is stored."""
     from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
     from motehub.control import AcceptDevice
 
     result = tell_hub(data, AcceptDevice(name, new_name))
-    click.echo(f"{result['name']} is accepted.")
+    click.echo(f"{shown(result['name'])} is accepted.")
 
 
 @group.command()
@@ -70,10 +87,11 @@ def accept(name: str, new_name: str | None, data: Path) -> None:
 def rename(name: str, new_name: str, data: Path) -> None:
     """Give a device another name, at most 29 bytes; its history stays with it."""
     from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
     from motehub.control import RenameDevice
 
     result = tell_hub(data, RenameDevice(name, new_name))
-    click.echo(f"{name} is now called {result['name']}.")
+    click.echo(f"{shown(name)} is now called {shown(result['name'])}.")
 
 
 @group.command()
@@ -82,10 +100,11 @@ def rename(name: str, new_name: str, data: Path) -> None:
 def block(name: str, data: Path) -> None:
     """Refuse everything that a device sends; 'accept' undoes it."""
     from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
     from motehub.control import BlockDevice
 
     result = tell_hub(data, BlockDevice(name))
-    click.echo(f"{result['name']} is blocked.")
+    click.echo(f"{shown(result['name'])} is blocked.")
 
 
 @group.command()
@@ -95,9 +114,10 @@ def block(name: str, data: Path) -> None:
 def remove(name: str, yes: bool, data: Path) -> None:
     """Remove a device and everything that is stored of it."""
     from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
     from motehub.control import RemoveDevice
 
     if not yes:
         click.confirm(f"Remove {name} and all its readings?", abort=True)
     result = tell_hub(data, RemoveDevice(name))
-    click.echo(f"{result['name']} is removed.")
+    click.echo(f"{shown(result['name'])} is removed.")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def readings(device: str, metric: str | None, since: str, format_: Format, data: Path) -> None:
     """Print a device's readings, oldest first."""
     from motehub.cli.opening import find_series, history_of, parse_since, rows_of
-    from motehub.cli.printing import print_rows, warn_incomplete
+    from motehub.cli.printing import print_rows, shown, warn_incomplete
 
     start = parse_since(since)
     rows: list[tuple[int, str, float | str, str]] = []
@@ -32,10 +32,12 @@ def readings(device: str, metric: str | None, since: str, format_: Format, data:
             rows += ((t, series.metric, v, series.unit) for t, v in rows_of(store, series, start))
     warn_incomplete(complete)
     rows.sort(key=lambda row: row[0])
+    columns = ("time", "metric", "value", "unit")
     print_rows(
-        [dict(zip(("time", "metric", "value", "unit"), row, strict=True)) for row in rows],
+        columns,
+        [dict(zip(columns, row, strict=True)) for row in rows],
         format_,
-        empty=f"{device} has no readings since {since}.",
+        empty=f"{shown(device)} has no readings since {since}.",
     )
 
 
@@ -79,6 +81,8 @@ def plot(
     from motehub.reports.plot import plot_in_child
 
     if db is not None:
+        if device is not None:
+            raise click.UsageError("--db plots a whole file: leave out DEVICE and METRICS.")
         figure = _figure_of_file(db, parse_since(since) if since else None)
     else:
         start, end = parse_since(since or "24h"), round(time.time() * MICROSECONDS)
@@ -100,12 +104,18 @@ def events(device: str | None, limit: int, format_: Format, data: Path) -> None:
 
     from motehub.cli.opening import find_series, history_of
     from motehub.cli.printing import print_rows, warn_incomplete
+    from motehub.contracts import EventRow
 
     with history_of(data) as (store, complete):
         device_id = find_series(store, device, [])[0].id if device else None
         rows = store.events(device_id, limit)
     warn_incomplete(complete)
-    print_rows([msgspec.structs.asdict(row) for row in rows], format_, empty="No events.")
+    print_rows(
+        EventRow.__struct_fields__,
+        [msgspec.structs.asdict(row) for row in rows],
+        format_,
+        empty="No events.",
+    )
 
 
 @click.command()
@@ -121,6 +131,7 @@ def rejected(limit: int, format_: Format, data: Path) -> None:
         rows = store.rejected(limit)
     warn_incomplete(complete)
     print_rows(
+        ("time", "device", "source", "count", "reason", "payload"),
         [
             {
                 "time": row.time,

@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from motehub import data_folder, parts
-from motehub.app import carry_out_offline, fold_offline
-from motehub.config import Configuration, load
+import click
+import msgspec
+
+from motehub import data_folder
+from motehub.app import carry_out_offline, fold_offline, open_store
+from motehub.config import ENVIRONMENT_PREFIX, Configuration, load
 from motehub.contracts import HistoryStore
-from motehub.control import Request, ask
+from motehub.control import Request, answers, ask
 from motehub.core.history import wait_until_folded
-from motehub.errors import HubRunning, OwnerError, UnknownDevice
+from motehub.errors import ControlError, HubRunning, NoHub, OwnerError, UnknownDevice
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration
 
+_Result = TypeVar("_Result")
+
 FOREVER: Final = 2**62
 """A time (µs) after every reading."""
+
+_YEAR_1: Final = datetime(1, 1, 1, tzinfo=UTC).timestamp()
 
 FOLD_WAIT: Final = 10.0
 """Longest wait in seconds until the history has what the journal holds."""
 
 
 def configuration_of(data: Path) -> Configuration:
-    """Return the configuration with which commands open the folder ``data``."""
-    return load(None, {}, data_dir=data)
+    """Return the configuration with which commands open the folder ``data``.
+
+    The history is the one that the environment names, or else that of the folder's last hub.
+
+    Raises:
+        ConfigurationError: what either says about it is wrong.
+    """
+    return with_store_of_folder(load(None, _named_store(), data_dir=data))
+
+
+def with_store_of_folder(configuration: Configuration) -> Configuration:
+    """Return ``configuration`` with the store of the folder's last hub.
+
+    It stays as it is where the environment names a store, or no hub has run there.
+
+    Raises:
+        ConfigurationError: ``store.json`` can't be read.
+    """
+    remembered = None if _named_store() else data_folder.remembered_store(configuration.data_dir)
+    if remembered is None:
+        return configuration
+    return msgspec.structs.replace(configuration, store=remembered)
+
+
+def _named_store() -> dict[str, str]:
+    """Return the variables of the environment that name a store."""
+    beginning = f"{ENVIRONMENT_PREFIX}STORE_"
+    return {key: text for key, text in os.environ.items() if key.startswith(beginning)}
 
 
 def tell_hub(data: Path, request: Request) -> dict[str, Any]:
@@ -44,9 +78,17 @@ def tell_hub(data: Path, request: Request) -> dict[str, Any]:
 
     _check_folder(data)
     try:
-        return asyncio.run(carry_out_offline(configuration_of(data), request))
+        configuration = configuration_of(data)
+        return _unless_hub(data, lambda: asyncio.run(carry_out_offline(configuration, request)))
     except HubRunning:
+        pass
+    try:
         return ask(data, request)
+    except NoHub as error:
+        raise ControlError(
+            f"A hub is starting or stopping on {data}, or another command is at work. "
+            "Try again in a moment."
+        ) from error
 
 
 @contextmanager
@@ -58,12 +100,14 @@ def history_of(data: Path) -> Iterator[tuple[HistoryStore, bool]]:
     _check_folder(data)
     configuration = configuration_of(data)
     complete = True
-    try:
+
+    def fold() -> None:
         with data_folder.locked(data):
             fold_offline(configuration)
-    except HubRunning:
-        pass
-    store = parts.store(configuration.store.type).open(data, True)
+
+    with suppress(HubRunning):
+        _unless_hub(data, fold)
+    store = open_store(configuration, read_only=True)
     try:
         reader = SqliteLogReader(data)
         complete = wait_until_folded(store, reader, FOLD_WAIT)
@@ -115,23 +159,41 @@ def parse_since(text: str, now: float | None = None) -> int:
     A time without zone is local.
 
     Raises:
-        OwnerError: it is none of these.
+        click.BadParameter: it is none of these, or before the year 1.
     """
     now = time.time() if now is None else now
     try:
-        return round((now - Duration.parse(text.removeprefix("-"))) * MICROSECONDS)
+        seconds = now - Duration.parse(text.removeprefix("-"))
     except OwnerError:
-        pass
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * MICROSECONDS)
-    except (ValueError, OverflowError, OSError) as error:
-        raise OwnerError(
-            f"{text!r} is not a time: write 24h, 7d, 2026-05-01 or 2026-05-01T12:00."
-        ) from error
+        try:
+            seconds = datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            raise click.BadParameter(
+                f"{text!r} is not a time: write 24h, 7d, 2026-05-01 or 2026-05-01T12:00."
+            ) from None
+    if seconds < _YEAR_1:
+        raise click.BadParameter(f"{text!r} ago is before the year 1: write 24h, 7d or 10y.")
+    return round(seconds * MICROSECONDS)
+
+
+def _unless_hub(data: Path, work: Callable[[], _Result]) -> _Result:
+    """Do what needs the folder for itself, once other commands have left it.
+
+    Raises:
+        HubRunning: a hub answers, or the folder is not free in time.
+    """
+    deadline = time.monotonic() + data_folder.LOCK_WAIT
+    while True:
+        try:
+            return work()
+        except HubRunning:
+            if answers(data) or time.monotonic() >= deadline:
+                raise
+        time.sleep(data_folder.LOCK_POLL)
 
 
 def _check_folder(data: Path) -> None:
-    if not (data / "journal.db").exists():
+    if not data_folder.exists(data, "journal.db"):
         raise OwnerError(
             f"There is no hub data in {data}. Start one with 'motehub serve --data {data}', "
             "or name the folder with --data."

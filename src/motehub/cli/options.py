@@ -10,6 +10,9 @@ import click
 
 DEFAULT_DATA: Final = Path("motehub-data")
 
+MOST_ROWS: Final = 1_000_000
+"""Highest ``--limit``."""
+
 
 class Format(enum.Enum):
     """How a command prints what it found."""
@@ -19,10 +22,13 @@ class Format(enum.Enum):
     JSON = "json"
 
 
+# That it can't be read is said where it is opened, with what to do.
+_FOLDER: Final = click.Path(readable=False, path_type=Path)
+
 data_option = click.option(
     "--data",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=_FOLDER,
     envvar="MOTEHUB_DATA",
     default=DEFAULT_DATA,
     show_default=True,
@@ -33,7 +39,7 @@ data_option = click.option(
 data_override = click.option(
     "--data",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=_FOLDER,
     envvar="MOTEHUB_DATA",
     help="Folder of all data; wins over the configuration.  [default: motehub-data]",
 )
@@ -68,6 +74,6 @@ since_option = click.option(
 """``--since TIME``; see ``motehub.cli.opening.parse_since``."""
 
 limit_option = click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Most rows."
+    "--limit", type=click.IntRange(1, MOST_ROWS), default=50, show_default=True, help="Most rows."
 )
 """``--limit N``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
+import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,6 +16,8 @@ from motehub.cli.options import Format
 from motehub.model import MICROSECONDS
 
 _TIMES: Final = frozenset({"time", "first_seen", "last_seen"})
+# How a formula begins in a spreadsheet.
+_FORMULA: Final = ("=", "+", "-", "@")
 
 Row = dict[str, Any]
 
@@ -28,18 +32,45 @@ def local_time(time: int) -> str:
     return f"{datetime.fromtimestamp(time / MICROSECONDS).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def print_rows(
-    rows: Sequence[Row], format_: Format, empty: str, *, not_in_table: Collection[str] = ()
-) -> None:
-    """Print ``rows``, which have the same keys; in a table times are local, elsewhere UTC.
+def shown(text: str) -> str:
+    r"""Return ``text`` with what can't be seen written as an escape: ``\x1b``, ``\u202e``.
 
-    ``empty`` is said instead of a table without rows; keys ``not_in_table`` are for programs.
+    Devices choose what they send: on a terminal, control characters would act, and
+    bidirectional ones would make it read as something else.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if _is_visible(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def print_json(encoded: bytes) -> None:
+    r"""Print JSON, indented; what can't be seen in its texts is escaped as ``\u....``."""
+    # JSON lets C1 and bidirectional controls stand in texts; the rest of it is ASCII.
+    lines = msgspec.json.format(encoded, indent=2).decode().split("\n")
+    escaped = (
+        "".join(c if _is_visible(c) else json.dumps(c)[1:-1] for c in line) for line in lines
+    )
+    sys.stdout.write("\n".join(escaped) + "\n")
+
+
+def print_rows(
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    format_: Format,
+    empty: str,
+    *,
+    not_in_table: Collection[str] = (),
+) -> None:
+    """Print ``rows``; in a table times are local, elsewhere UTC.
+
+    ``columns`` are the keys of every row, and the header of CSV. ``empty`` is said instead of a
+    table without rows; keys ``not_in_table`` are for programs.
     """
     if format_ is Format.JSON:
-        shown = [{key: _for_program(key, value) for key, value in row.items()} for row in rows]
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
+        found = [{key: _for_program(key, value) for key, value in row.items()} for row in rows]
+        print_json(msgspec.json.encode(found))
     elif format_ is Format.CSV:
-        _print_csv(rows)
+        _print_csv(columns, rows)
     elif rows:
         _print_table([{k: v for k, v in row.items() if k not in not_in_table} for row in rows])
     else:
@@ -55,16 +86,34 @@ def warn_incomplete(complete: bool) -> None:
         )
 
 
-def _print_csv(rows: Sequence[Row]) -> None:
-    if not rows:
-        return
+def _print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows[0])
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow(
-            " ".join(value) if isinstance(value, list) else _for_program(key, value)
-            for key, value in row.items()
-        )
+        writer.writerow(_csv_cell(_for_program(key, row[key])) for key in columns)
+
+
+def _csv_cell(value: Any) -> Any:
+    """Return a cell as text that is only text: a spreadsheet would compute ``=1+2``."""
+    if isinstance(value, list):
+        value = " ".join(value)
+    if not isinstance(value, str):
+        return value
+    text = shown(value)
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_visible(character: str) -> bool:
+    # A space that is not the usual one is visible enough.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def _print_table(rows: Sequence[Row]) -> None:
@@ -75,9 +124,11 @@ def _print_table(rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, value in rows[0].items():
         is_number = isinstance(value, int | float) and key not in _TIMES
-        table.add_column(key.replace("_", " "), justify="right" if is_number else "left")
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        # A payload that is cut off with an ellipsis is no evidence.
+        table.add_column(key.replace("_", " "), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_for_person(key, value)) for key, value in row.items()))
+        table.add_row(*(Text(shown(_for_person(key, value))) for key, value in row.items()))
     # A pipe gets whole lines; only a terminal has a width to fold them to.
     console = Console(width=None if sys.stdout.isatty() else 10_000)
     console.print(table)

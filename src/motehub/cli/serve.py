@@ -55,9 +55,7 @@ def init(file: Path) -> None:
 @data_override
 def check_config(config: Path | None, data: Path | None) -> None:
     """Check the configuration file and the environment, and print what is in force."""
-    import msgspec
-
     from motehub import config as configuration
+    from motehub.cli.printing import print_json
 
-    settings = configuration.load(config, data_dir=data)
-    click.echo(msgspec.json.format(configuration.to_json(settings), indent=2).decode())
+    print_json(configuration.to_json(configuration.load(config, data_dir=data)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import time
 from array import array
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -28,6 +29,15 @@ COLUMNS: Final = 3
 
 BUSY_TIMEOUT: Final = 5_000
 """How long to wait for a program that is writing the file, in milliseconds."""
+
+LONGEST_READ: Final = 30.0
+"""Seconds after which a file is given up."""
+
+STEPS_BETWEEN_LOOKS: Final = 10_000
+"""Steps of SQLite's machine between two looks at the clock: well under a millisecond."""
+
+LONGEST_CELL: Final = 1_000_000
+"""Bytes of the longest cell or row that SQLite may make."""
 
 # A text of digits alone is seconds since 1970, as a number would be.
 SECONDS_IN_TEXT: Final = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
@@ -69,9 +79,17 @@ def read_original(path: Path, since: int | None = None) -> OriginalData:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         with contextlib.closing(connection):
             connection.set_busy_timeout(BUSY_TIMEOUT)
+            _bound(connection)
             return _read(path, _rows(path, connection), since)
     except apsw.Error as error:
         raise _explained(path, error) from error
+
+
+def _bound(connection: apsw.Connection) -> None:
+    """Let a file that holds a view without an end, or a gigantic cell, take only so much."""
+    end = time.monotonic() + LONGEST_READ
+    connection.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_LOOKS)
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, LONGEST_CELL)
 
 
 def _rows(path: Path, connection: apsw.Connection) -> Iterable[tuple[apsw.SQLiteValue, ...]]:
@@ -155,6 +173,11 @@ def _explained(path: Path, error: apsw.Error) -> MotehubError:
     if isinstance(error, apsw.CorruptError):
         return DamagedDatabase(
             f"The database {path} is damaged: use a copy of it, if you have one."
+        )
+    if isinstance(error, apsw.InterruptError):
+        return OwnerError(
+            f"Reading sensor_data in {path} took longer than {LONGEST_READ:g} s: is it a view "
+            "without an end? Plot a copy that holds less."
         )
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StorageError(f"Another program keeps {path} locked: stop it, or plot a copy.")

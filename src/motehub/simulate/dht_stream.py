@@ -136,6 +136,8 @@ def _check(options: DhtOptions) -> None:
     for name in ("truncate", "errors", "abrupt"):
         if not 0 <= getattr(options, name) <= 1:
             raise OwnerError(f"{name} = {getattr(options, name)} is no probability from 0 to 1.")
+    if options.duration is not None and not 0 <= options.duration < float("inf"):
+        raise OwnerError(f"duration = {options.duration} is out of range: give 0 or more seconds.")
     if options.rate * options.batch_seconds > LARGEST_BATCH:
         raise OwnerError(
             f"A batch would hold more than {LARGEST_BATCH:,} readings: "
@@ -283,7 +285,7 @@ class _Device:
             connection = await self._connected()
             async with asyncio.timeout(SEND_TIMEOUT):
                 await connection.send(payload.encode("ascii"))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             totals.failures += 1
             totals.lost += len(records)
             totals.last_failure = _reason(error)
@@ -331,7 +333,9 @@ class _Device:
         return "".join(records[:broken]) + records[broken][:inside]
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "that is no host name"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate was not accepted: {error.verify_message}"
     if isinstance(error, TimeoutError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
 
@@ -20,12 +20,7 @@ from motehub.frames import (
     Rejected,
     SeriesAdded,
 )
-
-REJECTED_ROWS: Final = 1_000
-"""Rejected payloads that are kept of each device, and of all unknown senders together."""
-
-EVENT_ROWS: Final = 10_000
-"""Events that are kept of each device; like rejected payloads, the newest stay."""
+from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
 
 # One statement of many rows spares the driver's work for each: a third of the fold's time.
 _ROWS_AT_ONCE: Final = 100
@@ -40,14 +35,14 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     _move_cursor(db, fold)
     for entry in fold.entries:
         _apply_to_registry(db, entry)
-    tally = _Tally(fold.devices)
+    tally = Tally(fold.devices)
     tally.hold(_insert(db, "held_reading", fold.held))
     tally.hold(_insert(db, "held_text", fold.held_texts))
     for entry in fold.entries:
         _apply(db, entry, tally)
     tally.keep(_insert(db, "reading", fold.readings))
     tally.keep(_insert(db, "text", fold.texts))
-    tally.write(db, fold.seen)
+    _count(db, tally, fold.seen)
     for entry in fold.entries:
         if isinstance(entry, DeviceRemoved):
             _remove_device(db, entry.device)
@@ -58,48 +53,16 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     return tally.result
 
 
-class _Tally:
-    """Adds up what a fold does to each device's counters."""
-
-    def __init__(self, device_of_series: dict[int, int]) -> None:
-        self._device_of = device_of_series
-        self._devices: dict[int, list[int]] = {}
-        self.result = FoldResult(0, 0)
-
-    def hold(self, inserted: Iterable[tuple[int, int, int]]) -> None:
-        for series, given, new in inserted:
-            self.add(self._device_of[series], received=given, duplicate=given - new)
-
-    def keep(self, inserted: Iterable[tuple[int, int, int]]) -> None:
-        for series, given, new in inserted:
-            self.add(self._device_of[series], received=given, stored=new, duplicate=given - new)
-
-    def add(
-        self,
-        device: int,
-        *,
-        received: int = 0,
-        stored: int = 0,
-        duplicate: int = 0,
-        rejected: int = 0,
-    ) -> None:
-        counts = self._devices.setdefault(device, [0, 0, 0, 0])
-        counts[0] += received
-        counts[1] += stored
-        counts[2] += duplicate
-        counts[3] += rejected
-        self.result = FoldResult(self.result.stored + stored, self.result.duplicate + duplicate)
-
-    def write(self, db: apsw.Connection, seen: dict[int, int]) -> None:
-        db.executemany(
-            "UPDATE device SET received = received + ?, stored = stored + ?, "
-            "duplicate = duplicate + ?, rejected = rejected + ? WHERE id = ?",
-            ((*counts, device) for device, counts in self._devices.items()),
-        )
-        db.executemany(
-            "UPDATE device SET last_seen = max(last_seen, ?) WHERE id = ?",
-            ((time, device) for device, time in seen.items()),
-        )
+def _count(db: apsw.Connection, tally: Tally, seen: dict[int, int]) -> None:
+    db.executemany(
+        "UPDATE device SET received = received + ?, stored = stored + ?, "
+        "duplicate = duplicate + ?, rejected = rejected + ? WHERE id = ?",
+        ((*counts, device) for device, counts in tally.devices.items()),
+    )
+    db.executemany(
+        "UPDATE device SET last_seen = max(last_seen, ?) WHERE id = ?",
+        ((time, device) for device, time in seen.items()),
+    )
 
 
 def _move_cursor(db: apsw.Connection, fold: Fold) -> None:
@@ -167,7 +130,7 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
         db.execute("UPDATE device SET name = '/removed/' || id WHERE id = ?", (entry.device,))
 
 
-def _apply(db: apsw.Connection, entry: Entry, tally: _Tally) -> None:
+def _apply(db: apsw.Connection, entry: Entry, tally: Tally) -> None:
     if isinstance(entry, EventOccurred):
         db.execute(
             "INSERT INTO event (device, time, kind, text) SELECT ?1, ?2, ?3, ?4 "

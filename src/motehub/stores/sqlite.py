@@ -202,4 +202,7 @@ def _device_row(
     return DeviceRow(device, row[5], received, stored, duplicate, rejected)
 
 
-PART = StorePart(lambda folder, read_only: SqliteHistory(folder, read_only=read_only))
+PART = StorePart(
+    open=lambda folder, _, read_only: SqliteHistory(folder, read_only=read_only),
+    where=lambda folder, _: str((folder / FILE_NAME).absolute()),
+)

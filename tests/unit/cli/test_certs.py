@@ -1,7 +1,9 @@
 """``motehub certs`` prints what scripts and firmware need, and explains itself beside it."""
 
 import json
+import os
 import ssl
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +115,18 @@ def test_list_for_people(data: Path) -> None:
     run(data, "client", "porch")
     lines = run(data, "list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["ca", "server", "client"]
+
+
+def test_the_folder_that_it_makes_is_private(data: Path) -> None:
+    """Whichever command comes first, only the owner can look into the data folder."""
+    before = os.umask(0o022)
+    try:
+        assert run(data, "list").exit_code == 0
+        assert not data.exists()
+        run(data, "ca")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
 
 def test_import_stays_light() -> None:

@@ -1,5 +1,6 @@
 """Files of the original system are read by position, whatever form their times have."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -185,3 +186,32 @@ def test_a_locked_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StorageError, match=r"keeps .* locked"):
         read_original(path)
     owner.close()
+
+
+def make_view(path: Path, query: str) -> Path:
+    """Make a database whose sensor_data is a view."""
+    connection = apsw.Connection(str(path))
+    connection.execute(f"CREATE VIEW sensor_data (a, b, c) AS {query}")
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("condition", ["1", "n < 0"])
+def test_a_view_without_an_end_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, condition: str
+) -> None:
+    """Whether it has rows without end or computes for ever, the time is bounded."""
+    monkeypatch.setattr("motehub.reports.original.LONGEST_READ", 0.3)
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) "
+    path = make_view(tmp_path / "a.db", f"{endless} SELECT n, 1, 1 FROM t WHERE {condition}")
+    began = time.monotonic()
+    with pytest.raises(OwnerError, match=r"longer than 0\.3 s"):
+        read_original(path)
+    assert time.monotonic() - began < 5
+
+
+def test_a_gigantic_cell_is_refused(tmp_path: Path) -> None:
+    """A cell that would fill the memory is an error of a sentence."""
+    path = make_view(tmp_path / "a.db", f"SELECT {START}, hex(zeroblob(400000000)), 1")
+    with pytest.raises(StorageError, match="too big"):
+        read_original(path)

@@ -35,6 +35,8 @@ def test_numbers_are_printed_as_a_cpp_stream_does(
         ({"batch_seconds": 0.0}, "batch_seconds = 0.0 is out of range"),
         ({"truncate": 1.5}, "truncate = 1.5 is no probability"),
         ({"errors": -0.1}, "errors = -0.1 is no probability"),
+        ({"duration": -1.0}, "duration = -1.0 is out of range"),
+        ({"duration": float("nan")}, "duration = nan is out of range"),
         ({"rate": 1e6}, "more than 1,000,000 readings"),
         ({"source_addresses": ("192.0.2.1",)}, "can't connect from 192.0.2.1"),
     ],

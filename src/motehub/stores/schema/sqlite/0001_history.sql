@@ -98,3 +98,21 @@ JOIN reading AS warm ON warm.series = warm_series.id
 JOIN reading AS humid ON humid.series = humid_series.id AND humid.time = warm.time
 WHERE warm_series.metric = 'temperature' AND warm_series.kind = 'gauge'
 ORDER BY 1;
+
+-- What programs of the original HTTP system read: location, time in ISO 8601 (UTC), temperature
+-- in °F as its devices sent it, humidity in %.
+CREATE VIEW home_data (location, timestamp, temperature, humidity) AS
+SELECT
+    device.name,
+    strftime('%Y-%m-%dT%H:%M:%SZ', warm.time / 1000000, 'unixepoch'),
+    warm.value * 9 / 5 + 32,
+    humid.value
+FROM series AS warm_series
+JOIN device ON device.id = warm_series.device
+JOIN series AS humid_series
+    ON humid_series.device = warm_series.device AND humid_series.metric = 'relative_humidity'
+        AND humid_series.kind = 'gauge'
+JOIN reading AS warm ON warm.series = warm_series.id
+JOIN reading AS humid ON humid.series = humid_series.id AND humid.time = warm.time
+WHERE warm_series.metric = 'temperature' AND warm_series.kind = 'gauge'
+ORDER BY 2;

@@ -1,0 +1,216 @@
+"""The history in a PostgreSQL database: one writer process, any number of readers."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Any, Final
+
+from motehub.contracts import (
+    DeviceRow,
+    EventRow,
+    Fold,
+    FoldResult,
+    NumberColumns,
+    RejectedRow,
+    TextColumns,
+)
+from motehub.errors import NewerSchema, OwnerError, StorageError
+from motehub.model import Admission, Device, Kind, Series
+from motehub.sqlite_files import schema_scripts
+from motehub.stores._postgres_connection import Connection, Database
+from motehub.stores._postgres_fold import STAGING, fold_into
+
+_CHUNK: Final = 20_000
+_UPGRADE_LOCK: Final = int.from_bytes(b"motehub", "big")
+
+_DEVICES: Final = """
+SELECT id, name, dialect, admission, first_seen, last_seen,
+    received, stored, duplicate, rejected,
+    ARRAY(SELECT identity FROM identity WHERE device = device_row.id
+        ORDER BY identity COLLATE "C"),
+    (SELECT count(*) FROM held_reading JOIN series ON series.id = held_reading.series
+        WHERE series.device = device_row.id)
+    + (SELECT count(*) FROM held_text JOIN series ON series.id = held_text.series
+        WHERE series.device = device_row.id)
+FROM device AS device_row ORDER BY name COLLATE "C"
+"""
+
+
+class PostgresHistory:
+    """See :class:`motehub.contracts.HistoryStore`.
+
+    Raises:
+        OwnerError: ``url`` is no PostgreSQL address, or the database is not in UTF-8.
+        NewerSchema: a later motehub has written it.
+        StorageError: the server can't be reached or used now.
+    """
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self._newest: dict[int, int] = {}
+        self._read_only = read_only
+        self._database = Database(url, prepare=self._prepare)
+        with self._database.use():
+            pass
+
+    def position(self) -> int:
+        """Return the journal position up to which everything is folded in."""
+        with self._database.use() as db:
+            row = db.execute("SELECT position FROM cursor WHERE consumer = 'history'").fetchone()
+            if row is None:
+                raise StorageError(f"{self._database.where} has lost its cursor: restore a backup.")
+            return int(row[0])
+
+    def fold(self, fold: Fold) -> FoldResult:
+        """Store ``fold`` and its end position in one transaction."""
+        with self._database.use() as db, db.transaction():
+            return fold_into(db, fold, self._newest)
+
+    def registry(self) -> tuple[list[Device], list[Series]]:
+        """Return all devices and series."""
+        with self._database.use() as db:
+            series = [
+                Series(row[0], row[1], row[2], row[3], Kind(row[4]))
+                for row in db.execute(
+                    "SELECT id, device, metric, unit, kind FROM series ORDER BY id"
+                )
+            ]
+        return [row.device for row in self.devices()], series
+
+    def devices(self) -> list[DeviceRow]:
+        """Return every device with its counts, by name."""
+        with self._database.use() as db:
+            # One statement sees one moment: the counters add up while the writer is at work.
+            return [_device_row(row) for row in db.execute(_DEVICES)]
+
+    def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
+        """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
+        for times, values in self._columns("reading", series, since, until):
+            yield times, array("d", values)
+
+    def texts(self, series: int, since: int, until: int) -> Iterator[TextColumns]:
+        """Yield columns (times, values) of one text series, as ``readings`` does."""
+        for times, values in self._columns("text_reading", series, since, until):
+            yield times, list(values)
+
+    def _columns(
+        self, table: str, series: int, since: int, until: int
+    ) -> Iterator[tuple[array[int], tuple[Any, ...]]]:
+        """Read in parts, each a query of its own: a slow reader holds no snapshot."""
+        query = (
+            f"SELECT time, value FROM {table} "
+            "WHERE series = %s AND time >= %s AND time < %s ORDER BY time LIMIT %s"
+        )
+        while True:
+            with self._database.use() as db:
+                rows = db.execute(query, (series, since, until, _CHUNK), binary=True).fetchall()
+            if not rows:
+                return
+            times, values = zip(*rows, strict=True)
+            yield array("q", times), values
+            since = times[-1] + 1
+
+    def rejected(self, limit: int) -> list[RejectedRow]:
+        """Return the newest rejected payloads, newest first."""
+        with self._database.use() as db:
+            return [
+                RejectedRow(*row)
+                for row in db.execute(
+                    "SELECT time, device.name, source, reason, payload, count FROM rejected "
+                    "LEFT JOIN device ON device.id = rejected.device "
+                    "ORDER BY rejected.id DESC LIMIT %s",
+                    (limit,),
+                )
+            ]
+
+    def events(self, device: int | None, limit: int) -> list[EventRow]:
+        """Return the newest events, newest first."""
+        with self._database.use() as db:
+            return [
+                EventRow(*row)
+                for row in db.execute(
+                    "SELECT time, device.name, kind, text FROM event "
+                    "JOIN device ON device.id = event.device "
+                    "WHERE %(device)s::bigint IS NULL OR event.device = %(device)s "
+                    "ORDER BY event.id DESC LIMIT %(limit)s",
+                    {"device": device, "limit": limit},
+                )
+            ]
+
+    def close(self) -> None:
+        """Close the connection; harmless when it is closed."""
+        self._database.close()
+
+    def _prepare(self, connection: Connection, where: str) -> None:
+        # What was folded may have been rolled back, or another process may have folded since.
+        self._newest.clear()
+        (_check_schema if self._read_only else _make_ready)(connection, where)
+
+
+def _device_row(row: tuple[Any, ...]) -> DeviceRow:
+    device = Device(
+        id=row[0],
+        name=row[1],
+        dialect=row[2],
+        identities=tuple(row[10]),
+        admission=Admission(row[3]),
+        first_seen=row[4],
+        held=row[11],
+    )
+    return DeviceRow(device, row[5], *row[6:10])
+
+
+def _make_ready(db: Connection, where: str) -> None:
+    """Bring the schema to the newest version in one transaction, and prepare for folds."""
+    scripts = schema_scripts("motehub.stores.schema.postgres")
+    newest = max(scripts)
+    # A writer that lasts for years sees to its part of the schema again at each connection.
+    with db.transaction():
+        # A hub and a command may come at the same time.
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,))
+        version = _version(db)
+        _refuse_newer(version, newest, where)
+        if not version:
+            _check_encoding(db, where)
+            db.execute("CREATE TABLE motehub_schema (version integer NOT NULL)")
+            db.execute("INSERT INTO motehub_schema VALUES (0)")
+        for number in range(version + 1, newest + 1):
+            db.execute(scripts[number])
+        if version < newest:
+            db.execute("UPDATE motehub_schema SET version = %s", (newest,))
+    db.execute(STAGING)
+
+
+def _check_schema(db: Connection, where: str) -> None:
+    """See that this motehub can read what is there, and let the session write nothing."""
+    db.execute("SET default_transaction_read_only = on")
+    version = _version(db)
+    _refuse_newer(version, max(schema_scripts("motehub.stores.schema.postgres")), where)
+    if not version:
+        raise StorageError(f"There is no history yet in {where}. Start the hub first.")
+
+
+def _version(db: Connection) -> int:
+    """Return the number of the last schema script that was applied; 0 when none was."""
+    row = db.execute("SELECT to_regclass('motehub_schema')").fetchone()
+    if row is None or row[0] is None:
+        return 0
+    row = db.execute("SELECT version FROM motehub_schema").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _refuse_newer(version: int, newest: int, where: str) -> None:
+    if version > newest:
+        raise NewerSchema(
+            f"{where.capitalize()} has schema version {version}; this motehub knows {newest}. "
+            "Install the motehub that wrote it, or a later one."
+        )
+
+
+def _check_encoding(db: Connection, where: str) -> None:
+    encoding = db.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise OwnerError(
+            f"Texts in {where} are in {encoding}, which can't hold every character. "
+            "Make a database with ENCODING 'UTF8' TEMPLATE template0."
+        )

@@ -1,0 +1,1 @@
+"""Numbered schema scripts of the PostgreSQL history."""

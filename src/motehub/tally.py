@@ -1,0 +1,54 @@
+"""What is the same in every history store: counters of devices, and bounds of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from motehub.contracts import FoldResult
+
+REJECTED_ROWS: Final = 1_000
+"""Rejected payloads that are kept of each device, and of all unknown senders together."""
+
+EVENT_ROWS: Final = 10_000
+"""Events that are kept of each device; like rejected payloads, the newest stay."""
+
+Inserted = Iterable[tuple[int, int, int]]
+"""Series, readings given and readings that were new."""
+
+
+class Tally:
+    """Adds up counts by device; ``device_of_series`` is that of the fold."""
+
+    def __init__(self, device_of_series: dict[int, int]) -> None:
+        self._device_of = device_of_series
+        self.devices: dict[int, list[int]] = {}
+        """Received, stored, duplicate and rejected by device."""
+        self.result = FoldResult(0, 0)
+
+    def hold(self, inserted: Inserted) -> None:
+        """Count readings that wait for the owner's approval."""
+        for series, given, new in inserted:
+            self.add(self._device_of[series], received=given, duplicate=given - new)
+
+    def keep(self, inserted: Inserted) -> None:
+        """Count readings that went into the history."""
+        for series, given, new in inserted:
+            self.add(self._device_of[series], received=given, stored=new, duplicate=given - new)
+
+    def add(
+        self,
+        device: int,
+        *,
+        received: int = 0,
+        stored: int = 0,
+        duplicate: int = 0,
+        rejected: int = 0,
+    ) -> None:
+        """Add to the counters of ``device``."""
+        counts = self.devices.setdefault(device, [0, 0, 0, 0])
+        counts[0] += received
+        counts[1] += stored
+        counts[2] += duplicate
+        counts[3] += rejected
+        self.result = FoldResult(self.result.stored + stored, self.result.duplicate + duplicate)

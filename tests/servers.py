@@ -1,0 +1,177 @@
+"""Real servers of other makes, private to a test run: started here, and ended with it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final, Self
+
+import psutil
+import psycopg
+
+USER: Final = "motehub"
+PASSWORD: Final = "pass word/%&"
+"""Holds what has a meaning in a URL."""
+
+_QUOTED: Final = "pass%20word%2F%25%26"
+_START_SECONDS: Final = 60.0
+_UNPRIVILEGED: Final = ("postgres", "nobody")
+
+
+class PostgresServer:
+    """A PostgreSQL of its own in a temporary folder, on a free port of 127.0.0.1."""
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        # PostgreSQL refuses to run as root, and tmp_path is for nobody else.
+        self._user = _unprivileged() if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="motehub-postgres-"))
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+        self.port = _free_port()
+
+    def __enter__(self) -> Self:
+        """Make the server's files and start it."""
+        secret = self._folder / "password"
+        secret.write_text(PASSWORD, "utf-8")
+        options = ["--username", USER, "--auth", "scram-sha-256", "--pwfile", str(secret)]
+        options += ["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+        done = subprocess.run(
+            [self._programs / "initdb", "--pgdata", str(self._data), *options],
+            user=self._user,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server and remove its files."""
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return (self._folder / "log").read_text("utf-8")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        with open(self._folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._programs / "postgres",
+                    *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1"),
+                    *("-k", str(self._folder), "-c", "shared_buffers=64MB"),
+                ],
+                user=self._user,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with suppress(psycopg.OperationalError):
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+                return
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def url(self, database: str) -> str:
+        """Return the address of ``database`` with the password in it."""
+        return f"postgresql://{USER}:{_QUOTED}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        name = f"test_{next(self._numbers)}"
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, and end whatever is connected to it."""
+        with self.connect("postgres") as connection:
+            connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
+        """Return a connection without transactions, as the server's administrator."""
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def stop(self) -> None:
+        """Stop it as its administrator would, without waiting for clients."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(_START_SECONDS)
+
+    def kill(self) -> None:
+        """End all its processes as a power cut would."""
+        assert self._process is not None
+        for one in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Make all its processes stand still, connections open."""
+        for one in self._processes():
+            one.suspend()
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for one in self._processes():
+            one.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._process is not None
+        try:
+            # The first: it starts no others once it is stopped or dead.
+            first = psutil.Process(self._process.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs; Debian does not put them into PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)
+    if found:
+        return found[-1].parent
+    if in_path := shutil.which("initdb"):
+        return Path(in_path).resolve().parent
+    raise AssertionError("There is no PostgreSQL server here. 'make ready-tests' installs one.")
+
+
+def _version(initdb: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in initdb.parts[-3].split(".") if part.isdigit())
+
+
+def _unprivileged() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in _UNPRIVILEGED if name in known)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
