@@ -34,8 +34,9 @@ ALLOWED: dict[str, set[str]] = {
     "tally": FOUNDATION | {"contracts"},
     "stores": FOUNDATION | {"contracts", "sqlite_files", "tally"},
     "security": FOUNDATION,
-    "listening": FOUNDATION | {"binding", "contracts", "security"},
-    "transports": FOUNDATION | {"contracts", "protocols", "listening", "security"},
+    "conversations": FOUNDATION,
+    "listening": FOUNDATION | {"binding", "contracts", "conversations", "security"},
+    "transports": FOUNDATION | {"contracts", "conversations", "protocols", "listening", "security"},
     "reports": FOUNDATION,
     "simulate": FOUNDATION,
 }

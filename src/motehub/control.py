@@ -19,6 +19,7 @@ from motehub.core.hub import Hub
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 
 SOCKET_NAME: Final = "control.sock"
+_CLOSE_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 30.0
 
 
@@ -95,6 +96,7 @@ class ControlServer:
         self._path = folder / SOCKET_NAME
         self._answer = answer
         self._server: asyncio.Server | None = None
+        self._clients: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> ControlServer:
         """Open the socket."""
@@ -104,12 +106,18 @@ class ControlServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the socket."""
+        """Close the socket, and the connections of clients that stay."""
         assert self._server is not None
         self._server.close()
         self._path.unlink(missing_ok=True)
+        for writer in self._clients.values():
+            writer.close()
+        if tasks := [task for task in self._clients if task is not None]:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._clients[task] = writer
         try:
             while line := await reader.readline():
                 writer.write(msgspec.json.encode(await self._handle(line)) + b"\n")
@@ -118,6 +126,7 @@ class ControlServer:
             # The client went away, or sent a line longer than any request.
             pass
         finally:
+            del self._clients[task]
             writer.close()
 
     async def _handle(self, line: bytes) -> Answer:

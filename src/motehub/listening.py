@@ -7,16 +7,14 @@ import socket
 from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, ip_address
-from typing import Final, Protocol
-
-import msgspec
+from typing import Final
 
 from motehub.binding import why_not_bound
 from motehub.contracts import ClientTrust, Ground, Listener
+from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn, plain_address
 from motehub.errors import ConfigurationError, StorageError
 from motehub.logs import Logger, OccasionalLogger
-from motehub.model import MICROSECONDS, Delivery, Receipt
+from motehub.model import MICROSECONDS, Receipt
 from motehub.security.tls import ServerSession
 
 READ_AHEAD: Final = 64 * 1024
@@ -36,56 +34,6 @@ sslproto.SSLProtocol.max_size = 32 * 1024
 _logger = Logger("motehub.listener")
 # What strangers can cause at will must not fill the disk with log lines.
 _occasional = OccasionalLogger(_logger)
-
-
-class Turn(msgspec.Struct, frozen=True):
-    """What one read of a connection amounts to.
-
-    ``answer``, when the dialect has one, gets a receipt for each delivery once they are durable
-    and returns the bytes for the peer. ``end`` says why the connection must end after that.
-    """
-
-    deliveries: list[Delivery]
-    answer: Callable[[Sequence[Receipt]], bytes] | None = None
-    end: str | None = None
-
-
-class Conversation(Protocol):
-    """A dialect's side of one connection; times are UTC microseconds."""
-
-    @property
-    def deadline(self) -> int | None:
-        """When ``timeout`` has to be called, or None."""
-        ...
-
-    def feed(self, data: bytes, now: int) -> Turn | None:
-        """Return what ``data`` completes."""
-        ...
-
-    def timeout(self, now: int) -> Turn | None:
-        """Return what silence completes."""
-        ...
-
-    def eof(self, now: int) -> Turn | None:
-        """Return what the end of the connection completes or cuts off."""
-        ...
-
-
-class Peer(msgspec.Struct, frozen=True):
-    """The other end: its address; SHA-256 and common name of its certificate; the ALPN protocol."""
-
-    address: str
-    certificate: tuple[str, str] | None
-    protocol: str | None
-
-
-class ConnectionLimits(msgspec.Struct, frozen=True):
-    """Most connections in total and from one address; time-outs in seconds."""
-
-    total: int
-    per_address: int
-    handshake: float
-    idle: float
 
 
 class StreamListener:
@@ -416,11 +364,3 @@ class _Connection(asyncio.Protocol):
         _occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
-
-
-def plain_address(address: str) -> str:
-    """Return an address as people write it: IPv4 in its own form, IPv6 without a scope."""
-    parsed = ip_address(address.partition("%")[0])
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(parsed)

@@ -13,14 +13,8 @@ from pathlib import Path
 import pytest
 
 from motehub.contracts import ClientTrust, Ground, Places
-from motehub.listening import (
-    READ_AHEAD,
-    ConnectionLimits,
-    Peer,
-    StreamListener,
-    Turn,
-    plain_address,
-)
+from motehub.conversations import ConnectionLimits, Peer, Turn, plain_address
+from motehub.listening import READ_AHEAD, StreamListener
 from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
 from motehub.protocols.dht_stream import DhtStreamDecoder
 from motehub.security.authority import Authority

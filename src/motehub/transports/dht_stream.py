@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta
 
 from motehub.contracts import Ground, Listener, TransportPart
+from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
 from motehub.errors import InvalidName
-from motehub.listening import ConnectionLimits, Conversation, Peer, StreamListener, Turn
+from motehub.listening import StreamListener
 from motehub.model import NAME_BYTES, Delivery, Record, Source, check_device_name
 from motehub.protocols.dht_stream import RECORD_LIMIT, DhtStreamDecoder
 from motehub.quantities import Duration

@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
+from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
 from motehub.errors import InvalidName
-from motehub.listening import ConnectionLimits, Conversation, Peer, StreamListener, Turn
+from motehub.listening import StreamListener
 from motehub.model import (
     NAME_BYTES,
     Clock,

@@ -1,0 +1,69 @@
+"""What a dialect says on one connection, apart from how its bytes travel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol
+
+import msgspec
+
+from motehub.model import Delivery, Receipt
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What one read of a connection amounts to.
+
+    ``answer``, when the dialect has one, gets a receipt for each delivery once they are durable
+    and returns the bytes for the peer. ``end`` says why the connection must end after that.
+    """
+
+    deliveries: list[Delivery]
+    answer: Callable[[Sequence[Receipt]], bytes] | None = None
+    end: str | None = None
+
+
+class Conversation(Protocol):
+    """A dialect's side of one connection; times are UTC microseconds."""
+
+    @property
+    def deadline(self) -> int | None:
+        """When ``timeout`` has to be called, or None."""
+        ...
+
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        """Return what ``data`` completes."""
+        ...
+
+    def timeout(self, now: int) -> Turn | None:
+        """Return what silence completes."""
+        ...
+
+    def eof(self, now: int) -> Turn | None:
+        """Return what the end of the connection completes or cuts off."""
+        ...
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """The other end: its address; SHA-256 and common name of its certificate; the ALPN protocol."""
+
+    address: str
+    certificate: tuple[str, str] | None
+    protocol: str | None
+
+
+class ConnectionLimits(msgspec.Struct, frozen=True):
+    """Most connections in total and from one address; time-outs in seconds."""
+
+    total: int
+    per_address: int
+    handshake: float
+    idle: float
+
+
+def plain_address(address: str) -> str:
+    """Return an address as people write it: IPv4 in its own form, IPv6 without a scope."""
+    parsed = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
