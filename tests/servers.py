@@ -127,29 +127,27 @@ class PostgresServer:
     def kill(self) -> None:
         """End all its processes as a power cut would."""
         assert self._process is not None
-        for one in self._processes():
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
+        self._signal(signal.SIGKILL)
         self._process.wait()
 
     def pause(self) -> None:
         """Make all its processes stand still, connections open."""
-        for one in self._processes():
-            one.suspend()
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let them go on."""
-        for one in self._processes():
-            one.resume()
+        self._signal(signal.SIGCONT)
 
-    def _processes(self) -> list[psutil.Process]:
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the server and all its processes; some may end meanwhile."""
         assert self._process is not None
-        try:
-            # The first: it starts no others once it is stopped or dead.
+        with suppress(psutil.NoSuchProcess):
             first = psutil.Process(self._process.pid)
-            return [first, *first.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+            # From here on it starts no others.
+            first.suspend()
+            for one in (*first.children(recursive=True), first):
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
 
 
 def _programs() -> Path:

@@ -52,20 +52,22 @@ def plain_error(error: psycopg.Error, where: str) -> StorageError:
     detail = " ".join(str(error).split("\n", 1)[0].split()) or type(error).__name__
     if error.sqlstate in _DAMAGED:
         text = f"{where} is damaged: {detail}. Restore it from a backup."
-        return DamagedDatabase(text)
+        return DamagedDatabase(_capital(text))
     sentence = _BY_CODE.get(error.sqlstate or "") or _by_text(str(error), error)
     return StorageError(_capital(sentence.format(where=where, detail=detail)))
 
 
 def _by_text(text: str, error: psycopg.Error) -> str:
+    if not isinstance(error, psycopg.OperationalError):
+        return "{where}: {detail}."
     for part, sentence in _BY_TEXT:
         if part in text:
             return sentence
-    if "does not exist" in text and isinstance(error, psycopg.OperationalError):
+    if "does not exist" in text:
         return "{where} can't be opened: {detail}. Make it, or mend [store] url."
     if isinstance(error, errors.ConnectionTimeout):
         return "{where} does not answer. Look whether the server runs."
-    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+    if error.sqlstate is None:
         return "The connection to {where} broke off: {detail}. It is tried again."
     return "{where}: {detail}."
 
