@@ -198,7 +198,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             self._leave()
             return
-        self._transport.close()
+        self._close()
         while self._task is not None:
             await asyncio.wait([self._task])
         # close_notify is on its way; devices hardly ever answer it.
@@ -308,6 +308,11 @@ class _Connection(asyncio.Protocol):
         if turns[-1].end is not None:
             self._listener.counters["closed"] += 1
             _occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
+            self._close()
+
+    def _close(self) -> None:
+        """Close once: before Python 3.11.4 a TLS transport that is closed twice can't be aborted."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def _pause(self) -> None:
