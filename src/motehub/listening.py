@@ -311,7 +311,7 @@ class _Connection(asyncio.Protocol):
             self._close()
 
     def _close(self) -> None:
-        """Close once: before Python 3.11.4 a TLS transport that is closed twice can't be aborted."""
+        """Close once: early Python 3.11 can't abort a TLS transport that was closed twice."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
