@@ -122,6 +122,13 @@ class RunningHub:
         new.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
         new.replace(self.folder / RUN_FILE)
 
+    def renew_run_file(self) -> None:
+        """Note the new writer process in ``run.json``, unless the disk refuses."""
+        try:
+            self.write_run_file()
+        except OSError as error:
+            _logger.warning("run.json not renewed", reason=str(error))
+
 
 async def serve(configuration: Configuration, tell: Callable[[str], None]) -> None:
     """Run a hub until SIGTERM or SIGINT; a second signal ends it at once.
@@ -139,12 +146,13 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         try:
             async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
                 hub.write_run_file()
-                hub.writer.on_start = hub.write_run_file
+                hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
                 await stop.wait()
                 tell("Stopping: what was received is stored first.")
+                hub.writer.on_start = lambda: None
                 (folder / RUN_FILE).unlink(missing_ok=True)
         finally:
             (folder / RUN_FILE).unlink(missing_ok=True)
