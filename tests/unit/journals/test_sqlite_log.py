@@ -130,6 +130,20 @@ def test_a_locked_file_is_an_error_that_passes(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_read_only_disk_is_an_error_that_passes(tmp_path: Path) -> None:
+    """While the file can't be written the error says so; afterwards the same frame goes in."""
+    log = SqliteLog(tmp_path)
+    log.append(b"x", 1, {})
+    assert log._connection is not None
+    log._connection.close()
+    log._connection = apsw.Connection(str(tmp_path / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    with pytest.raises(StorageError, match="read-only"):
+        log.append(b"y", 2, {"key": b"value"})
+    assert log.append(b"y", 2, {"key": b"value"}) == 2
+    log.close()
+    assert all_frames(tmp_path) == [(1, b"x"), (2, b"y")]
+
+
 def test_garbage_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     """A file that is no database is refused with its name and is left as it was."""
     path = tmp_path / FILE_NAME
