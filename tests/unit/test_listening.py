@@ -289,6 +289,27 @@ async def test_silence_ends_a_connection(authority: Authority, tmp_path: Path) -
             writer.close()
 
 
+async def test_the_last_files_are_not_for_strangers(authority: Authority, tmp_path: Path) -> None:
+    """Beyond the places that all listeners share a connection is refused; leaving frees one."""
+    context = client_context(authority)
+    async with listening(tmp_path, SlowHub()) as (listener, port):
+
+        async def connect() -> asyncio.StreamWriter:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            return writer
+
+        writers = [await connect() for _ in range(3)]
+        with pytest.raises(ConnectionError):
+            await connect()
+        assert listener.counters["refused_no_files"] == 1
+        writers[0].close()
+        await writers[0].wait_closed()
+        await until(lambda: len(listener._connections) == 2)
+        writers.append(await connect())
+        for writer in writers:
+            writer.close()
+
+
 async def ended(reader: asyncio.StreamReader) -> bool:
     """Tell whether the other side ends the connection, in order or not."""
     try:
