@@ -297,6 +297,7 @@ def _quantity(kind: type, value: object) -> object:
         except OwnerError as error:
             # As a ValueError it comes back with the path of the key.
             raise ValueError(str(error)) from error
+    # What msgspec asks of such a hook for a type that it does not know: a fault in our settings.
     raise NotImplementedError(f"settings of type {kind}")
 
 
