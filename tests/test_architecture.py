@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
 
 ABOVE = {
     "app",
+    "certificates",
     "cli",
     "config",
     "config_sample",
@@ -51,6 +52,8 @@ ABOVE = {
     "data_folder",
     "doctor",
     "parts",
+    "process",
+    "storage",
     "supervisor",
     "writer",
     "__main__",

@@ -29,14 +29,29 @@ class Listener(msgspec.Struct, frozen=True):
     tls: bool
 
 
+Note = Callable[[Sequence[Receipt]], Mapping[str, bytes | None]]
+"""Takes the receipts of what is being accepted, and returns state to keep with it for good."""
+
+
 class Acceptor(Protocol):
     """The one door into the hub, as transports see it."""
 
-    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    @property
+    def held_back(self) -> str | None:
+        """Why nothing is accepted at the moment, or None.
+
+        A dialect that can say so to its peer need not let it wait.
+        """
+        ...
+
+    async def accept(
+        self, deliveries: Sequence[Delivery], note: Note | None = None
+    ) -> list[Receipt]:
         """Return, when all of it is durable, what became of each delivery.
 
         A transport reads no more from its peer than it can hold while it waits here: this
-        await is the back-pressure.
+        await is the back-pressure. What ``note`` returns becomes durable in the same commit:
+        keys of the journal's state with their new values, None to delete one.
 
         Raises:
             StorageError: the hub is stopping and the journal can't be written.

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub import data_folder, parts
-from motehub.app import RUN_FILE, RunFile, open_store, where_history_is
+from motehub.app import RUN_FILE, RunFile
 from motehub.binding import why_not_bound
 from motehub.config import Configuration
 from motehub.control import Status, ask
@@ -26,6 +26,7 @@ from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
 from motehub.security.authority import Authority
 from motehub.sqlite_files import check_database
+from motehub.storage import open_store, where_history_is
 
 LOW_DISK: Final = 500_000_000
 """Free bytes below which the disk is called nearly full."""

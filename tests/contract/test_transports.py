@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from motehub import parts
-from motehub.contracts import ClientTrust, Ground, Places
+from motehub.contracts import ClientTrust, Ground, Note, Places
 from motehub.model import Delivery, Receipt
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
@@ -21,10 +21,14 @@ from motehub.security.tls import ServerTls
 class Collector:
     """Takes whatever transports accept."""
 
+    held_back = None
+
     def __init__(self) -> None:
         self.taken: list[Delivery] = []
 
-    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    async def accept(
+        self, deliveries: Sequence[Delivery], note: Note | None = None
+    ) -> list[Receipt]:
         self.taken += deliveries
         return [Receipt(0, 0) for _ in deliveries]
 

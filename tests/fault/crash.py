@@ -29,7 +29,7 @@ from tests.fault.recorder import ROUND, TASKS, configuration, value_at
 from tests.harness import PATIENCE, environment
 
 from motehub import data_folder
-from motehub.app import fold_offline
+from motehub.storage import fold_offline
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 

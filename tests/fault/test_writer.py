@@ -11,11 +11,11 @@ from tests.fault.recorder import configuration
 from tests.harness import OPEN, HubProcess, memory, recent, records, send, stored
 
 from motehub import data_folder
-from motehub.app import open_hub
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import Delivery, Samples, Source
+from motehub.storage import open_hub
 from motehub.stores.sqlite import SqliteHistory
 
 

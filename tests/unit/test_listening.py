@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from motehub.contracts import ClientTrust, Ground, Places
+from motehub.contracts import ClientTrust, Ground, Note, Places
 from motehub.conversations import ConnectionLimits, Peer, Turn, plain_address
 from motehub.listening import READ_AHEAD, StreamListener
 from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
@@ -26,13 +26,17 @@ RECORD = b"[1746119310],57,24.1,75.38|"
 class SlowHub:
     """Takes what is accepted, once its gate is open."""
 
+    held_back = None
+
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
         self.sources: list[Source] = []
         self.readings = 0
 
-    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    async def accept(
+        self, deliveries: Sequence[Delivery], note: Note | None = None
+    ) -> list[Receipt]:
         await self.gate.wait()
         for one in deliveries:
             self.sources.append(one.source)

@@ -15,7 +15,6 @@ import click
 import msgspec
 
 from motehub import data_folder
-from motehub.app import carry_out_offline, fold_offline, open_store
 from motehub.config import ENVIRONMENT_PREFIX, Configuration, load
 from motehub.contracts import HistoryStore
 from motehub.control import Request, answers, ask
@@ -24,6 +23,7 @@ from motehub.errors import ControlError, HubRunning, NoHub, OwnerError, UnknownD
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration
+from motehub.storage import carry_out_offline, fold_offline, open_store
 
 _Result = TypeVar("_Result")
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from motehub.contracts import Note
 from motehub.core.admission import Doorkeeper, Policy, Refusal, RegistryLimits, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
@@ -54,11 +55,18 @@ class Hub:
         self._clock = clock
         self._last_stamps: dict[int, int] = {}
 
-    async def accept(self, deliveries: Sequence[Delivery]) -> list[Receipt]:
+    @property
+    def held_back(self) -> str | None:
+        """Why the journal takes nothing at the moment, or None."""
+        return self._journal.held_back
+
+    async def accept(
+        self, deliveries: Sequence[Delivery], note: Note | None = None
+    ) -> list[Receipt]:
         """Return, when all of it is durable in the journal, what became of each delivery.
 
         Records of a device that is pending are held, those of one that may not write are
-        rejected; either way they are counted.
+        rejected; either way they are counted. See :class:`motehub.contracts.Acceptor`.
 
         Raises:
             StorageError: the hub is stopping and the journal can't be written.
@@ -66,6 +74,8 @@ class Hub:
         batch = Batch()
         now = self._clock()
         receipts = [self._take(batch, one.source, one.records, now) for one in deliveries]
+        if note is not None:
+            batch.state.update(note(receipts))
         if batch:
             await self._journal.append(batch)
         return receipts

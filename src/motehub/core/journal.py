@@ -83,7 +83,8 @@ class Journal:
         self._cursors: dict[str, int] = {}
         self._trimmed = 0
         self._commits = 0
-        self._held_back: str | None = None
+        self.held_back: str | None = None
+        """Why senders wait at the moment, or None."""
         self._hurried = self._closing = False
         self._task: asyncio.Task[None] | None = None
 
@@ -133,7 +134,7 @@ class Journal:
             consumed=self._consumed,
             size=self._log.size,
             commits=self._commits,
-            held_back=self._held_back,
+            held_back=self.held_back,
         )
 
     @property
@@ -212,15 +213,15 @@ class Journal:
         return None
 
     def _hold_back(self, reason: str) -> None:
-        if self._held_back != reason:
+        if self.held_back != reason:
             _logger.error(
                 "senders are held back",
                 reason=reason,
                 waiting=sum(len(group.batches) for group in self._groups),
             )
-        self._held_back = reason
+        self.held_back = reason
 
     def _release(self) -> None:
-        if self._held_back is not None:
-            _logger.info("senders go on", after=self._held_back)
-        self._held_back = None
+        if self.held_back is not None:
+            _logger.info("senders go on", after=self.held_back)
+        self.held_back = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
+from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import (
     MICROSECONDS,
     Admission,
@@ -299,3 +301,18 @@ async def test_devices_and_series_are_bounded(tmp_path: Path) -> None:
         assert await say(hub, SOURCE, [more]) == Receipt(0, 1, "the device has 2 metrics already")
         refused = await say(hub, other, [temperature(1)])
         assert refused == Receipt(0, 1, "there are 1 devices already")
+
+
+async def test_what_a_delivery_notes_is_durable_with_it(tmp_path: Path) -> None:
+    """State that depends on the receipts goes into the same commit as the readings."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, journal):
+
+        def note(receipts: Sequence[Receipt]) -> dict[str, bytes | None]:
+            return {"seen/1": str(receipts[0].taken).encode()}
+
+        await hub.accept([Delivery(SOURCE, [temperature(1, 2)])], note)
+        assert journal.health.commits == 1
+        assert SqliteLogReader(tmp_path).state()["seen/1"] == b"2"
+        await hub.accept([], lambda _: {"seen/2": b"", "seen/1": None})
+    state = SqliteLogReader(tmp_path).state()
+    assert {key for key in state if key.startswith("seen/")} == {"seen/2"}

@@ -1,0 +1,68 @@
+"""The certificates of a running hub: made at its start, renewed daily, shown by its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+from motehub.config import Configuration
+from motehub.contracts import ClientTrust
+from motehub.errors import CertificateError
+from motehub.logs import Logger
+from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates
+
+_DAY_SECONDS: Final = 86_400
+
+_logger = Logger("motehub.certificates")
+
+
+def server_tls(configuration: Configuration, trust: ClientTrust) -> ServerTls:
+    """Return the TLS contexts of a listener.
+
+    Raises:
+        CertificateError: a file can't be loaded: that stops the start, not a connection later.
+    """
+    certificates = configuration.data_dir / "certificates"
+    tls = ServerTls(
+        certificates / "server.crt",
+        certificates / "server.key",
+        configuration.data_dir / "ca.crt",
+        client_required=trust.required,
+        bundle=trust.bundle,
+        protocols=trust.protocols,
+        revoked=certificates / REVOKED_FILE,
+        on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
+    )
+    tls.context()
+    return tls
+
+
+async def make_certificates(configuration: Configuration) -> None:
+    """Make or renew what is needed, in a process of its own."""
+    wanted = configuration.hub.certificate_names
+    addresses = [one for one in wanted if _is_address(one)]
+    names = [one for one in wanted if one not in addresses]
+    done = await ensure_certificates(configuration.data_dir, names, addresses)
+    if done.get("made"):
+        _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
+
+
+async def renew_certificates_daily(configuration: Configuration) -> None:
+    """Renew what will expire; listeners show a new certificate from the next connection on."""
+    while True:
+        await asyncio.sleep(_DAY_SECONDS)
+        try:
+            await make_certificates(configuration)
+        except (CertificateError, OSError, msgspec.MsgspecError) as error:
+            _logger.error("certificates not renewed", reason=str(error))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

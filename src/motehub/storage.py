@@ -1,0 +1,142 @@
+"""How the journal and the history of a data folder are opened, with a hub or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from motehub import data_folder, parts
+from motehub.config import Configuration
+from motehub.contracts import HistoryStore
+from motehub.control import Request, carry_out
+from motehub.core.admission import RegistryLimits
+from motehub.core.consumer import Consumer
+from motehub.core.history import FoldIntoHistory
+from motehub.core.hub import Hub
+from motehub.core.journal import Journal, JournalLimits
+from motehub.core.registry import Registry
+from motehub.errors import StorageError
+from motehub.frames import Batch, encode_frame
+from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
+from motehub.journals.sqlite import SqliteLog, SqliteLogReader
+from motehub.logs import Logger
+
+_FOLD_TRIES: Final = 4
+
+_logger = Logger("motehub.storage")
+
+
+def utc_microseconds() -> int:
+    """Return the present time in UTC microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@contextmanager
+def open_hub(
+    configuration: Configuration, tasks: asyncio.TaskGroup
+) -> Iterator[tuple[Hub, Journal]]:
+    """Open the log and make a hub on it; the journal is still to be entered."""
+    registry, first = _registry_of_history(configuration)
+    log = SqliteLog(configuration.data_dir, first)
+    try:
+        if registry is None:
+            registry = Registry.from_state(log.state())
+        else:
+            batch = Batch()
+            registry.describe(batch)
+            now = utc_microseconds()
+            log.append(encode_frame([batch], now), now, batch.state)
+        limits = JournalLimits(configuration.journal.size, configuration.journal.age)
+        journal = Journal(log, limits, utc_microseconds, tasks)
+        settings = configuration.hub
+        bounds = RegistryLimits(
+            settings.pending_devices,
+            settings.held_readings,
+            settings.devices,
+            settings.series_per_device,
+        )
+        hub = Hub(registry, journal, settings.admission, bounds, utc_microseconds)
+        yield hub, journal
+    finally:
+        log.close()
+
+
+async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
+    """Carry out a request while no hub runs, and fold it into the history.
+
+    Raises:
+        HubRunning: a hub does run.
+        OwnerError: the request can't be carried out.
+    """
+    with data_folder.locked(configuration.data_dir), plain_exceptions():
+        async with asyncio.TaskGroup() as tasks:
+            with open_hub(configuration, tasks) as (hub, journal):
+                async with journal:
+                    result = await carry_out(hub, request, lambda: {"running": False})
+        fold_offline(configuration)
+    return result
+
+
+def open_store(configuration: Configuration, *, read_only: bool = False) -> HistoryStore:
+    """Open the history that the configuration names."""
+    store = configuration.store
+    return parts.store(store.type).open(configuration.data_dir, store.url, read_only)
+
+
+def where_history_is(configuration: Configuration) -> str:
+    """Return the file or the server of the history, for people: without a password."""
+    store = configuration.store
+    return parts.store(store.type).where(configuration.data_dir, store.url)
+
+
+def fold_offline(configuration: Configuration) -> None:
+    """Bring the history up to the journal; the caller owns the data folder."""
+    store = open_store(configuration)
+    try:
+        reader = SqliteLogReader(configuration.data_dir)
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        # The writer of a hub that was killed a moment ago may still be at it.
+        for _ in range(_FOLD_TRIES):
+            if consumer.catch_up():
+                break
+            time.sleep(consumer.pause)
+        else:
+            raise StorageError(str(consumer.trouble))
+        reader.close()
+    finally:
+        store.close()
+
+
+def _registry_of_history(configuration: Configuration) -> tuple[Registry | None, int]:
+    """Return the registry and the first position of a journal that was lost, but not its history.
+
+    Without a history, or with a journal, that is ``(None, 1)``.
+    """
+    if (configuration.data_dir / JOURNAL_FILE).exists():
+        return None, 1
+    # When it can't be asked, the hub must not start: devices would get others' numbers.
+    store = open_store(configuration)
+    try:
+        devices, series = store.registry()
+        position = store.position()
+    finally:
+        store.close()
+    if not position:
+        return None, 1
+    _logger.warning("journal.db is missing; begun anew after the history", position=position)
+    return Registry(devices, series), position + 1
+
+
+@contextmanager
+def plain_exceptions() -> Iterator[None]:
+    """Take the one error out of the groups in which task groups wrap it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group
