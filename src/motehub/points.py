@@ -1,0 +1,45 @@
+"""What the body of a request says: readings in columns, and the lines that can't be read.
+
+The decoders of request bodies return it; a line is one reading or one point of a body, counted
+from 1, so that the answer can say what became of each.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+
+from motehub.model import Samples, Texts
+
+
+class Column(msgspec.Struct, frozen=True):
+    """Readings of one metric of one device.
+
+    ``device`` is None where the body does not say whose they are. ``lines`` is an
+    ``array('I')`` with the line of each reading.
+    """
+
+    device: str | None
+    record: Samples | Texts
+    lines: array[int]
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that can't be accepted: its number, its bytes (bounded) and the reason.
+
+    ``device`` is whose it would have been, where that could be read.
+    """
+
+    line: int
+    payload: bytes
+    reason: str
+    device: str | None = None
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A decoded body: its columns, the lines that are none, and how many lines there were."""
+
+    columns: list[Column]
+    bad: list[BadLine]
+    lines: int
