@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Transport
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
@@ -16,11 +17,14 @@ class Turn(msgspec.Struct, frozen=True):
 
     ``answer``, when the dialect has one, gets a receipt for each delivery once they are durable
     and returns the bytes for the peer. ``end`` says why the connection must end after that.
+    ``hand_over`` says that from these bytes on the connection speaks something else: after the
+    answer the listener's successor takes it, with them.
     """
 
     deliveries: list[Delivery]
     answer: Callable[[Sequence[Receipt]], bytes] | None = None
     end: str | None = None
+    hand_over: bytes | None = None
 
 
 class Conversation(Protocol):
@@ -50,6 +54,22 @@ class Peer(msgspec.Struct, frozen=True):
     address: str
     certificate: tuple[str, str] | None
     protocol: str | None
+
+
+class Successor(Protocol):
+    """What goes on with a connection that a conversation hands over.
+
+    It is the protocol of the asyncio transport from then on, and calls what it was made with
+    once the connection is lost.
+    """
+
+    def begin(self, transport: Transport, data: bytes) -> None:
+        """Take the connection, whose peer has said ``data`` already."""
+        ...
+
+    def finish(self) -> None:
+        """Complete what is under way, then close the connection."""
+        ...
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True):

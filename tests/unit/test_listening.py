@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from motehub.connections import READ_AHEAD
 from motehub.contracts import ClientTrust, Ground, Note, Places
 from motehub.conversations import ConnectionLimits, Peer, Turn, plain_address
-from motehub.listening import READ_AHEAD, StreamListener
+from motehub.listening import StreamListener
 from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
 from motehub.protocols.dht_stream import DhtStreamDecoder
 from motehub.security.authority import Authority
@@ -104,7 +105,7 @@ async def listening(
         Ground(hub, lambda: time.time_ns() // 1000, tls, Places(3)),
         limits or ConnectionLimits(100, 100, 5, 60),
         Board,
-        ClientTrust(protocols=("answers",)),
+        tls(ClientTrust(protocols=("answers",))),
         quick=True,
     )
     opened = await listener.open("127.0.0.1", 0)
@@ -308,7 +309,7 @@ async def test_the_last_files_are_not_for_strangers(authority: Authority, tmp_pa
         assert listener.counters["refused_no_files"] == 1
         writers[0].close()
         await writers[0].wait_closed()
-        await until(lambda: len(listener._connections) == 2)
+        await until(lambda: len(listener.connections) == 2)
         writers.append(await connect())
         for writer in writers:
             writer.close()

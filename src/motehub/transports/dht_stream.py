@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from motehub.contracts import Ground, Listener, TransportPart
+from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
 from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
 from motehub.errors import InvalidName
 from motehub.listening import StreamListener
@@ -66,7 +66,9 @@ class DhtStream:
             settings.handshake_timeout,
             settings.idle_timeout,
         )
-        self._listener = StreamListener(NAME, ground, limits, self._converse)
+        self._listener = StreamListener(
+            NAME, ground, limits, self._converse, ground.tls(ClientTrust())
+        )
         self.listeners: dict[str, Listener] = {}
 
     @property

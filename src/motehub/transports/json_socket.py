@@ -94,7 +94,9 @@ class JsonSocket:
             bundle=Path(settings.client_certificates) if settings.client_certificates else None,
             protocols=(ACKNOWLEDGED,),
         )
-        self._listener = StreamListener(NAME, ground, limits, self._converse, trust, quick=True)
+        self._listener = StreamListener(
+            NAME, ground, limits, self._converse, ground.tls(trust), quick=True
+        )
         self.listeners: dict[str, Listener] = {}
 
     @property

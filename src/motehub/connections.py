@@ -1,0 +1,339 @@
+"""One connection of a listener: limits, TLS, then decode, store, answer, read on."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio import sslproto
+from collections.abc import Sequence
+from typing import Final
+
+from motehub.contracts import TlsContexts
+from motehub.conversations import (
+    Conversation,
+    Peer,
+    Successor,
+    Turn,
+    plain_address,
+)
+from motehub.errors import StorageError
+from motehub.logs import Logger
+from motehub.model import MICROSECONDS, Receipt
+from motehub.reception import Reception, occasional
+from motehub.security.tls import ServerSession
+
+READ_AHEAD: Final = 64 * 1024
+"""Bytes of one connection that are decoded and not yet durable before its socket is paused."""
+
+READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
+"""The same for all connections of a listener: beyond it each has one read under way at most."""
+
+_CLOSE_SECONDS: Final = 2.0
+_FINISH_SECONDS: Final = 5.0
+# Linux has it; elsewhere clients wait for the delayed acknowledgement.
+_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+
+# asyncio keeps a buffer of this size for every TLS connection; its default of 256 KiB would be
+# 256 MB for a thousand devices. A TLS record holds at most 16 KiB.
+sslproto.SSLProtocol.max_size = 32 * 1024
+
+_logger = Logger("motehub.listener")
+
+
+class Connection(asyncio.Protocol):
+    """One connection: limits, then the TLS handshake, then decode, store, read on.
+
+    A successor may take it over; it is still counted here until it is lost.
+    """
+
+    def __init__(self, listener: Reception) -> None:
+        self._listener = listener
+        self._hub = listener.ground.hub
+        self._clock = listener.ground.clock
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._conversation: Conversation | None = None
+        self._successor: Successor | None = None
+        self._address = ""
+        self._early: list[bytes] = []
+        self._waiting: list[Turn] = []
+        self._unstored = 0
+        self._heard = 0.0
+        self._lost = False
+        self._ended = False
+        self._handing_over = False
+        self._paused = False
+        self._choked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+
+    # Called by the event loop, first for TCP, then for what TLS has decrypted.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection in and begin TLS, or the conversation."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        # The peer of a connection that was reset while it waited to be accepted has no name.
+        peer = transport.get_extra_info("peername")
+        self._address = plain_address(peer[0]) if peer else ""
+        if not peer or not self._listener.enter(self, self._address):
+            transport.abort()
+            return
+        if self._listener.tls is None:
+            self._converse(transport, Peer(self._address, None, None))
+            return
+        transport.pause_reading()
+        self._task = self._loop.create_task(self._handshake(transport, self._listener.tls))
+
+    def data_received(self, data: bytes) -> None:
+        """Decode what arrived."""
+        self._heard = self._loop.time()
+        if self._conversation is None:
+            # The first data may arrive in the same moment as the end of the handshake.
+            self._early.append(data)
+            return
+        self._listener.counters["bytes"] += len(data)
+        if self._handing_over:
+            self._early.append(data)
+            return
+        self._offer(self._conversation.feed(data, self._clock()), len(data))
+        self._set_timer()
+        if self._listener.quick:
+            self._acknowledge_quickly()
+
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection open until its answer is written; TLS can't."""
+        self._ended = True
+        return self._listener.tls is None and self._task is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take what the end of the connection completes, and count it out."""
+        self._lost = True
+        if self._conversation is not None and not self._handing_over:
+            self._offer(self._conversation.eof(self._clock()), 0)
+        if self._task is None:
+            self._leave()
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a peer that does not read our answers."""
+        self._choked = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        self._choked = False
+        self._resume()
+
+    async def finish(self) -> None:
+        """Read no more, store what was received, close without waiting for the peer."""
+        assert self._transport is not None
+        if self._successor is not None:
+            self._successor.finish()
+            await asyncio.wait([self._gone], timeout=_FINISH_SECONDS)
+            self._transport.abort()
+            await self._gone
+            return
+        if self._conversation is None:
+            # asyncio takes a handshake that this side cuts off for a complete one.
+            if self._task is not None:
+                self._task.cancel()
+            self._transport.abort()
+            self._leave()
+            return
+        self._close()
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        # close_notify is on its way; devices hardly ever answer it.
+        self._transport.abort()
+        await self._gone
+
+    async def _handshake(self, transport: asyncio.Transport, tls: TlsContexts) -> None:
+        listener = self._listener
+        try:
+            secured = await self._loop.start_tls(
+                transport,
+                self,
+                tls.context(),
+                server_side=True,
+                ssl_handshake_timeout=listener.limits.handshake,
+                ssl_shutdown_timeout=_CLOSE_SECONDS,
+            )
+        except OSError as error:
+            listener.counters["handshake_failed"] += 1
+            occasional.info(
+                "TLS handshake failed",
+                listener=listener.name,
+                peer=self._address,
+                reason=str(error) or type(error).__name__,
+            )
+            transport.abort()
+            self._lost = True
+            self._leave()
+            return
+        assert secured is not None
+        self._task = None
+        self._begin(secured, tls)
+
+    def _begin(self, transport: asyncio.Transport, tls: TlsContexts) -> None:
+        self._transport = transport
+        # asyncio would read 256 KiB more from a device that has to wait.
+        limit_buffer = getattr(transport, "set_read_buffer_limits", None)
+        assert limit_buffer is not None
+        limit_buffer(high=sslproto.SSLProtocol.max_size)
+        session = transport.get_extra_info("ssl_object")
+        assert isinstance(session, ServerSession)
+        if session.peer and tls.is_revoked(session.peer[0]):
+            self._listener.counters["revoked"] += 1
+            occasional.warning("certificate is revoked", peer=self._address, name=session.peer[1])
+            transport.abort()
+            self._leave()
+            return
+        self._converse(transport, Peer(self._address, session.peer, session.protocol))
+
+    def _converse(self, transport: asyncio.Transport, peer: Peer) -> None:
+        self._conversation = self._listener.converse(peer)
+        self._heard = self._loop.time()
+        self._watch_idle()
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
+        if self._lost:
+            self.connection_lost(None)
+
+    def _offer(self, turn: Turn | None, size: int) -> None:
+        if turn is not None:
+            self._waiting.append(turn)
+            if self._task is None:
+                self._task = self._loop.create_task(self._store())
+        if self._task is None:
+            return
+        self._unstored += size
+        self._listener.unstored += size
+        ending = turn is not None and not (turn.end is None and turn.hand_over is None)
+        if turn is not None and turn.hand_over is not None:
+            self._handing_over = True
+            self._early.append(turn.hand_over)
+        if ending or self._unstored > READ_AHEAD or self._listener.unstored > READ_AHEAD_OF_ALL:
+            self._pause()
+
+    async def _store(self) -> None:
+        """Give the hub what was understood; while the journal takes its time, stop reading."""
+        try:
+            while self._waiting:
+                turns, self._waiting = self._waiting, []
+                receipts = await self._hub.accept([d for turn in turns for d in turn.deliveries])
+                self._answer(turns, receipts)
+                if not self._waiting:
+                    self._forget_unstored()
+                    self._resume()
+        except StorageError as error:
+            # Only while the hub stops: the device was promised nothing about these.
+            _logger.error("not stored", peer=self._address, reason=str(error))
+            self._handing_over, self._ended = False, True
+        finally:
+            self._forget_unstored()
+            self._task = None
+            if self._lost:
+                self._leave()
+        if self._ended:
+            self._close()
+        elif self._handing_over and not self._lost:
+            self._hand_over()
+
+    def _forget_unstored(self) -> None:
+        self._listener.unstored -= self._unstored
+        self._unstored = 0
+
+    def _answer(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
+        """Write what the dialect answers, in one piece, and end a connection that must end."""
+        answers = []
+        position = 0
+        for turn in turns:
+            count = len(turn.deliveries)
+            if turn.answer is not None:
+                answers.append(turn.answer(receipts[position : position + count]))
+            position += count
+        if self._transport is None or self._lost:
+            return
+        if answers:
+            self._transport.write(b"".join(answers))
+        if turns[-1].end is not None:
+            self._listener.counters["closed"] += 1
+            occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
+            self._close()
+
+    def _hand_over(self) -> None:
+        """Let the successor have the connection, with what was read and not understood."""
+        assert self._transport is not None
+        assert self._listener.succeed is not None
+        self._cancel_timers()
+        self._successor = self._listener.succeed(self._leave)
+        data = b"".join(self._early)
+        self._early = []
+        self._successor.begin(self._transport, data)
+        self._resume()
+
+    def _close(self) -> None:
+        """Close once: early Python 3.11 can't abort a TLS transport that was closed twice."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _pause(self) -> None:
+        if not self._paused and not self._lost and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused and not self._choked and not self._lost and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _acknowledge_quickly(self) -> None:
+        """Have the kernel acknowledge now; it forgets that after a while (tcp(7))."""
+        assert self._transport is not None
+        if not self._lost and _QUICK_ACK is not None:
+            connection = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._idle_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def _leave(self) -> None:
+        self._cancel_timers()
+        self._listener.leave(self, self._address)
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def _set_timer(self) -> None:
+        """Have the decoder's ``timeout`` called at its deadline."""
+        if self._conversation is None or self._timer is not None:
+            return
+        if (deadline := self._conversation.deadline) is not None:
+            seconds = max(0.0, (deadline - self._clock()) / MICROSECONDS)
+            self._timer = self._loop.call_later(seconds, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        if self._conversation is not None:
+            self._offer(self._conversation.timeout(self._clock()), 0)
+        if not self._lost:
+            self._set_timer()
+
+    def _watch_idle(self) -> None:
+        """Close the connection when nothing was heard for the idle time: it may be half-open."""
+        limit = self._listener.limits.idle
+        left = self._heard + limit - self._loop.time()
+        if self._task is not None:
+            # It is we who do not listen: the journal takes its time.
+            left = limit
+        if left > 0:
+            self._idle_timer = self._loop.call_later(left, self._watch_idle)
+            return
+        self._listener.counters["idle_closed"] += 1
+        occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
+        assert self._transport is not None
+        self._transport.abort()
