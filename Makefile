@@ -60,3 +60,7 @@ ready-tests: ready-dev
 	  scripts/system-package openssl 'the tests use it as the TLS client of a device'
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  scripts/system-package postgresql 'the tests start a private server with it'
+	@command -v redis-server >/dev/null || \
+	  scripts/system-package redis-server 'the tests start a private server with it'
+	@command -v redis-cli >/dev/null || \
+	  scripts/system-package redis-tools 'the tests read what the hub shows with it'

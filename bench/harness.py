@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.processes import ProcessFailed
-from bench.servers import ROOT
+from bench.servers import CLIENT, ROOT
+
+
+class Skipped(Exception):
+    """A side can't be measured on this machine; the message says what is missing."""
+
 
 Sample = Mapping[str, float]
 """One run of one side: figures by their names, which say the units."""
@@ -35,6 +40,11 @@ class Settings:
     def authority(self) -> str:
         """The PEM file of the authority that clients trust."""
         return str(self.certificates / "ca.crt")
+
+    @property
+    def client(self) -> Path:
+        """The PEM file of a client's certificate; its key lies beside it, ``.key``."""
+        return self.certificates / "certificates" / "clients" / f"{CLIENT}.crt"
 
     @contextmanager
     def fresh_folder(self) -> Iterator[Path]:
@@ -100,13 +110,19 @@ def run(case: Case, settings: Settings, tell: Callable[[str], None]) -> Result:
     samples: dict[str, list[Sample]] = {side: [] for side in case.sides}
     for number in range(settings.rounds):
         for side, measure in case.sides.items():
+            if side not in samples:
+                continue
             tell(f"{case.name}: {side}, round {number + 1} of {settings.rounds}")
-            samples[side].append(measure(settings))
+            try:
+                samples[side].append(measure(settings))
+            except Skipped as reason:
+                tell(f"{case.name}: {side} is left out: {reason}")
+                del samples[side]
     return Result(case.name, samples)
 
 
 class Generator:
-    """A load generator's process, ``bench.load`` or ``bench.visits``."""
+    """A load generator's process: ``bench.load``, ``bench.visits`` and others."""
 
     def __init__(self, module: str, order: Any) -> None:
         self._command = [sys.executable, "-m", module, json.dumps(dataclasses.asdict(order))]

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -37,21 +37,21 @@ def tree(process: int) -> list[int]:
     return found
 
 
-def cpu_seconds(process: int) -> float:
-    """Return user and system seconds of the tree, with children of ``process`` that ended."""
+def cpu_seconds(*processes: int) -> float:
+    """Return user and system seconds of the trees, with children of their roots that ended."""
     ticks = 0
-    for one in tree(process):
+    for one in _all(processes):
         with contextlib.suppress(OSError):
             # The command in parentheses may contain spaces; the numbers follow it.
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15] if one == process else fields[11:13]))
+            ticks += sum(map(int, fields[11:15] if one in processes else fields[11:13]))
     return ticks / _TICKS
 
 
-def memory(process: int) -> Memory:
-    """Return the present memory of the tree."""
+def memory(*processes: int) -> Memory:
+    """Return the present memory of the trees."""
     total = Memory()
-    for one in tree(process):
+    for one in _all(processes):
         with contextlib.suppress(OSError):
             sizes = {
                 name: int(rest.split()[0]) * 1024
@@ -66,14 +66,14 @@ def memory(process: int) -> Memory:
 
 
 @contextmanager
-def peak_memory(process: int) -> Iterator[Memory]:
-    """Give the peak of the tree's memory, sampled four times a second during the block."""
+def peak_memory(*processes: int) -> Iterator[Memory]:
+    """Give the peak of the trees' memory, sampled four times a second during the block."""
     peak = Memory()
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_SAMPLE_SECONDS):
-            now = memory(process)
+            now = memory(*processes)
             peak.pss, peak.rss = max(peak.pss, now.pss), max(peak.rss, now.rss)
 
     thread = threading.Thread(target=watch)
@@ -83,3 +83,7 @@ def peak_memory(process: int) -> Iterator[Memory]:
     finally:
         over.set()
         thread.join()
+
+
+def _all(processes: Sequence[int]) -> list[int]:
+    return [one for process in processes for one in tree(process)]

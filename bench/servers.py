@@ -38,18 +38,34 @@ admission = "open"
 log_level = "warning"
 [journal]
 size = "8 GiB"
+"""
+
+TEXT_STREAM: Final = """\
 [transport.dht_stream]
 host = "127.0.0.1"
 port = 0
 """
+"""Section of the text stream's listener."""
+
+CLIENT: Final = "bench"
+"""Name in the client certificate that is made beforehand."""
 
 
-class Server(Protocol):
+class Stores(Protocol):
+    """A running server whose stored readings can be counted."""
+
+    port: int
+
+    def finished(self) -> int:
+        """Return how many readings are where queries find them."""
+        ...
+
+
+class Server(Stores, Protocol):
     """A running server; readings are counted in the files that it writes."""
 
     name: str
     newline: bool
-    port: int
 
     @property
     def process_id(self) -> int:
@@ -66,10 +82,6 @@ class Server(Protocol):
 
     def durable(self) -> int:
         """Return how many readings would survive a crash now."""
-        ...
-
-    def finished(self) -> int:
-        """Return how many readings are where queries find them."""
         ...
 
 
@@ -122,14 +134,15 @@ class _Process:
             self._process.communicate()
 
 
-class _PrintsPort(_Process):
+class PrintsPort(_Process):
     """A server of the bench, which prints its port once it listens."""
 
     module: str
+    arguments: Sequence[str] = ()
 
     def __enter__(self) -> Self:
         """Start it and read its port."""
-        process = self.start("-m", self.module, str(self.folder))
+        process = self.start("-m", self.module, str(self.folder), *self.arguments)
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -138,12 +151,16 @@ class _PrintsPort(_Process):
         return self
 
 
-class Sink(_PrintsPort):
-    """Reads and discards."""
+class Sink(PrintsPort):
+    """Reads and discards; with the argument ``acknowledge`` it answers JSON objects."""
 
     name = "generator alone"
     newline = False
     module = "bench.sink"
+
+    def __init__(self, folder: Path, certificates: Path, *arguments: str) -> None:
+        super().__init__(folder, certificates)
+        self.arguments = arguments
 
     def durable(self) -> int:
         """Nothing is stored."""
@@ -154,7 +171,7 @@ class Sink(_PrintsPort):
         return 0
 
 
-class Original(_PrintsPort):
+class Original(PrintsPort):
     """The original's way; see :mod:`bench.original`."""
 
     name = "original"
@@ -186,19 +203,31 @@ class Backlog:
 
 
 class Hub(_Process):
-    """motehub; ``wrapper`` goes between the interpreter and ``-m motehub`` (a profiler)."""
+    """motehub with the listeners of ``sections``; ``port`` is that of ``listener``.
+
+    ``wrapper`` goes between the interpreter and ``-m motehub`` (a profiler).
+    """
 
     name = "motehub"
     newline = False
 
-    def __init__(self, folder: Path, certificates: Path, wrapper: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        certificates: Path,
+        wrapper: Sequence[str] = (),
+        *,
+        sections: str = TEXT_STREAM,
+        listener: str = "dht_stream",
+    ) -> None:
         super().__init__(folder, certificates)
         self._wrapper = wrapper
+        self._sections = sections
+        self._listener = listener
 
     def __enter__(self) -> Self:
         """Start it and wait for ``run.json``."""
-        settings = self.folder / "motehub.toml"
-        settings.write_text(_CONFIGURATION)
+        settings = self.configure()
         command = ["-m", "motehub", "serve", "--config", str(settings), "--data", str(self.folder)]
         process = self.start(*self._wrapper, *command)
         run_file = self.folder / "run.json"
@@ -207,8 +236,26 @@ class Hub(_Process):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise self.failure()
             time.sleep(0.005)
-        self.port = json.loads(run_file.read_text())["listeners"]["dht_stream"]["port"]
+        self.port = json.loads(run_file.read_text())["listeners"][self._listener]["port"]
         return self
+
+    def configure(self) -> Path:
+        """Write the configuration and return its file."""
+        settings = self.folder / "motehub.toml"
+        settings.write_text(_CONFIGURATION + self._sections)
+        return settings
+
+    def command(self, *arguments: str) -> str:
+        """Run ``motehub …`` on the hub's folder and return what it prints.
+
+        Raises:
+            ProcessFailed: it does not succeed.
+        """
+        command = [sys.executable, "-m", "motehub", *arguments, "--data", str(self.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise ProcessFailed(f"motehub {arguments[0]} failed. {done.stderr.strip()}")
+        return done.stdout
 
     def durable(self) -> int:
         """Return the readings in the history and in the journal behind it."""
@@ -217,7 +264,7 @@ class Hub(_Process):
             # The journal's snapshot comes first: what is trimmed later is in the history by then.
             journal.execute("BEGIN")
             journal.execute("SELECT max(position) FROM frame").fetchall()
-            position, stored = self._history()
+            position, stored = self.history()
             waiting = journal.execute("SELECT body FROM frame WHERE position > ?", (position,))
             return stored + sum(len(decode_frame(body).readings) for (body,) in waiting)
         finally:
@@ -225,11 +272,11 @@ class Hub(_Process):
 
     def finished(self) -> int:
         """Return the readings in the history."""
-        return self._history()[1]
+        return self.history()[1]
 
     def backlog(self) -> Backlog:
         """Return what waits in the journal now."""
-        position, _ = self._history()
+        position, _ = self.history()
         journal = open_database(self.folder / JOURNAL_FILE, read_only=True)
         try:
             frames, size, oldest = _row(
@@ -243,7 +290,7 @@ class Hub(_Process):
         age = time.time() - oldest / MICROSECONDS if frames else 0.0
         return Backlog(frames, size, age)
 
-    def _history(self) -> tuple[int, int]:
+    def history(self) -> tuple[int, int]:
         """Return the history's position and its number of readings, of the same moment."""
         history = open_database(self.folder / HISTORY_FILE, read_only=True)
         try:
@@ -258,17 +305,19 @@ class Hub(_Process):
 
 
 def make_certificates(folder: Path) -> None:
-    """Make an authority and a certificate for 127.0.0.1, as the hub does at its first start.
+    """Make an authority, a certificate for 127.0.0.1 and one for a client, as the hub does.
 
     Raises:
         ProcessFailed: they can't be made.
     """
     folder.mkdir()
-    command = [sys.executable, "-m", "motehub.security", "--data", str(folder)]
-    command += ["--address", "127.0.0.1"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise ProcessFailed(f"No certificates could be made. {done.stderr.strip()}")
+    server = ["motehub.security", "--data", str(folder), "--address", "127.0.0.1"]
+    client = ["motehub", "certs", "client", CLIENT, "--data", str(folder)]
+    for arguments in (server, client):
+        command = [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ProcessFailed(f"No certificates could be made. {done.stderr.strip()}")
 
 
 def _row(database: apsw.Connection, query: str, *bindings: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """A TLS server that reads and discards: shows what the load generator can send alone.
 
-Started as ``python -m bench.sink FOLDER`` with the certificates in FOLDER; prints its port.
+Started as ``python -m bench.sink FOLDER [acknowledge]`` with the certificates in FOLDER; prints
+its port. With ``acknowledge`` it answers each JSON object as the hub does, without looking at it.
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import socket
 import ssl
 import sys
 from pathlib import Path
+from typing import Final
 
 from motehub.security.tls import ServerTls
+
+_OBJECT_END: Final = b"}}"
+_ANSWER: Final = b'{"ok":true,"stored":2}\n'
+_ANSWER_SECONDS: Final = 10.0
 
 
 def main() -> None:
     """Serve until the process is ended."""
     certificates = Path(sys.argv[1]) / "certificates"
-    context = ServerTls(certificates / "server.crt", certificates / "server.key").context()
+    answers = sys.argv[2:] == ["acknowledge"]
+    context = ServerTls(
+        certificates / "server.crt",
+        certificates / "server.key",
+        protocols=("motehub-ack/1",) if answers else (),
+    ).context()
     buffer = bytearray(256 * 1024)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as door:
         print(door.getsockname()[1], flush=True)
@@ -30,17 +41,25 @@ def main() -> None:
                         secured = context.wrap_socket(door.accept()[0], server_side=True)
                         secured.setblocking(False)
                         selector.register(secured, selectors.EVENT_READ)
-                    elif isinstance(key.fileobj, ssl.SSLSocket) and _ended(key.fileobj, buffer):
+                    elif isinstance(key.fileobj, ssl.SSLSocket) and _ended(
+                        key.fileobj, buffer, answers=answers
+                    ):
                         selector.unregister(key.fileobj)
                         _close(key.fileobj)
 
 
-def _ended(connection: ssl.SSLSocket, buffer: bytearray) -> bool:
+def _ended(connection: ssl.SSLSocket, buffer: bytearray, *, answers: bool) -> bool:
     """Read all that is there; tell whether the peer said goodbye."""
+    objects = 0
     try:
-        while connection.recv_into(buffer):
-            pass
+        while size := connection.recv_into(buffer):
+            if answers:
+                objects += buffer.count(_OBJECT_END, 0, size)
     except ssl.SSLWantReadError:
+        if objects:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.sendall(_ANSWER * objects)
+            connection.setblocking(False)
         return False
     except OSError:
         pass

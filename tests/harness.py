@@ -176,9 +176,9 @@ class HubProcess:
         self.terminate()
         return self.wait()
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run ``motehub …`` on the hub's folder."""
-        return cli(*arguments, data=self.data)
+    def cli(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run ``motehub …`` on the hub's folder, with ``given`` on its standard input."""
+        return cli(*arguments, data=self.data, given=given)
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         """Run a command that lists something, and return its rows."""
@@ -229,11 +229,13 @@ def environment() -> dict[str, str]:
     return {key: text for key, text in os.environ.items() if not key.startswith("MOTEHUB_")}
 
 
-def cli(*arguments: str, data: Path | None = None) -> subprocess.CompletedProcess[str]:
+def cli(
+    *arguments: str, data: Path | None = None, given: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run ``motehub …`` and return how it ended and what it printed."""
     return subprocess.run(
         [sys.executable, "-m", "motehub", *arguments],
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
         text=True,
         timeout=60,

@@ -17,6 +17,9 @@ from typing import Final, Self
 
 import psutil
 import psycopg
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 USER: Final = "motehub"
 PASSWORD: Final = "pass word/%&"
@@ -63,6 +66,12 @@ class PostgresServer:
         """End the server and remove its files."""
         self.kill()
         shutil.rmtree(self._folder)
+
+    @property
+    def process_id(self) -> int:
+        """The server's first process; all others are its children."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def _data(self) -> Path:
@@ -148,6 +157,99 @@ class PostgresServer:
             for one in (*first.children(recursive=True), first):
                 with suppress(psutil.NoSuchProcess):
                     one.send_signal(number)
+
+
+class RedisServer:
+    """A Redis of its own in a temporary folder, on a free port of 127.0.0.1.
+
+    With ``durable`` it forgets nothing when it is killed; else it forgets everything.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="motehub-redis-"))
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server and remove its files."""
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    @property
+    def url(self) -> str:
+        """Address of database 0 with the password in it."""
+        return f"redis://:{_QUOTED}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        assert shutil.which("redis-server"), "'make ready-tests' installs redis-server."
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        options += ["--dir", str(self._folder), "--requirepass", PASSWORD]
+        options += ["--unixsocket", str(self.socket)]
+        if self._durable:
+            options += ["--appendonly", "yes", "--appendfsync", "always"]
+        self._process = subprocess.Popen(
+            ["redis-server", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        with self.connect() as client:
+            while True:
+                with suppress(redis.ConnectionError):
+                    client.ping()
+                    return
+                assert self._process.poll() is None, "redis-server has ended"
+                assert time.monotonic() < deadline, "redis-server does not answer"
+                time.sleep(0.02)
+
+    @property
+    def socket(self) -> Path:
+        """Its Unix socket."""
+        return self._folder / "redis.sock"
+
+    def connect(self) -> redis.Redis:
+        """Return a client that sees texts."""
+        return redis.Redis(
+            port=self.port,
+            password=PASSWORD,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=30,
+        )
+
+    def cli(self, *arguments: str) -> str:
+        """Run ``redis-cli`` and return what it prints."""
+        return subprocess.run(
+            ["redis-cli", "-p", str(self.port), "--no-auth-warning", *arguments],
+            env=os.environ | {"REDISCLI_AUTH": PASSWORD},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Make it stand still, connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
 
 def _programs() -> Path:

@@ -12,7 +12,7 @@ from bench.harness import Case, Generator, Sample, Settings
 from bench.load import Order
 from bench.processes import cpu_seconds, peak_memory
 from bench.records import CHUNK_RECORDS, READINGS_PER_RECORD
-from bench.servers import Hub, Original, Server, Sink
+from bench.servers import Hub, Original, Server, Sink, Stores
 
 SECONDS: Final = 10.0
 QUICK_SECONDS: Final = 3.0
@@ -69,7 +69,7 @@ def measure(server: Server, ca: str, seconds: float, records: int = CHUNK_RECORD
     }
 
 
-def wait_until_stored(server: Server, readings: int) -> int:
+def wait_until_stored(server: Stores, readings: int) -> int:
     """Wait until ``readings`` are where queries find them, or no more arrive; return how many."""
     stored, heard = 0, time.monotonic()
     while stored < readings and time.monotonic() - heard < _PATIENCE:

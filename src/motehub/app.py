@@ -13,12 +13,19 @@ from typing import Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
-from motehub.certificates import make_certificates, renew_certificates_daily, server_tls
+from motehub.certificates import (
+    make_certificates,
+    renew_certificates_daily,
+    server_tls,
+    web_tls,
+)
 from motehub.config import Configuration
 from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.following import STORE_URL
+from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.process import allow_many_files, stop_on_signals
 from motehub.storage import (
@@ -27,7 +34,9 @@ from motehub.storage import (
     utc_microseconds,
     where_history_is,
 )
-from motehub.supervisor import WriterProcess
+from motehub.supervisor import HISTORY, ConsumerProcess, condition_of, programs
+from motehub.web.settings import WebSettings
+from motehub.zones import find_zone, local_zone
 
 RUN_FILE: Final = "run.json"
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
@@ -55,7 +64,7 @@ class RunningHub:
         folder: Path,
         hub: Hub,
         journal: Journal,
-        writer: WriterProcess,
+        consumers: dict[str, ConsumerProcess],
         transports: dict[str, Transport],
         history: str,
     ) -> None:
@@ -68,7 +77,9 @@ class RunningHub:
             for name, listener in transport.listeners.items()
         }
         self._journal = journal
-        self.writer = writer
+        self.consumers = consumers
+        self.writer = consumers[HISTORY]
+        self._reader = SqliteLogReader(folder)
         self._transports = transports
 
     async def answer(self, request: Request) -> dict[str, Any]:
@@ -77,17 +88,18 @@ class RunningHub:
 
     def health(self) -> dict[str, Any]:
         """Return the condition of every part: positions, depths, counters, troubles."""
-        report = self.writer.report
         journal = self._journal.health
+        consumers = {
+            name: condition_of(consumer, journal.head, self._reader, utc_microseconds())
+            for name, consumer in self.consumers.items()
+        }
+        history = consumers[HISTORY]
         return {
             "version": __version__,
             "journal": msgspec.to_builtins(journal),
-            "writer": {
-                "pid": self.writer.process_id,
-                "restarts": self.writer.restarts,
-                "behind": journal.head - report.position,
-                **msgspec.to_builtins(report),
-            },
+            # Flat, as it was when there was no other consumer.
+            "writer": {**{k: v for k, v in history.items() if k != "counts"}, **history["counts"]},
+            "consumers": consumers,
             "devices_pending": self.hub.registry.pending(),
             "transports": {
                 name: dict(transport.counters) for name, transport in self._transports.items()
@@ -160,9 +172,11 @@ async def running(
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         data_folder.remember_store(folder, configuration.store)
-        writer = WriterProcess(folder, configuration.store, journal, tasks)
-        stack.push_async_callback(writer.stop)
-        await writer.start()
+        consumers: dict[str, ConsumerProcess] = {}
+        for program in programs(configuration):
+            consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
+            stack.push_async_callback(consumer.stop)
+            await consumer.start()
         await stack.enter_async_context(journal)
         ground = Ground(
             hub,
@@ -174,13 +188,47 @@ async def running(
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)
             transports[name] = await stack.enter_async_context(transport)
+        if configuration.web is not None:
+            transports["web"] = await stack.enter_async_context(
+                _web(configuration, configuration.web, ground, hub, journal, lambda: running_hub)
+            )
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
         running_hub = RunningHub(
-            folder, hub, journal, writer, transports, where_history_is(configuration)
+            folder, hub, journal, consumers, transports, where_history_is(configuration)
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
+
+
+def _web(
+    configuration: Configuration,
+    settings: WebSettings,
+    ground: Ground,
+    hub: Hub,
+    journal: Journal,
+    running_hub: Callable[[], RunningHub],
+) -> Transport:
+    """Return the web listener.
+
+    Its packages take a third of a second to import: only a hub that has one does.
+    """
+    from motehub.web.server import HistorySource, WebServer
+
+    folder, store = configuration.data_dir, configuration.store
+    zone = configuration.hub.time_zone
+    return WebServer(
+        settings,
+        configuration.pimonitor,
+        ground,
+        hub,
+        web_tls(configuration, settings),
+        HistorySource(folder, store.type, {STORE_URL: store.url}),
+        state=SqliteLogReader(folder).state(),
+        head=lambda: journal.health.head,
+        health=lambda: running_hub().health(),
+        zone=find_zone(zone) if zone else local_zone(),
+    )
 
 
 def _address(listener: Listener) -> str:

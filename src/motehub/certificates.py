@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from motehub.contracts import ClientTrust
 from motehub.errors import CertificateError
 from motehub.logs import Logger
 from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates
+from motehub.web.settings import CertificateFiles, WebSettings
 
 _DAY_SECONDS: Final = 86_400
 
@@ -34,6 +36,30 @@ def server_tls(configuration: Configuration, trust: ClientTrust) -> ServerTls:
         bundle=trust.bundle,
         protocols=trust.protocols,
         revoked=certificates / REVOKED_FILE,
+        on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
+    )
+    tls.context()
+    return tls
+
+
+def web_tls(configuration: Configuration, web: WebSettings) -> ServerTls | None:
+    """Return the TLS contexts of the web listener, or None where it speaks plain HTTP.
+
+    It asks for no client certificate: browsers would ask their users for one.
+
+    Raises:
+        CertificateError: a file can't be loaded.
+    """
+    certificates = configuration.data_dir / "certificates"
+    if isinstance(web.tls, CertificateFiles):
+        files = Path(web.tls.certificate), Path(web.tls.key)
+    elif web.tls == "auto":
+        files = certificates / "server.crt", certificates / "server.key"
+    else:
+        return None
+    tls = ServerTls(
+        *files,
+        protocols=("http/1.1",),
         on_error=lambda text: _logger.error("certificate not reloaded", reason=text),
     )
     tls.context()

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +22,8 @@ from motehub.core.admission import Policy
 from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
 from motehub.quantities import Duration, Size
+from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
+from motehub.zones import find_zone
 
 ENVIRONMENT_PREFIX: Final = "MOTEHUB_"
 NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG", "MOTEHUB_TRACE"}
@@ -93,12 +94,19 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """Everything that the owner can set. ``transport`` maps sections to their settings."""
+    """Everything that the owner can set. ``transport`` maps sections to their settings.
+
+    ``web`` is None where that listener does not run. ``mirror`` maps the names of consumers to
+    the settings of their mirrors.
+    """
 
     hub: HubSettings
     journal: JournalSettings
     store: StoreSettings
     transport: dict[str, Any]
+    mirror: dict[str, Any] = {}
+    web: WebSettings | None = None
+    pimonitor: PimonitorSettings = PimonitorSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -110,6 +118,8 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
     "store": StoreSettings,
+    "web": WebSettings,
+    "pimonitor": PimonitorSettings,
 }
 
 
@@ -125,7 +135,8 @@ def load(
             names the file, the key and the mend.
     """
     origin = str(file) if file else "the environment"
-    tree = _read(file) if file else {"transport": {name: {} for name in parts.transports()}}
+    listeners = {name: dict[str, Any]() for name in parts.transports()}
+    tree: dict[str, Any] = _read(file) if file else {"web": {}, "transport": listeners}
     for path, value in _from_environment(environment):
         _put(tree, path, value)
     tree.setdefault("hub", {})
@@ -147,7 +158,11 @@ def to_json(configuration: Configuration) -> bytes:
     if store.url:
         shown = parts.store(store.type).where(configuration.data_dir, store.url)
         store = msgspec.structs.replace(store, url=shown)
-    public = msgspec.structs.replace(configuration, store=store)
+    mirrors = {
+        name: msgspec.structs.replace(one, url=parts.mirror(parts.mirror_of(one)).where(one))
+        for name, one in configuration.mirror.items()
+    }
+    public = msgspec.structs.replace(configuration, store=store, mirror=mirrors)
     return msgspec.json.encode(public, enc_hook=plain)
 
 
@@ -178,6 +193,7 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str
         for section, settings in sections().items()
         for field in msgspec.structs.fields(settings)
     }
+    known[f"{ENVIRONMENT_PREFIX}MIRROR"] = (["mirror"], list)
     for variable, text in environment.items():
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_SETTINGS:
             continue
@@ -207,11 +223,13 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _check(tree: dict[str, Any], origin: str) -> Configuration:
     known_transports = parts.transports()
-    _check_keys(tree, [*SECTIONS, "transport"], origin, "")
+    _check_keys(tree, [*SECTIONS, "transport", "mirror"], origin, "")
     found = {
         name: _convert(tree.get(name, {}), settings, origin, name)
         for name, settings in SECTIONS.items()
     }
+    if "web" not in tree or not found["web"].enabled:
+        found["web"] = None
     transports = tree.get("transport", {})
     _check_keys(transports, list(known_transports), origin, "transport.")
     found["transport"] = {
@@ -223,6 +241,7 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
             )
         ).enabled
     }
+    found["mirror"] = _mirrors(tree.get("mirror", []), origin)
     configuration = Configuration(**found)
     _check_values(configuration, origin)
     return configuration
@@ -230,12 +249,27 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
 
 def _check_values(configuration: Configuration, origin: str) -> None:
     check_store(configuration.store, origin)
-    if zone := configuration.hub.time_zone:
+    pimonitor = configuration.pimonitor
+    zones = {
+        "hub.time_zone": configuration.hub.time_zone,
+        "pimonitor.time_zone": pimonitor.time_zone,
+    }
+    zones |= {f"pimonitor.time_zones.{key}": zone for key, zone in pimonitor.time_zones.items()}
+    for key, zone in zones.items():
         try:
-            ZoneInfo(zone)
-        except (OSError, ValueError, KeyError) as error:
-            message = f"{origin}: hub.time_zone {zone!r} is not a time zone such as Europe/Paris."
-            raise ConfigurationError(message) from error
+            find_zone(zone or "UTC")
+        except OwnerError as error:
+            raise ConfigurationError(f"{origin}: {key}: {error}") from error
+    for path in pimonitor.paths:
+        if not path.startswith("/"):
+            message = f"{origin}: pimonitor.paths: {path!r} is no path: it must begin with /."
+            raise ConfigurationError(message)
+    web = configuration.web
+    if web is not None and isinstance(web.tls, str) and web.tls not in TLS_MODES:
+        raise ConfigurationError(
+            f'{origin}: web.tls is {web.tls!r}; write "off", "auto" or '
+            '{certificate = "FILE", key = "FILE"}.'
+        )
 
 
 def check_store(store: StoreSettings, origin: str) -> None:
@@ -257,6 +291,25 @@ def check_store(store: StoreSettings, origin: str) -> None:
             f"{origin}: store.url of {store.type} must begin with {schemes[0]}://, as in "
             f"{schemes[0]}://USER:PASSWORD@HOST/DATABASE."
         )
+
+
+def _mirrors(sections: object, origin: str) -> dict[str, Any]:
+    """Check the sections ``[[mirror]]``; what they say is not repeated, it may hold passwords."""
+    if not isinstance(sections, list) or not all(isinstance(one, dict) for one in sections):
+        raise ConfigurationError(
+            f'{origin}: mirror must be sections [[mirror]], or in the environment [{{type = "…"}}].'
+        )
+    found: dict[str, Any] = {}
+    for section in sections:
+        kind = section.get("type")
+        if kind not in parts.mirror_names():
+            names = ", ".join(parts.mirror_names())
+            raise ConfigurationError(f"{origin}: mirror.type must be one of: {names}.")
+        same = sum(parts.mirror_of(one) == kind for one in found.values())
+        rest = {key: value for key, value in section.items() if key != "type"}
+        settings = _convert(rest, parts.mirror(kind).settings, origin, "mirror")
+        found[f"mirror.{kind}-{same + 1}" if same else f"mirror.{kind}"] = settings
+    return found
 
 
 def _check_keys(tree: object, known: list[str], origin: str, prefix: str) -> None:

@@ -9,12 +9,18 @@ import msgspec
 from msgspec import Meta
 
 from motehub.config import ENVIRONMENT_PREFIX, sections
+from motehub.parts import mirror, mirror_names
 from motehub.quantities import Duration, Size
 
 _HEADER: Final = f"""\
 # motehub configuration. Every key is shown with its default; delete what you don't change.
-# Only the transport sections that are present run. Every key can also be set in the
+# Only [web] and the transport sections that are present run. Every key can also be set in the
 # environment: {ENVIRONMENT_PREFIX}HUB_ADMISSION=open is admission in [hub].
+"""
+
+_MIRRORS: Final = f"""\
+# Copies of the newest values in other servers: one such section for each, without the "#". In
+# the environment {ENVIRONMENT_PREFIX}MIRROR holds them all: [{{type = "redis", url = "…"}}].
 """
 
 
@@ -25,6 +31,11 @@ def sample() -> str:
         parts.append(f"\n[{section}]\n")
         for field in msgspec.structs.fields(settings):
             parts.append(f"# {describe(field)}\n{field.encode_name} = {_toml(_default(field))}\n")
+    for name in mirror_names():
+        parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n')
+        for field in msgspec.structs.fields(mirror(name).settings):
+            default = _toml(_default(field))
+            parts.append(f"## {describe(field)}\n# {field.encode_name} = {default}\n")
     return "".join(parts)
 
 
@@ -55,7 +66,7 @@ def _toml(value: Any) -> str:
             return f'"{_scaled(value, (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)), " ")}"'
         case str():
             return msgspec.json.encode(value).decode()
-        case list():
+        case list() | tuple():
             return "[" + ", ".join(map(_toml, value)) + "]"
         case dict():
             return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"

@@ -16,7 +16,6 @@ from motehub.conversations import (
     Turn,
     plain_address,
 )
-from motehub.errors import StorageError
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
 from motehub.reception import Reception, occasional
@@ -48,7 +47,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, listener: Reception) -> None:
         self._listener = listener
-        self._hub = listener.ground.hub
         self._clock = listener.ground.clock
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -67,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
+        self._storing = False
+        self._settled: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
@@ -106,14 +106,14 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep a half-closed connection open until its answer is written; TLS can't."""
         self._ended = True
-        return self._listener.tls is None and self._task is not None
+        return self._listener.tls is None and self._storing
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take what the end of the connection completes, and count it out."""
         self._lost = True
         if self._conversation is not None and not self._handing_over:
             self._offer(self._conversation.eof(self._clock()), 0)
-        if self._task is None:
+        if not self._storing and self._task is None:
             self._leave()
 
     def pause_writing(self) -> None:
@@ -143,8 +143,9 @@ class Connection(asyncio.Protocol):
             self._leave()
             return
         self._close()
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        if self._storing:
+            self._settled = self._loop.create_future()
+            await self._settled
         # close_notify is on its way; devices hardly ever answer it.
         self._transport.abort()
         await self._gone
@@ -205,9 +206,10 @@ class Connection(asyncio.Protocol):
     def _offer(self, turn: Turn | None, size: int) -> None:
         if turn is not None:
             self._waiting.append(turn)
-            if self._task is None:
-                self._task = self._loop.create_task(self._store())
-        if self._task is None:
+            if not self._storing:
+                self._storing = True
+                self._listener.store(self)
+        if not self._storing:
             return
         self._unstored += size
         self._listener.unstored += size
@@ -218,29 +220,40 @@ class Connection(asyncio.Protocol):
         if ending or self._unstored > READ_AHEAD or self._listener.unstored > READ_AHEAD_OF_ALL:
             self._pause()
 
-    async def _store(self) -> None:
-        """Give the hub what was understood; while the journal takes its time, stop reading."""
-        try:
-            while self._waiting:
-                turns, self._waiting = self._waiting, []
-                receipts = await self._hub.accept([d for turn in turns for d in turn.deliveries])
-                self._answer(turns, receipts)
-                if not self._waiting:
-                    self._forget_unstored()
-                    self._resume()
-        except StorageError as error:
-            # Only while the hub stops: the device was promised nothing about these.
-            _logger.error("not stored", peer=self._address, reason=str(error))
-            self._handing_over, self._ended = False, True
-        finally:
-            self._forget_unstored()
-            self._task = None
-            if self._lost:
-                self._leave()
-        if self._ended:
+    def take_waiting(self) -> list[Turn]:
+        """Give what was understood and is not stored yet."""
+        turns, self._waiting = self._waiting, []
+        return turns
+
+    def stored(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
+        """Answer what is durable, and go on."""
+        self._answer(turns, receipts)
+        if self._waiting:
+            self._listener.store(self)
+        else:
+            self._settle()
+
+    def not_stored(self, reason: str) -> None:
+        """Close: nothing more can be stored, and the device was promised nothing about these."""
+        _logger.error("not stored", peer=self._address, reason=reason)
+        self._waiting.clear()
+        self._handing_over, self._ended = False, True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Read on, since everything is stored; or leave, close, hand over."""
+        self._forget_unstored()
+        self._storing = False
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
+        if self._lost:
+            self._leave()
+        elif self._ended:
             self._close()
-        elif self._handing_over and not self._lost:
+        elif self._handing_over:
             self._hand_over()
+        else:
+            self._resume()
 
     def _forget_unstored(self) -> None:
         self._listener.unstored -= self._unstored
@@ -327,7 +340,7 @@ class Connection(asyncio.Protocol):
         """Close the connection when nothing was heard for the idle time: it may be half-open."""
         limit = self._listener.limits.idle
         left = self._heard + limit - self._loop.time()
-        if self._task is not None:
+        if self._storing:
             # It is we who do not listen: the journal takes its time.
             left = limit
         if left > 0:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from motehub.frames import Entry, Frame
 from motehub.model import Delivery, Device, Receipt, Series
+from motehub.tables import Row
 
 if TYPE_CHECKING:
     # Not at run time: the writer process opens no sockets and does without the TLS library.
@@ -156,9 +157,8 @@ class Log(Protocol):
         """Bytes of all frames that are kept."""
         ...
 
-    @property
-    def oldest(self) -> int | None:
-        """Commit time (µs) of the oldest frame that is not consumed yet, or None."""
+    def time_after(self, position: int) -> int | None:
+        """Return the commit time (µs) of the first frame after ``position``, or None."""
         ...
 
     def append(self, frame: bytes, time: int, state: Mapping[str, bytes | None]) -> int:
@@ -274,6 +274,10 @@ class FoldResult(msgspec.Struct, frozen=True):
     duplicate: int
 
 
+UNFINISHED: Final = 2**62
+"""Position of a history that is still being copied from another: no journal comes so far."""
+
+
 class HistoryStore(Protocol):
     """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
 
@@ -307,6 +311,43 @@ class HistoryStore(Protocol):
 
     def events(self, device: int | None, limit: int) -> list[EventRow]:
         """Return the newest events, newest first."""
+        ...
+
+    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+        """Return series, time and value of the newest reading of each series, of all devices.
+
+        Texts are among them; with ``device`` only what that one has.
+        """
+        ...
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let all that is read within the block be as it is now, whatever is folded meanwhile.
+
+        After an error within the block nothing more may be read in it.
+        """
+        ...
+
+    def count_rows(self, table: str) -> int:
+        """Return how many rows a table of :mod:`motehub.tables` has."""
+        ...
+
+    def dump(self, table: str) -> Iterator[list[Row]]:
+        """Yield all rows of a table of :mod:`motehub.tables` in the order of its key, in pages.
+
+        Other than a snapshot it may see what is folded meanwhile.
+        """
+        ...
+
+    def load(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows of another history, which must not be there yet, in one transaction."""
+        ...
+
+    def clear(self, position: int) -> None:
+        """Delete everything, and put the cursor to ``position``, in one transaction."""
+        ...
+
+    def set_position(self, position: int) -> None:
+        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
         ...
 
     def close(self) -> None:

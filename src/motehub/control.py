@@ -17,10 +17,14 @@ import msgspec
 from motehub import errors
 from motehub.core.hub import Hub
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
+from motehub.model import Scope, Token
+from motehub.transfer import pieces
 
 SOCKET_NAME: Final = "control.sock"
 _CLOSE_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 30.0
+# A piece of an import is the longest request: up to 1 MiB, which is a third more in base64.
+_LINE_BYTES: Final = 2 * 2**20
 
 
 class AcceptDevice(msgspec.Struct, frozen=True, tag="accept"):
@@ -49,11 +53,39 @@ class RemoveDevice(msgspec.Struct, frozen=True, tag="remove"):
     name: str
 
 
+class CreateToken(msgspec.Struct, frozen=True, tag="create_token"):
+    """Make a token; ``secret`` is a key that devices have already, ``expires`` in µs."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    devices: tuple[str, ...] = ()
+    secret: str | None = None
+    expires: int | None = None
+
+
+class ListTokens(msgspec.Struct, frozen=True, tag="list_tokens"):
+    """Tell which tokens there are."""
+
+
+class RevokeToken(msgspec.Struct, frozen=True, tag="revoke_token"):
+    """Let a token be good for nothing."""
+
+    name: str
+
+
+class ImportReadings(msgspec.Struct, frozen=True, tag="import"):
+    """Take in readings of another system; ``content`` is from ``motehub.transfer.pieces``."""
+
+    content: bytes
+
+
 class Status(msgspec.Struct, frozen=True, tag="status"):
     """Tell how the hub is."""
 
 
-Request = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice | Status
+DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice
+TokenRequest = CreateToken | ListTokens | RevokeToken
+Request = DeviceRequest | TokenRequest | ImportReadings | Status
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,8 +103,19 @@ async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[st
     """Do what ``request`` asks and return what the owner is told.
 
     Raises:
-        OwnerError: there is no such device, or the new name can't be given.
+        OwnerError: there is no such device or token, or the new one can't be.
     """
+    if isinstance(request, Status):
+        return health()
+    if isinstance(request, TokenRequest):
+        return await _carry_out_for_token(hub, request)
+    if isinstance(request, ImportReadings):
+        receipts = await pieces.take_in(hub, pieces.unpack(request.content))
+        return {"receipts": [(one.taken, one.rejected, one.reason) for one in receipts]}
+    return await _carry_out_for_device(hub, request)
+
+
+async def _carry_out_for_device(hub: Hub, request: DeviceRequest) -> dict[str, Any]:
     match request:
         case AcceptDevice(name, new_name):
             device = await hub.accept_device(name, new_name)
@@ -82,9 +125,28 @@ async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[st
             device = await hub.block_device(name)
         case RemoveDevice(name):
             device = await hub.remove_device(name)
-        case Status():
-            return health()
     return {"name": device.name, "admission": device.admission.value}
+
+
+async def _carry_out_for_token(hub: Hub, request: TokenRequest) -> dict[str, Any]:
+    match request:
+        case CreateToken(name, scopes, devices, secret, expires):
+            # Nobody but the owner of the data folder can open the socket.
+            return {"secret": await hub.create_token(name, scopes, devices, secret, expires)}
+        case ListTokens():
+            return {"tokens": [_without_digest(token) for token in hub.tokens.all()]}
+        case RevokeToken(name):
+            return {"name": (await hub.revoke_token(name)).name}
+
+
+def _without_digest(token: Token) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "scopes": [scope.value for scope in token.scopes],
+        "devices": list(token.devices),
+        "created": token.created,
+        "expires": token.expires,
+    }
 
 
 class ControlServer:
@@ -101,7 +163,9 @@ class ControlServer:
     async def __aenter__(self) -> ControlServer:
         """Open the socket."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path)
+        self._server = await asyncio.start_unix_server(
+            self._serve, self._path, limit=_LINE_BYTES
+        )
         self._path.chmod(0o600)
         return self
 
@@ -167,11 +231,63 @@ def ask(folder: Path, request: Request) -> dict[str, Any]:
             with connection.makefile("rb") as lines:
                 answer = msgspec.json.decode(lines.readline(), type=Answer)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise NoHub(
-            f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}'."
-        ) from error
+        raise _no_hub(folder) from error
     except (OSError, msgspec.MsgspecError) as error:
         raise ControlError(f"The hub does not answer on {path}: {error}.") from error
+    return _result(answer)
+
+
+class Client:
+    """A connection to the hub that runs on ``folder``, for many requests one after another.
+
+    Unlike ``ask`` it waits as long as the hub takes, for instance while its journal is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def __aenter__(self) -> Client:
+        """Connect.
+
+        Raises:
+            NoHub: none runs on the folder.
+        """
+        try:
+            self._reader, self._writer = await asyncio.open_unix_connection(
+                self._folder / SOCKET_NAME, limit=_LINE_BYTES
+            )
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise _no_hub(self._folder) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._writer.close()
+
+    async def ask(self, request: Request) -> dict[str, Any]:
+        """Return the hub's answer.
+
+        Raises:
+            ControlError: the hub has ended the connection.
+            OwnerError: the hub says what is wrong with the request.
+        """
+        try:
+            self._writer.write(msgspec.json.encode(request) + b"\n")
+            await self._writer.drain()
+            answer = msgspec.json.decode(await self._reader.readline(), type=Answer)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ControlError("The hub has stopped, or ended the connection.") from error
+        return _result(answer)
+
+
+def _no_hub(folder: Path) -> NoHub:
+    return NoHub(f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}'.")
+
+
+def _result(answer: Answer) -> dict[str, Any]:
+    """Return what the hub says, or raise the error that it tells of."""
     if answer.error is not None:
         kind = getattr(errors, answer.kind or "", ControlError)
         raise (kind if issubclass(kind, OwnerError) else ControlError)(answer.error)

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from motehub import parts
 from motehub.config import StoreSettings, check_store
 from motehub.control import SOCKET_NAME
 from motehub.errors import ConfigurationError, HubRunning
@@ -27,6 +29,8 @@ LOCK_POLL: Final = 0.05
 _LOCK_NAME: Final = "lock"
 _STORE_NAME: Final = "store.json"
 _NEWS_AFTER: Final = 1.0
+# Of what may stand in the query of a store's URL, what says where the history is.
+_PLACE_KEYS: Final = frozenset({"host", "port", "dbname", "service", "options"})
 # What the kernel has room for in the address of a Unix socket, less the closing zero.
 _SOCKET_PATH_BYTES: Final = 107
 
@@ -102,18 +106,37 @@ def is_owned(folder: Path) -> bool:
         return False
 
 
-def remember_store(folder: Path, store: StoreSettings) -> None:
+class _Remembered(StoreSettings, frozen=True, forbid_unknown_fields=True):
+    """``store.json``: the store in use, and those from which the history was moved away."""
+
+    left: tuple[StoreSettings, ...] = ()
+
+
+def remember_store(folder: Path, store: StoreSettings, left: StoreSettings | None = None) -> None:
     """Write down where the history of this folder is, for commands that have no configuration.
 
-    The file may hold a password: only the folder's owner can read it, from its first byte on.
+    ``left`` is the store that it was moved away from, just now. The file may hold a password:
+    only the folder's owner can read it, from its first byte on.
 
     Raises:
         ConfigurationError: it can't be written.
     """
     path = folder / _STORE_NAME
     try:
+        known: tuple[StoreSettings, ...] = _read_store(path).left
+    except (OSError, msgspec.MsgspecError):
+        known = ()
+    known += () if left is None else (left,)
+    content = _Remembered(
+        store.type,
+        store.url,
+        tuple({_place(one): one for one in known if not same(one, store)}.values()),
+    )
+    try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=_STORE_NAME, delete=False) as new:
-            new.write(msgspec.json.encode(store) + b"\n")
+            new.write(msgspec.json.encode(content) + b"\n")
+            new.flush()
+            os.fsync(new.fileno())
         Path(new.name).replace(path)
     except OSError as error:
         raise ConfigurationError(f"{path} can't be written: {error.strerror}.") from error
@@ -127,7 +150,7 @@ def remembered_store(folder: Path) -> StoreSettings | None:
     """
     path = folder / _STORE_NAME
     try:
-        store = msgspec.json.decode(path.read_bytes(), type=StoreSettings)
+        found = _read_store(path)
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -137,8 +160,49 @@ def remembered_store(folder: Path) -> StoreSettings | None:
             f"{path} can't be read ({type(error).__name__}). The next start of the hub writes it "
             "anew; until then set MOTEHUB_STORE_TYPE and MOTEHUB_STORE_URL."
         ) from error
+    store = StoreSettings(found.type, found.url)
     check_store(store, str(path))
     return store
+
+
+def check_not_left(folder: Path, store: StoreSettings) -> None:
+    """See that the history was not moved away from ``store``: what is there ends with the move.
+
+    Raises:
+        ConfigurationError: it was.
+    """
+    path = folder / _STORE_NAME
+    try:
+        found = _read_store(path)
+    except (OSError, msgspec.MsgspecError):
+        return
+    if any(same(store, one) for one in found.left):
+        here = parts.store(found.type).where(folder, found.url)
+        raise ConfigurationError(
+            f"'motehub migrate-store' has moved the history of {folder} from {store.type} to "
+            f"{found.type}: {here}. Set [store] in the configuration to it. 'motehub "
+            f"migrate-store' also brings it back; to go on with what {store.type} had before the "
+            f"move, remove {path}."
+        )
+
+
+def same(one: StoreSettings, other: StoreSettings) -> bool:
+    """Tell whether both are one store, whoever logs in and however."""
+    return _place(one) == _place(other)
+
+
+def _place(store: StoreSettings) -> tuple[object, ...]:
+    try:
+        url = urlsplit(store.url)
+        port = url.port
+    except ValueError:
+        return store.type, store.url
+    query = tuple((k, v) for k, v in parse_qsl(url.query) if k in _PLACE_KEYS)
+    return store.type, url.hostname, port, url.path, query
+
+
+def _read_store(path: Path) -> _Remembered:
+    return msgspec.json.decode(path.read_bytes(), type=_Remembered)
 
 
 def _open_lock(folder: Path) -> BinaryIO:

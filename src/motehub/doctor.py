@@ -27,6 +27,7 @@ from motehub.model import MICROSECONDS
 from motehub.security.authority import Authority
 from motehub.sqlite_files import check_database
 from motehub.storage import open_store, where_history_is
+from motehub.supervisor import HISTORY
 
 LOW_DISK: Final = 500_000_000
 """Free bytes below which the disk is called nearly full."""
@@ -67,6 +68,8 @@ def examine(configuration: Configuration) -> Iterator[Finding]:
     yield from _check_certificates(folder)
     yield _check_database(folder / JOURNAL_FILE)
     yield _check_history(configuration)
+    for name, settings in configuration.mirror.items():
+        yield _check_mirror(name, settings)
     if running:
         yield from _check_health(folder)
         yield from _check_listeners(folder)
@@ -177,6 +180,21 @@ def _check_history(configuration: Configuration) -> Finding:
     return Finding(Level.OK, "history", f"{where} answers; it is at position {position}")
 
 
+def _check_mirror(name: str, settings: Any) -> Finding:
+    """Check that the mirror's server lets us in."""
+    part = parts.mirror(parts.mirror_of(settings))
+    try:
+        mirror = part.open(settings)
+        try:
+            mirror.position("")
+        finally:
+            mirror.close()
+    except MotehubError as error:
+        mend = "The hub goes on without it, and catches up when it is back."
+        return Finding(Level.PROBLEM, name, str(error), mend)
+    return Finding(Level.OK, name, f"{part.where(settings)} answers")
+
+
 def _check_health(folder: Path) -> Iterator[Finding]:
     try:
         health: dict[str, Any] = ask(folder, Status())
@@ -189,6 +207,10 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         )
     if trouble := health["writer"]["trouble"]:
         yield Finding(Level.PROBLEM, "history", trouble, "Readings wait in the journal until then.")
+    for name, consumer in health["consumers"].items():
+        if name != HISTORY and (trouble := consumer["trouble"]):
+            mend = "The hub goes on without it, and catches up when it is back."
+            yield Finding(Level.WARNING, name, trouble, mend)
     if pending := health["devices_pending"]:
         text = f"{pending} devices wait for approval"
         yield Finding(

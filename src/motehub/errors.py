@@ -6,7 +6,9 @@
     ├── OwnerError              the owner mends it: a wrong setting, name or command
     │   ├── ConfigurationError  the configuration file or an environment variable
     │   ├── UnknownDevice       no device has that name
-    │   ├── InvalidName         a device name that the rules forbid, or that is taken
+    │   ├── InvalidName         a device or token name that the rules forbid, or that is taken
+    │   ├── UnknownToken        no token has that name
+    │   ├── InvalidToken        a token that can't be made: its key, its scopes, its end
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -38,7 +40,15 @@ class UnknownDevice(OwnerError):
 
 
 class InvalidName(OwnerError):
-    """A device name is empty, too long, holds a forbidden character or is taken."""
+    """A device or token name is empty, too long, holds a forbidden character or is taken."""
+
+
+class UnknownToken(OwnerError):
+    """No token has the name that was given."""
+
+
+class InvalidToken(OwnerError):
+    """A token can't be made so: its key is short or known, its scopes don't fit, there are many."""
 
 
 class HubRunning(OwnerError):

@@ -7,6 +7,7 @@ series records. Readings travel as columns, never as one object each.
 from __future__ import annotations
 
 import enum
+import hashlib
 import unicodedata
 from array import array
 from typing import Final
@@ -20,6 +21,9 @@ MICROSECONDS: Final = 1_000_000
 
 NAME_BYTES: Final = 29
 """Longest device name in UTF-8 bytes: firmware keeps it in 30 with the C terminator."""
+
+TOKEN_NAME_BYTES: Final = 64
+"""Longest name of a token in UTF-8 bytes."""
 
 # Controls, formats (bidirectional, zero-width), surrogates, line ends, private and unassigned:
 # what nobody sees, or sees as something else.
@@ -87,10 +91,12 @@ Record = Samples | Texts | Diagnostic | Malformed
 class Source(msgspec.Struct, frozen=True):
     """Who speaks on a connection, as far as the transport can tell.
 
-    ``identity`` is the stable key (``address:192.0.2.7``, ``certificate:<sha256 hex>``);
+    ``identity`` is the stable key (``address:192.0.2.7``, ``certificate:<sha256 hex>``); without
+    one the source is no device, and what it says is only counted and rejected.
     ``suggested_name`` names a device seen for the first time. ``vouched`` is true when the
     owner has already said who this is: a certificate that the hub issued, or an address that
-    the configuration maps to a name.
+    the configuration maps to a name. ``alias`` is another identity that the same device may have
+    already.
     """
 
     dialect: str
@@ -98,6 +104,7 @@ class Source(msgspec.Struct, frozen=True):
     suggested_name: str
     peer: str
     vouched: bool = False
+    alias: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -107,15 +114,25 @@ class Delivery(msgspec.Struct, frozen=True):
     records: list[Record]
 
 
+class RefusedRecord(msgspec.Struct, frozen=True):
+    """Of record number ``record`` of a delivery the readings from ``start`` on were rejected."""
+
+    record: int
+    start: int
+    reason: str
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """What became of a delivery, which is durable: readings taken (or held), records rejected.
 
-    ``reason`` says why, for the first one that was rejected.
+    ``reason`` says why, for the first one that was rejected. ``refused`` names the readings
+    that the hub would not take; records that were malformed from the start are not in it.
     """
 
     taken: int
     rejected: int
     reason: str | None = None
+    refused: tuple[RefusedRecord, ...] = ()
 
 
 class Admission(enum.Enum):
@@ -171,16 +188,26 @@ def check_device_name(name: str) -> str:
             space, or contains ``;`` (the separator of the MQTT session payloads), a slash or
             a wildcard of MQTT topics, or a character that can't be seen.
     """
-    if not name or name != name.strip():
-        raise InvalidName(f"A device name can't be empty or begin or end with a space: {name!r}.")
-    for character in name:
-        if character in ";/+#" or unicodedata.category(character) in _INVISIBLE:
-            raise InvalidName(f"A device name can't contain {character!r}: {name!r}.")
+    _check_characters(name, "A device name")
     if len(name.encode()) > NAME_BYTES:
         raise InvalidName(
             f"{name!r} is longer than {NAME_BYTES} bytes, what devices have room for."
         )
     return name
+
+
+def derived_device_name(key: str) -> str:
+    """Return the name that a device begins with: its key, where that may be one.
+
+    Another key gets a name of its own, from what of it is allowed and a few digits that
+    differ for every key.
+    """
+    try:
+        return check_device_name(key)
+    except InvalidName:
+        digits = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in key)
+        return f"{plain.encode()[: NAME_BYTES - 7].decode('utf-8', 'ignore')}-{digits}"
 
 
 def given_name(name: str) -> str:
@@ -192,3 +219,64 @@ def given_name(name: str) -> str:
         InvalidName: as for ``check_device_name``.
     """
     return check_device_name(unicodedata.normalize("NFC", name))
+
+
+class Scope(enum.Enum):
+    """What a token is good for."""
+
+    WRITE = "write"
+    """Send readings."""
+    READ = "read"
+    """Ask for devices and readings."""
+    CONTROL = "control"
+    """Send commands to devices."""
+    ADMIN = "admin"
+    """All of these, and what the owner decides."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A key of a program or a device, as far as the hub keeps it: not the secret itself.
+
+    ``digest`` is that of ``motehub.core.tokens``. ``devices`` are the names of those that the
+    token is bound to, none for all. Times in µs; without ``expires`` it holds until revoked.
+    """
+
+    name: str
+    digest: bytes
+    scopes: tuple[Scope, ...]
+    devices: tuple[str, ...]
+    created: int
+    expires: int | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Tell whether the token is good for ``scope``, for some device at least."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def may_write(self, device: str) -> bool:
+        """Tell whether the token may send readings of the device that is called so now."""
+        return self.allows(Scope.WRITE) and (not self.devices or device in self.devices)
+
+    def may_read(self, device: str) -> bool:
+        """Tell whether the token may ask for the device that is called so now."""
+        return self.allows(Scope.READ) and (not self.devices or device in self.devices)
+
+
+def check_token_name(name: str) -> str:
+    """Return ``name`` in composed form (NFC) when it may name a token.
+
+    Raises:
+        InvalidName: it is longer than 64 bytes of UTF-8, or as for ``check_device_name``.
+    """
+    name = unicodedata.normalize("NFC", name)
+    _check_characters(name, "A token's name")
+    if len(name.encode()) > TOKEN_NAME_BYTES:
+        raise InvalidName(f"A token's name can't be longer than {TOKEN_NAME_BYTES} bytes: {name}.")
+    return name
+
+
+def _check_characters(name: str, what: str) -> None:
+    if not name or name != name.strip():
+        raise InvalidName(f"{what} can't be empty or begin or end with a space: {name!r}.")
+    for character in name:
+        if character in ";/+#" or unicodedata.category(character) in _INVISIBLE:
+            raise InvalidName(f"{what} can't contain {character!r}: {name!r}.")

@@ -1,4 +1,4 @@
-"""Finds the parts: every file in ``transports`` and ``stores`` is one, by its file's name.
+"""Finds the parts: each file in ``transports``, ``stores`` and ``mirrors`` is one, by its name.
 
 A file whose name begins with ``_`` belongs to the part of that name.
 """
@@ -10,9 +10,13 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+import msgspec
+
+from motehub import mirrors as mirror_folder
 from motehub import stores as store_folder
 from motehub import transports as transport_folder
 from motehub.contracts import StorePart, TransportPart
+from motehub.mirror_contract import MirrorPart
 
 
 @cache
@@ -32,6 +36,23 @@ def store(name: str) -> StorePart:
     """Return the store called ``name``; its driver is imported only now."""
     part: StorePart = import_module(f"motehub.stores.{name}").PART
     return part
+
+
+@cache
+def mirror_names() -> list[str]:
+    """Return the mirrors that ``type`` of a ``[[mirror]]`` may name."""
+    return _names(mirror_folder.__path__)
+
+
+def mirror(name: str) -> MirrorPart:
+    """Return the mirror called ``name``; its driver is imported when it is opened."""
+    part: MirrorPart = import_module(f"motehub.mirrors.{name}").PART
+    return part
+
+
+def mirror_of(settings: msgspec.Struct) -> str:
+    """Return the name of the mirror whose settings these are."""
+    return str(settings.__struct_config__.tag)
 
 
 def _names(path: Iterable[str]) -> list[str]:

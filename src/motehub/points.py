@@ -38,8 +38,13 @@ class BadLine(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A decoded body: its columns, the lines that are none, and how many lines there were."""
+    """A decoded body: its columns, the lines that are none, and how many lines there were.
+
+    ``unlisted`` is how many more bad lines there were than ``bad`` has room for. Every line is
+    in a column, in ``bad`` or in ``unlisted``.
+    """
 
     columns: list[Column]
     bad: list[BadLine]
     lines: int
+    unlisted: int = 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from motehub.contracts import Ground, TlsContexts
-from motehub.conversations import ConnectionLimits, Conversation, Peer, Successor
+from motehub.conversations import ConnectionLimits, Conversation, Peer, Successor, Turn
+from motehub.errors import StorageError
 from motehub.logs import Logger, OccasionalLogger
+from motehub.model import Receipt
 
 _logger = Logger("motehub.listener")
 occasional: Final = OccasionalLogger(_logger)
@@ -17,6 +20,18 @@ occasional: Final = OccasionalLogger(_logger)
 
 class Guest(Protocol):
     """A connection, as far as its listener cares."""
+
+    def take_waiting(self) -> list[Turn]:
+        """Give what was understood and is not stored yet."""
+        ...
+
+    def stored(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
+        """Answer what is durable, and go on."""
+        ...
+
+    def not_stored(self, reason: str) -> None:
+        """Close: nothing more can be stored."""
+        ...
 
     async def finish(self) -> None:
         """Read no more, store what was received, close without waiting for the peer."""
@@ -60,6 +75,8 @@ class Reception:
         self.unstored = 0
         self._addresses: Counter[str] = Counter()
         self.connections: set[Guest] = set()
+        self._ready: list[Guest] = []
+        self._storing: set[asyncio.Task[None]] = set()
 
     def enter(self, connection: Guest, address: str) -> bool:
         """Count a new connection in, unless a limit is reached."""
@@ -85,6 +102,42 @@ class Reception:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
+
+    def store(self, connection: Guest) -> None:
+        """Give the hub what a connection has; all that have something now go in one accept."""
+        if not self._ready:
+            asyncio.get_running_loop().call_soon(self._begin_to_store)
+        self._ready.append(connection)
+
+    def _begin_to_store(self) -> None:
+        task = asyncio.create_task(self._store())
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+    async def _store(self) -> None:
+        ready, self._ready = self._ready, []
+        taken = [(connection, connection.take_waiting()) for connection in ready]
+        deliveries = [one for _, turns in taken for turn in turns for one in turn.deliveries]
+        try:
+            receipts = await self.ground.hub.accept(deliveries)
+        except Exception as error:
+            # A StorageError while the hub stops; anything else is a fault, and must not leave
+            # connections waiting for ever.
+            if not isinstance(error, StorageError):
+                _logger.error("accept failed", listener=self.name, fault=repr(error)[:500])
+            for connection, _ in taken:
+                connection.not_stored(str(error))
+            return
+        position = 0
+        for connection, turns in taken:
+            end = position + sum([len(turn.deliveries) for turn in turns])
+            try:
+                connection.stored(turns, receipts[position:end])
+            except Exception as error:
+                # One dialect's fault must not keep the answers of the others.
+                _logger.error("answer failed", listener=self.name, fault=repr(error)[:500])
+                connection.not_stored("its answer failed")
+            position = end
 
     def _refuse(self, counter: str, address: str) -> None:
         self.counters[counter] += 1

@@ -11,13 +11,14 @@ from typing import Any, Final
 from motehub import data_folder, parts
 from motehub.config import Configuration
 from motehub.contracts import HistoryStore
-from motehub.control import Request, carry_out
+from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.admission import RegistryLimits
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
@@ -38,7 +39,13 @@ def utc_microseconds() -> int:
 def open_hub(
     configuration: Configuration, tasks: asyncio.TaskGroup
 ) -> Iterator[tuple[Hub, Journal]]:
-    """Open the log and make a hub on it; the journal is still to be entered."""
+    """Open the log and make a hub on it; the journal is still to be entered.
+
+    Raises:
+        ConfigurationError: the history was moved to another store than the one configured.
+        StorageError: the journal can't be opened.
+    """
+    data_folder.check_not_left(configuration.data_dir, configuration.store)
     registry, first = _registry_of_history(configuration)
     log = SqliteLog(configuration.data_dir, first)
     try:
@@ -58,7 +65,8 @@ def open_hub(
             settings.devices,
             settings.series_per_device,
         )
-        hub = Hub(registry, journal, settings.admission, bounds, utc_microseconds)
+        tokens = Tokens.from_state(log.state())
+        hub = Hub(registry, tokens, journal, settings.admission, bounds, utc_microseconds)
         yield hub, journal
     finally:
         log.close()
@@ -76,7 +84,9 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             with open_hub(configuration, tasks) as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        fold_offline(configuration)
+        if not isinstance(request, TokenRequest):
+            # The history knows nothing of tokens; it may be away while one is made.
+            fold_offline(configuration)
     return result
 
 

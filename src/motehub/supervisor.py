@@ -1,4 +1,4 @@
-"""Keeps the writer process running and passes what it reports to the journal."""
+"""Keeps the processes of consumers running and passes what they report to the journal."""
 
 from __future__ import annotations
 
@@ -6,36 +6,90 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from motehub.config import StoreSettings
+from motehub import parts
+from motehub.config import Configuration
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
+from motehub.following import MIRROR_SETTINGS, STORE_URL, Report
+from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
-from motehub.writer import STORE_URL, Report
+from motehub.model import MICROSECONDS
+
+HISTORY: Final = "history"
+"""Name of the consumer that folds the journal into the history."""
 
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
 
-_logger = Logger("motehub.writer")
+_logger = Logger("motehub.supervisor")
 
 
-class WriterProcess:
-    """The history consumer in a process of its own; started anew whenever it dies.
+class Program(msgspec.Struct, frozen=True):
+    """What runs in a consumer's process.
+
+    ``name`` is the consumer's, ``title`` what people call it. Secrets go into ``environment``:
+    arguments of every process are there for everyone to see. The journal holds no sender back
+    for one that is ``optional``, and wakes it after each commit.
+    """
+
+    name: str
+    title: str
+    module: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    optional: bool = False
+
+
+def programs(configuration: Configuration) -> Iterator[Program]:
+    """Yield the programs of all consumers: the history's writer first, then the mirrors."""
+    folder, store = str(configuration.data_dir), configuration.store
+    environment = {STORE_URL: store.url}
+    yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment)
+    for name, settings in configuration.mirror.items():
+        arguments = (folder, parts.mirror_of(settings), store.type)
+        secret = environment | {MIRROR_SETTINGS: msgspec.json.encode(settings).decode()}
+        yield Program(name, name, "motehub.mirror", arguments, secret, optional=True)
+
+
+def condition_of(
+    consumer: ConsumerProcess, head: int, reader: SqliteLogReader, now: int
+) -> dict[str, Any]:
+    """Return how a consumer is: its cursor, how far it is behind, what is the matter.
+
+    ``behind`` counts frames; ``age`` is for how many seconds the first of them has waited, None
+    where the journal can't be read.
+    """
+    report = consumer.report
+    behind = max(0, head - report.position)
+    age: float | None = 0.0
+    if behind:
+        try:
+            waiting = reader.time_after(report.position)
+            age = max(0.0, (now - waiting) / MICROSECONDS) if waiting is not None else 0.0
+        except StorageError:
+            age = None
+    return {
+        "pid": consumer.process_id,
+        "restarts": consumer.restarts,
+        "behind": behind,
+        "age": age,
+        **msgspec.to_builtins(report),
+    }
+
+
+class ConsumerProcess:
+    """A consumer of the journal in a process of its own; started anew whenever it dies.
 
     ``on_start`` is called whenever a process has been started.
     """
 
-    def __init__(
-        self, folder: Path, store: StoreSettings, journal: Journal, tasks: asyncio.TaskGroup
-    ) -> None:
-        self._arguments = (str(folder), store.type)
-        # Not as an argument: those of every process are there for everyone to see.
-        self._environment = os.environ | {STORE_URL: store.url}
+    def __init__(self, program: Program, journal: Journal, tasks: asyncio.TaskGroup) -> None:
+        self.program = program
         self._journal = journal
         self._tasks = tasks
         self._stopping = asyncio.Event()
@@ -48,25 +102,35 @@ class WriterProcess:
 
     @property
     def process_id(self) -> int | None:
-        """Process id of the writer, or None while there is none."""
+        """Process id of the consumer, or None while there is none."""
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
         """Start it and wait for its first report.
 
         Raises:
-            StorageError: it can't use the history, and only the owner can change that.
+            StorageError: it can't do its work, and only the owner can change that.
         """
-        self._task = self._tasks.create_task(self._keep_running(), name="writer")
+        if self.program.optional:
+            # Before it says where it is, nothing is trimmed that it may still need.
+            self._journal.follow(self.program.name, 0, optional=True)
+            self._journal.after_commit(self._wake)
+        self._task = self._tasks.create_task(self._keep_running(), name=self.program.name)
         await self._ready
 
     async def stop(self) -> None:
-        """Let it fold what is left, and wait until it has."""
+        """Let it do what is left, and wait until it has."""
         self._stopping.set()
         if self._process and self._process.stdin:
             self._process.stdin.close()
         if self._task:
             await self._task
+
+    def _wake(self) -> None:
+        """Tell it that there is something new, unless it has not even heard of the last time."""
+        pipe = self._process.stdin if self._process else None
+        if pipe and not pipe.is_closing() and not pipe.transport.get_write_buffer_size():
+            pipe.write(b"\n")
 
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
@@ -78,9 +142,10 @@ class WriterProcess:
                 return
             failures = 1 if loop.time() - started > _HEALTHY_SECONDS else failures + 1
             pause = _RESTART_SECONDS[min(failures, len(_RESTART_SECONDS)) - 1]
-            _logger.error("writer died, starting it again", status=status, after_seconds=pause)
+            event = f"{self.program.title} died, starting it again"
+            _logger.error(event, status=status, after_seconds=pause)
             self.restarts += 1
-            # A hub that stops meanwhile has what is left folded at once.
+            # A hub that stops meanwhile has what is left done at once.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
@@ -88,7 +153,7 @@ class WriterProcess:
         return self._stopping.is_set() or self.report.fatal
 
     async def _run_once(self) -> int | str:
-        """Run the writer to its end; return its exit status, or why there is none."""
+        """Run the process to its end; return its exit status, or why there is none."""
         try:
             return await self._run_process()
         except (OSError, msgspec.MsgspecError) as error:
@@ -104,9 +169,9 @@ class WriterProcess:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "motehub.writer",
-            *self._arguments,
-            env=self._environment,
+            self.program.module,
+            *self.program.arguments,
+            env=os.environ | self.program.environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -125,6 +190,7 @@ class WriterProcess:
             if not self._ready.done():
                 self._ready.set_exception(StorageError(str(report.trouble)))
         elif report.position or report.trouble is None:
-            self._journal.follow("history", report.position)
+            optional = self.program.optional
+            self._journal.follow(self.program.name, report.position, optional=optional)
         if not self._ready.done():
             self._ready.set_result(None)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from motehub import __version__
-from motehub.cli import certs, devices, look, serve, tools
+from motehub.cli import certs, devices, look, serve, simulate, tokens, tools, transfer
 from motehub.errors import ConfigurationError, MotehubError
 
 TRACE_VARIABLE: Final = "MOTEHUB_TRACE"
@@ -63,9 +63,13 @@ for command in (
     look.events,
     look.rejected,
     certs.group,
+    tokens.group,
     tools.status,
     tools.doctor,
-    tools.simulate,
+    simulate.simulate,
+    transfer.import_,
+    transfer.export,
+    transfer.migrate_store,
 ):
     app.add_command(command)
 

@@ -67,8 +67,10 @@ def _named_store() -> dict[str, str]:
     return {key: text for key, text in os.environ.items() if key.startswith(beginning)}
 
 
-def tell_hub(data: Path, request: Request) -> dict[str, Any]:
+def tell_hub(data: Path, request: Request, *, make: bool = False) -> dict[str, Any]:
     """Have the running hub carry out ``request``, or do it when none runs.
+
+    ``make`` allows a folder on which no hub has run yet: it is prepared for the first start.
 
     Raises:
         OwnerError: it can't be carried out.
@@ -76,7 +78,10 @@ def tell_hub(data: Path, request: Request) -> dict[str, Any]:
     """
     import asyncio
 
-    _check_folder(data)
+    if make:
+        data_folder.prepare(data)
+    else:
+        check_folder(data)
     try:
         configuration = configuration_of(data)
         return _unless_hub(data, lambda: asyncio.run(carry_out_offline(configuration, request)))
@@ -97,7 +102,7 @@ def history_of(data: Path) -> Iterator[tuple[HistoryStore, bool]]:
 
     Yields the store and whether it does have everything: the hub may be unable to write it.
     """
-    _check_folder(data)
+    check_folder(data)
     configuration = configuration_of(data)
     complete = True
 
@@ -192,7 +197,12 @@ def _unless_hub(data: Path, work: Callable[[], _Result]) -> _Result:
         time.sleep(data_folder.LOCK_POLL)
 
 
-def _check_folder(data: Path) -> None:
+def check_folder(data: Path) -> None:
+    """See that a hub has run on the folder.
+
+    Raises:
+        OwnerError: none has.
+    """
     if not data_folder.exists(data, "journal.db"):
         raise OwnerError(
             f"There is no hub data in {data}. Start one with 'motehub serve --data {data}', "

@@ -15,7 +15,7 @@ import msgspec
 from motehub.cli.options import Format
 from motehub.model import MICROSECONDS
 
-_TIMES: Final = frozenset({"time", "first_seen", "last_seen"})
+_TIMES: Final = frozenset({"time", "first_seen", "last_seen", "created", "expires"})
 # How a formula begins in a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@")
 
@@ -134,12 +134,17 @@ def _print_table(rows: Sequence[Row]) -> None:
     console.print(table)
 
 
+def _is_time(key: str, value: Any) -> bool:
+    # Some have no time: a token that never expires.
+    return key in _TIMES and isinstance(value, int)
+
+
 def _for_program(key: str, value: Any) -> Any:
-    return iso_time(value) if key in _TIMES else value
+    return iso_time(value) if _is_time(key, value) else value
 
 
 def _for_person(key: str, value: Any) -> str:
-    if key in _TIMES:
+    if _is_time(key, value):
         return local_time(value)
     if isinstance(value, list):
         return " ".join(value)

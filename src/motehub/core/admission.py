@@ -64,11 +64,13 @@ class Doorkeeper:
         if device.admission is Admission.BLOCKED:
             return Refusal("the device is blocked", device)
         if device.admission is Admission.PENDING and source.vouched:
-            return accept_device(self._registry, batch, device, self._free(source), now)
+            name = self._free(batch, source, now)
+            return accept_device(self._registry, batch, device, name, now)
         return device
 
-    def _free(self, source: Source) -> str | None:
+    def _free(self, batch: Batch, source: Source, now: int) -> str | None:
         """Return the name that ``source`` suggests, if a device may be given it."""
+        self._clear(batch, source, now)
         try:
             return self._registry.check_new_name(source.suggested_name)
         except InvalidName:
@@ -76,17 +78,35 @@ class Doorkeeper:
 
     def _welcome(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         """Bind an identity that the owner has vouched for to the device of that name."""
-        if not self._registry.has_name(source.suggested_name):
-            return self._add(batch, source, Admission.ACCEPTED, now)
-        device = self._registry.by_name(source.suggested_name)
-        if device.admission is Admission.BLOCKED:
-            return Refusal("the device is blocked", device)
-        identities = (*device.identities, source.identity)
-        device = msgspec.structs.replace(device, identities=identities)
-        self._registry.replace(batch, device)
-        if device.admission is Admission.PENDING:
-            return accept_device(self._registry, batch, device, None, now)
-        return device
+        device = self._registry.by_identity(source.alias)
+        if device is None and self._registry.has_name(source.suggested_name):
+            device = self._registry.by_name(source.suggested_name)
+        if device is not None:
+            if device.admission is Admission.BLOCKED:
+                return Refusal("the device is blocked", device)
+            if device.admission is Admission.ACCEPTED:
+                identities = (*device.identities, source.identity)
+                device = msgspec.structs.replace(device, identities=identities)
+                self._registry.replace(batch, device)
+                return device
+        return self._add(batch, source, Admission.ACCEPTED, now)
+
+    def _clear(self, batch: Batch, source: Source, now: int) -> None:
+        """Have a stranger who waits under the name of a vouched ``source`` wait under another.
+
+        Nobody has vouched for an identity of a pending device, or it would be accepted: that it
+        calls itself so does not make it the source's device.
+        """
+        name = source.suggested_name
+        if not self._registry.has_name(name):
+            return
+        stranger = self._registry.by_name(name)
+        if stranger.admission is Admission.PENDING and source.identity not in stranger.identities:
+            other = self._registry.free_name(name)
+            self._registry.replace(batch, msgspec.structs.replace(stranger, name=other))
+            text = f"renamed from {name} to {other}: a device that you know has this name"
+            batch.entries.append(EventOccurred(stranger.id, now, "renamed", text))
+            _logger.info("stranger renamed", name=name, to=other, for_peer=source.peer)
 
     def _meet(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         if self._policy is Policy.OPEN:
@@ -102,6 +122,8 @@ class Doorkeeper:
     ) -> Device | Refusal:
         if len(self._registry.devices()) >= self.limits.devices:
             return Refusal(f"there are {self.limits.devices} devices already")
+        if source.vouched:
+            self._clear(batch, source, now)
         device = self._registry.add(
             batch, source.suggested_name, source.dialect, source.identity, admission, now
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from motehub.contracts import Effect, LogReader
+from motehub.contracts import UNFINISHED, Effect, LogReader
 from motehub.errors import DamagedDatabase, StaleJournal, StorageError
 from motehub.frames import Columns, Frame, Rejected, decode_frame
 from motehub.logs import Logger
@@ -24,18 +24,27 @@ class Consumer:
     """Brings one effect up to the journal's head, again and again.
 
     The effect stores its cursor with its result, so a frame that was applied before a crash is
-    not applied after it. When the effect's storage fails the frames wait in the journal.
+    not applied after it. When the effect's storage fails the frames wait in the journal. With
+    ``may_miss`` the effect itself knows what to do about frames that the journal has no more.
 
     Raises:
         StaleJournal: the effect is ahead of the journal, so they don't belong together.
         StorageError: either can't be read now.
     """
 
-    def __init__(self, name: str, reader: LogReader, effect: Effect) -> None:
+    def __init__(
+        self, name: str, reader: LogReader, effect: Effect, *, may_miss: bool = False
+    ) -> None:
         self.name = name
+        self._may_miss = may_miss
         self._reader = reader
         self._effect = effect
         self.position = effect.position()
+        if self.position == UNFINISHED:
+            raise StaleJournal(
+                f"The {name} is an unfinished copy. Run the 'motehub migrate-store' that made it "
+                "once more, or go on with the store that was used before."
+            )
         if self.position > (head := reader.head()):
             raise StaleJournal(
                 f"The {name} has everything up to position {self.position}, but the journal ends "
@@ -45,13 +54,16 @@ class Consumer:
         self.trouble: str | None = None
         self._attempt = 0
 
-    def catch_up(self, *, after_bite: Callable[[], None] = lambda: None) -> bool:
+    def catch_up(
+        self, *, after_bite: Callable[[], None] = lambda: None, look: bool = False
+    ) -> bool:
         """Apply frames until the head is reached (True) or the storage fails (False).
 
-        ``after_bite`` is called whenever the cursor has moved.
+        ``after_bite`` is called whenever the cursor has moved. With ``look`` the effect is asked
+        for it first, whether or not there is a reason to doubt it.
         """
         try:
-            if self.trouble is not None:
+            if look or self.trouble is not None:
                 # The writer of a hub that was killed may have moved the cursor meanwhile.
                 self.position = self._effect.position()
             while frames := self._reader.read(self.position, BITE):
@@ -79,7 +91,7 @@ class Consumer:
         return _RETRY_SECONDS[min(self._attempt, len(_RETRY_SECONDS)) - 1]
 
     def _check_gap(self, first: int) -> None:
-        if first != self.position + 1:
+        if first != self.position + 1 and not self._may_miss:
             _logger.error(
                 "frames are missing from the journal",
                 consumer=self.name,

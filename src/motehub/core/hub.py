@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -12,6 +12,7 @@ from motehub.contracts import Note
 from motehub.core.admission import Doorkeeper, Policy, Refusal, RegistryLimits, accept_device
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
 from motehub.frames import Batch, Entry, EventOccurred, HeldDropped, Rejected, TextReadings
 from motehub.logs import Logger
 from motehub.model import (
@@ -24,10 +25,14 @@ from motehub.model import (
     Malformed,
     Receipt,
     Record,
+    RefusedRecord,
     Samples,
+    Scope,
     Series,
     Source,
     Texts,
+    Token,
+    given_name,
 )
 
 _PAYLOAD_BYTES: Final = 200
@@ -44,12 +49,14 @@ class Hub:
     def __init__(
         self,
         registry: Registry,
+        tokens: Tokens,
         journal: Journal,
         policy: Policy,
         limits: RegistryLimits,
         clock: Callable[[], int],
     ) -> None:
         self.registry = registry
+        self.tokens = tokens
         self._journal = journal
         self._doorkeeper = Doorkeeper(policy, limits, registry)
         self._clock = clock
@@ -82,21 +89,33 @@ class Hub:
 
     def _take(self, batch: Batch, source: Source, records: Sequence[Record], now: int) -> Receipt:
         numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
-        device = self._doorkeeper.admit(batch, source, now)
+        refused: list[RefusedRecord] = []
+        device = self._admit(batch, source, now)
         if isinstance(device, Refusal):
             self._refuse(batch, source, device, records, now)
+            refused = [RefusedRecord(number, 0, device.reason) for number in range(len(records))]
         else:
-            for record in records:
+            for number, record in enumerate(records):
+                known = len(batch.entries)
                 if isinstance(record, Samples):
                     device = self._take_samples(batch, source, device, record, now)
                 elif isinstance(record, Texts):
                     device = self._take_texts(batch, source, device, record, now)
                 elif isinstance(record, Malformed):
                     self._take_malformed(batch, source, device.id, record, now)
+                    continue
                 else:
                     device = self._take_diagnostic(batch, device, record, now)
+                    continue
+                if len(batch.entries) > known:
+                    refused += _refused(number, record, batch.entries[known:])
         taken = len(batch.readings) + len(batch.held) - numbers
-        return _receipt(taken, batch.entries[entries:])
+        return _receipt(taken, batch.entries[entries:], refused)
+
+    def _admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        if not source.identity:
+            return Refusal("nobody knows whose readings these are")
+        return self._doorkeeper.admit(batch, source, now)
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -108,6 +127,7 @@ class Hub:
         batch = Batch()
         device = self.registry.by_name(name)
         device = accept_device(self.registry, batch, device, new_name, self._clock())
+        self.tokens.follow(batch, name, device.name)
         await self._journal.append(batch)
         return device
 
@@ -124,6 +144,7 @@ class Hub:
         batch = Batch()
         device = msgspec.structs.replace(old, name=self.registry.check_new_name(new_name))
         self.registry.replace(batch, device)
+        self.tokens.follow(batch, name, device.name)
         self._note_event(batch, device, "renamed", f"renamed from {name} to {new_name}")
         await self._journal.append(batch)
         return device
@@ -155,13 +176,50 @@ class Hub:
         await self._journal.append(batch)
         return device
 
+    async def create_token(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        devices: Sequence[str] = (),
+        secret: str | None = None,
+        expires: int | None = None,
+    ) -> str:
+        """Return the secret of a new token once the token is durable; it is not kept.
+
+        ``devices`` are names of those that it is bound to, which need not exist yet. ``secret``
+        is a key that devices have already; without it one is made. ``expires`` is in µs.
+
+        Raises:
+            InvalidName: ``name`` is taken, or this or a device's name breaks the rules.
+            InvalidToken: the key, the scopes or the time can't be, or there are too many.
+        """
+        batch = Batch()
+        bound = [one if self.registry.has_name(one) else given_name(one) for one in devices]
+        secret = self.tokens.add(batch, name, scopes, bound, self._clock(), secret, expires)
+        await self._journal.append(batch)
+        _logger.info("token created", name=name, scopes=",".join(one.value for one in scopes))
+        return secret
+
+    async def revoke_token(self, name: str) -> Token:
+        """Let a token be good for nothing from now on.
+
+        Raises:
+            UnknownToken: there is none of that name.
+        """
+        batch = Batch()
+        token = self.tokens.revoke(batch, name)
+        await self._journal.append(batch)
+        _logger.info("token revoked", name=token.name)
+        return token
+
     def _take_samples(
         self, batch: Batch, source: Source, device: Device, samples: Samples, now: int
     ) -> Device:
         series = self._series(batch, source, device, samples, now)
         if series is None:
             return device
-        if series.unit != samples.unit:
+        # Many dialects say nothing of units.
+        if series.unit != samples.unit and series.unit and samples.unit:
             reason = f"{samples.metric} is kept in {series.unit}, not in {samples.unit}"
             self._reject_samples(batch, source, device, samples, reason, now)
             return device
@@ -259,10 +317,16 @@ class Hub:
         self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
     ) -> None:
         _logger.debug("refused", peer=source.peer, reason=refusal.reason)
-        count = sum(_weight(record) for record in records)
-        if count:
-            device = refusal.device.id if refusal.device else None
-            payload = repr(records[0]).encode()[:_PAYLOAD_BYTES]
+        device = refusal.device.id if refusal.device else None
+        rest = []
+        for record in records:
+            if isinstance(record, Malformed) and not source.identity:
+                # It would not have been taken from anybody: that is the better reason.
+                self._take_malformed(batch, source, device, record, now)
+            else:
+                rest.append(record)
+        if count := sum(_weight(record) for record in rest):
+            payload = repr(rest[0]).encode()[:_PAYLOAD_BYTES]
             batch.entries.append(Rejected(device, source.peer, now, payload, refusal.reason, count))
 
     def _reject_samples(
@@ -282,11 +346,24 @@ class Hub:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
 
 
-def _receipt(taken: int, entries: Sequence[Entry]) -> Receipt:
+def _receipt(
+    taken: int, entries: Sequence[Entry], refused: Sequence[RefusedRecord]
+) -> Receipt:
+    if not entries:
+        return Receipt(taken, 0)
     rejected = [entry for entry in entries if isinstance(entry, Rejected)]
     taken += sum(len(entry.times) for entry in entries if isinstance(entry, TextReadings))
     reason = rejected[0].reason if rejected else None
-    return Receipt(taken, sum(entry.count for entry in rejected), reason)
+    return Receipt(taken, sum(entry.count for entry in rejected), reason, tuple(refused))
+
+
+def _refused(
+    number: int, record: Samples | Texts, entries: Sequence[Entry]
+) -> Iterator[RefusedRecord]:
+    """Say which readings of a record were rejected: all, or the last ones."""
+    for entry in entries:
+        if isinstance(entry, Rejected):
+            yield RefusedRecord(number, len(record.times) - entry.count, entry.reason)
 
 
 def _weight(record: Record) -> int:

@@ -81,7 +81,10 @@ class Journal:
         self._groups = deque([_Group(asyncio.get_running_loop())])
         self._work = asyncio.Event()
         self._cursors: dict[str, int] = {}
+        self._optional: dict[str, int] = {}
+        self._listeners: list[Callable[[], None]] = []
         self._trimmed = 0
+        self._first: tuple[int, int | None] = (0, None)
         self._commits = 0
         self.held_back: str | None = None
         """Why senders wait at the moment, or None."""
@@ -121,10 +124,18 @@ class Journal:
         self._hurried = True
         self._work.set()
 
-    def follow(self, consumer: str, position: int) -> None:
-        """Note that ``consumer`` has everything up to ``position``: that may be trimmed."""
-        self._cursors[consumer] = position
+    def follow(self, consumer: str, position: int, *, optional: bool = False) -> None:
+        """Note that ``consumer`` has everything up to ``position``: that may be trimmed.
+
+        For one that is ``optional`` nobody is held back: while it is away, frames are kept up to
+        half of the size and age that the journal may have.
+        """
+        (self._optional if optional else self._cursors)[consumer] = position
         self._work.set()
+
+    def after_commit(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after each commit, before the senders hear of it."""
+        self._listeners.append(listener)
 
     @property
     def health(self) -> JournalHealth:
@@ -175,6 +186,8 @@ class Journal:
             else:
                 self._release()
                 self._commits += 1
+                for listener in self._listeners:
+                    listener()
                 group.durable.set_result(position)
                 return
 
@@ -186,31 +199,50 @@ class Journal:
         return self._log.append(encode_frame(batches, now), now, state)
 
     async def _trim(self) -> None:
-        if self._consumed <= self._trimmed:
-            return
-        consumed = self._consumed
         loop = asyncio.get_running_loop()
         try:
-            gone = await loop.run_in_executor(self._thread, self._log.trim, consumed, _TRIM_FRAMES)
+            goal = self._trim_goal()
+            if goal <= self._trimmed:
+                return
+            gone = await loop.run_in_executor(self._thread, self._log.trim, goal, _TRIM_FRAMES)
         except StorageError as error:
             # Trimming is tried again after the next commit or report of a consumer.
             _logger.warning("journal not trimmed", reason=str(error))
             return
         if gone < _TRIM_FRAMES:
-            self._trimmed = consumed
+            self._trimmed = goal
         else:
             self._work.set()
 
+    def _trim_goal(self) -> int:
+        """Return up to where frames may go: what all have, or half of the room is full."""
+        consumed = self._consumed
+        slowest = min(self._optional.values(), default=consumed)
+        if slowest >= consumed or 2 * self._log.size > self._limits.size:
+            return consumed
+        return consumed if 2 * self._age(0) > self._limits.age else slowest
+
     def _full(self) -> str | None:
-        if self._log.head <= self._consumed:
+        consumed = self._consumed
+        if self._log.head <= consumed:
             return None
         if self._log.size >= self._limits.size:
             return f"The journal is full: {self._log.size} bytes wait for a consumer."
-        oldest = self._log.oldest
-        age = (self._clock() - oldest) / MICROSECONDS if oldest is not None else 0
+        try:
+            age = self._age(consumed)
+        except StorageError:
+            # The commit meets the same fault, and says so.
+            return None
         if age > self._limits.age:
             return f"The journal is full: its oldest frame has waited {age:.0f} s for a consumer."
         return None
+
+    def _age(self, position: int) -> float:
+        """Return for how many seconds the first frame after ``position`` has been there."""
+        if self._first[0] != position or self._first[1] is None:
+            self._first = position, self._log.time_after(position)
+        time = self._first[1]
+        return 0.0 if time is None else (self._clock() - time) / MICROSECONDS
 
     def _hold_back(self, reason: str) -> None:
         if self.held_back != reason:

@@ -113,7 +113,7 @@ class Registry:
         self._last_device += 1
         device = Device(
             id=self._last_device,
-            name=self._free_name(name),
+            name=self.free_name(name),
             dialect=dialect,
             identities=(identity,),
             admission=admission,
@@ -157,6 +157,16 @@ class Registry:
             raise InvalidName(f"Another device is already called {name!r}. Choose another name.")
         return name
 
+    def free_name(self, wanted: str) -> str:
+        """Return ``wanted``, or with a number after it when a device has that name."""
+        name, number = wanted, 1
+        while name in self._names:
+            number += 1
+            ending = f"-{number}"
+            room = NAME_BYTES - len(ending)
+            name = wanted.encode()[:room].decode("utf-8", "ignore") + ending
+        return name
+
     def series(self, device: Device, record: Samples | Texts) -> Series | None:
         """Return the device's series of that metric and kind, if it is known."""
         table = self._texts if isinstance(record, Texts) else self._gauges
@@ -194,12 +204,3 @@ class Registry:
         self._names.pop(device.name, None)
         for identity in device.identities:
             self._identities.pop(identity, None)
-
-    def _free_name(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self._names:
-            number += 1
-            ending = f"-{number}"
-            room = NAME_BYTES - len(ending)
-            name = wanted.encode()[:room].decode("utf-8", "ignore") + ending
-        return name

@@ -34,7 +34,6 @@ class SqliteLog:
         self._connection: apsw.Connection | None = None
         self._doubtful = 0
         self._head = self._size = 0
-        self._oldest: int | None = None
         with self._storage():
             pass
 
@@ -48,10 +47,10 @@ class SqliteLog:
         """Bytes of all frames that are kept."""
         return self._size
 
-    @property
-    def oldest(self) -> int | None:
-        """Commit time (µs) of the oldest frame after the last trim, or None."""
-        return self._oldest
+    def time_after(self, position: int) -> int | None:
+        """Return the commit time (µs) of the first frame after ``position``, or None."""
+        with self._storage() as db:
+            return _time_after(db, position)
 
     def append(self, frame: bytes, time: int, state: Mapping[str, bytes | None]) -> int:
         """Make ``frame`` and the changes of ``state`` durable together; return its position."""
@@ -70,7 +69,6 @@ class SqliteLog:
         self._doubtful = 0
         self._head = position
         self._size += len(frame)
-        self._oldest = self._oldest or time
         return position
 
     def trim(self, consumed: int, frames: int) -> int:
@@ -90,9 +88,6 @@ class SqliteLog:
                 self._size -= size
             if int(db.execute("PRAGMA freelist_count").get) > _SPARE_PAGES:
                 db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
-            self._oldest = db.execute(
-                "SELECT time FROM frame WHERE position > ? ORDER BY position LIMIT 1", (consumed,)
-            ).get
         return int(count)
 
     def state(self) -> dict[str, bytes]:
@@ -124,10 +119,9 @@ class SqliteLog:
             upgrade_schema(connection, self._path, "motehub.journals.schema")
             with plain_errors(self._path):
                 connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
-                self._head, self._size, self._oldest = _one_row(
+                self._head, self._size = _one_row(
                     connection,
-                    "SELECT coalesce(max(position), 0), coalesce(sum(length(body)), 0), min(time) "
-                    "FROM frame",
+                    "SELECT coalesce(max(position), 0), coalesce(sum(length(body)), 0) FROM frame",
                 )
         except StorageError:
             connection.close()
@@ -159,6 +153,16 @@ class SqliteLogReader:
         """Return every key's newest value."""
         with self._storage() as db:
             return dict(db.execute("SELECT key, value FROM state"))
+
+    def journal(self) -> str:
+        """Return what tells this journal from any other, in which positions mean other frames."""
+        with self._storage() as db:
+            return str(db.execute("SELECT id FROM journal").get)
+
+    def time_after(self, position: int) -> int | None:
+        """Return the commit time (µs) of the first frame after ``position``, or None."""
+        with self._storage() as db:
+            return _time_after(db, position)
 
     def newest(self) -> int | None:
         """Return when the newest frame was committed (µs), or None."""
@@ -201,6 +205,12 @@ def _one_row(db: apsw.Connection, query: str, bindings: tuple[int, ...] = ()) ->
     row: tuple[Any, ...] | None = db.execute(query, bindings).fetchone()
     assert row is not None
     return row
+
+
+def _time_after(db: apsw.Connection, position: int) -> int | None:
+    query = "SELECT time FROM frame WHERE position > ? ORDER BY position LIMIT 1"
+    time: int | None = db.execute(query, (position,)).get
+    return time
 
 
 def _insert(db: apsw.Connection, position: int, time: int, frame: bytes) -> None:

@@ -14,6 +14,7 @@ import math
 import re
 import sys
 from itertools import chain
+from operator import sub
 from typing import Final
 
 import msgspec
@@ -144,7 +145,7 @@ class JsonObjectsDecoder:
         # Each boundary is a seam; as many seams as boundaries means that none is in a string.
         if len(objects) != len(seams) or not _keys_are_unique(batch, objects):
             return position
-        sizes = [end - start for start, end in zip(starts, ends, strict=False)]
+        sizes = list(map(sub, ends, starts))
         longest = max(sizes)
         if longest > self._object_limit or (longest > len(_DIGITS) and _may_overflow(batch)):
             return position

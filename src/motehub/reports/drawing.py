@@ -19,7 +19,7 @@ from motehub.errors import OwnerError
 from motehub.model import MICROSECONDS
 from motehub.reports.figure import Curve, Figure
 from motehub.reports.lines import DAY, Points, clean, make_line
-from motehub.reports.zones import describe_zone
+from motehub.zones import describe_zone
 
 WIDTH: Final = 11.0
 """Width of the picture in inches."""

@@ -82,7 +82,7 @@ def read_original(path: Path, since: int | None = None) -> OriginalData:
             _bound(connection)
             return _read(path, _rows(path, connection), since)
     except apsw.Error as error:
-        raise _explained(path, error) from error
+        raise plain_error(path, error) from error
 
 
 def _bound(connection: apsw.Connection) -> None:
@@ -166,7 +166,7 @@ def parse_value(cell: apsw.SQLiteValue) -> float | None:
     return float(cell)
 
 
-def _explained(path: Path, error: apsw.Error) -> MotehubError:
+def plain_error(path: Path, error: apsw.Error) -> MotehubError:
     """Return ``error`` of SQLite as a sentence about ``path``."""
     if isinstance(error, apsw.NotADBError):
         return OwnerError(f"{path} is not an SQLite database: is it the right file?")
@@ -180,5 +180,5 @@ def _explained(path: Path, error: apsw.Error) -> MotehubError:
             "without an end? Plot a copy that holds less."
         )
     if isinstance(error, apsw.BusyError | apsw.LockedError):
-        return StorageError(f"Another program keeps {path} locked: stop it, or plot a copy.")
+        return StorageError(f"Another program keeps {path} locked: stop it, or use a copy.")
     return StorageError(f"Can't read {path}: {error}.")

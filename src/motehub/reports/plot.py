@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from motehub.errors import MotehubError, OwnerError
 from motehub.reports.figure import Curve, Figure, decode, encode
-from motehub.reports.zones import find_zone, local_zone
+from motehub.zones import find_zone, local_zone
 
 __all__ = ["Curve", "Figure", "draw", "main", "plot_in_child"]
 

@@ -39,8 +39,10 @@ STAGING: Final = ";".join(
 
 # PostgreSQL's binary COPY format: manual of COPY, "Binary Format". A row is the number of
 # fields, then each field's length and content in network byte order.
-_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_END: Final = b"\xff\xff"
+COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_END: Final = b"\xff\xff"
+"""What stands before and after the rows of a binary COPY."""
+
 _EMPTY_ROW: Final = struct.pack("!hiqiqid", 3, 8, 0, 8, 0, 8, 0.0)
 _FIELD_OFFSETS: Final = (6, 18, 30)
 _ROWS_AT_ONCE: Final = 50_000
@@ -165,11 +167,11 @@ def _copy(db: Connection, table: str, columns: dict[int, NumberColumns]) -> dict
         all_values.extend(some_values)
         counts[series] = len(some_times)
     with db.cursor().copy(f"COPY {table} (series, time, value) FROM STDIN (FORMAT binary)") as copy:
-        copy.write(_COPY_HEADER)
+        copy.write(COPY_HEADER)
         for start in range(0, len(all_times), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            copy.write(_packed(all_series[part], all_times[part], all_values[part]))
-        copy.write(_COPY_END)
+            copy.write(packed_rows(all_series[part], all_times[part], all_values[part]))
+        copy.write(COPY_END)
     return counts
 
 
@@ -200,7 +202,7 @@ def _take_staged(
         yield series, len(times), new.get(series, 0)
 
 
-def _packed(series: array[int], times: array[int], values: array[float]) -> bytearray:
+def packed_rows(series: array[int], times: array[int], values: array[float]) -> bytearray:
     """Return rows in the binary COPY format.
 
     Column by column and byte by byte, each in one step over all rows: a tenth of the time that
@@ -238,6 +240,11 @@ def _months(columns: Any) -> set[datetime]:
             found.add(month)
             place = bisect_left(times, _microseconds(_next(month)), place)
     return found
+
+
+def make_partitions_for(db: Connection, times: array[int]) -> None:
+    """Make the partitions for readings of these times, which are ascending."""
+    _make_partitions(db, _months([(times, ())]))
 
 
 def _make_partitions(db: Connection, months: set[datetime]) -> None:
@@ -336,7 +343,7 @@ def _release_held(db: Connection, device: int) -> tuple[int, int]:
     times = db.execute(
         f"SELECT time FROM held_reading {_OF_DEVICE} ORDER BY time", (device,)
     ).fetchall()
-    _make_partitions(db, _months([(array("q", (time for (time,) in times)), ())]))
+    make_partitions_for(db, array("q", (time for (time,) in times)))
     stored = 0
     for held, kept in _HELD_TABLES:
         stored += _affected(

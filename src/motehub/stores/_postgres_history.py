@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from motehub.contracts import (
@@ -18,8 +19,10 @@ from motehub.contracts import (
 from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import schema_scripts
+from motehub.stores import _postgres_copy as whole
 from motehub.stores._postgres_connection import Connection, Database
 from motehub.stores._postgres_fold import STAGING, fold_into
+from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
 _UPGRADE_LOCK: Final = int.from_bytes(b"motehub", "big")
@@ -136,6 +139,74 @@ class PostgresHistory:
                     {"device": device, "limit": limit},
                 )
             ]
+
+    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+        """Return series, time and value of the newest reading of each series."""
+        found: list[tuple[int, int, float | str]] = []
+        with self._database.use() as db:
+            for table in ("reading", "text_reading"):
+                found += [
+                    (row[0], row[1], row[2])
+                    for row in db.execute(
+                        # Of each series one row by the key, from the newest partition that has it.
+                        "SELECT known.id, newest.time, newest.value FROM series AS known "
+                        f"CROSS JOIN LATERAL (SELECT time, value FROM {table} "
+                        "WHERE series = known.id ORDER BY time DESC LIMIT 1) AS newest "
+                        "WHERE %(device)s::bigint IS NULL OR known.device = %(device)s",
+                        {"device": device},
+                    )
+                ]
+        return found
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read within the block be as it is now."""
+        with self._database.use() as db:
+            db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            # Whoever gets what is read may be slow; a reader's transaction locks nobody out.
+            db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            db.execute("SELECT position FROM cursor")
+        try:
+            yield
+        finally:
+            # After an error it is closed already, and the moment with it.
+            if not db.closed:
+                with self._database.use():
+                    db.execute("ROLLBACK")
+
+    def count_rows(self, table: str) -> int:
+        """Return how many rows a table of ``motehub.tables`` has."""
+        with self._database.use() as db:
+            return whole.count(db, table)
+
+    def dump(self, table: str) -> Iterator[list[Row]]:
+        """Yield all rows of a table of ``motehub.tables`` in the order of its key, in pages."""
+        after = None
+        while True:
+            with self._database.use() as db:
+                rows = whole.page(db, table, after)
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][: TABLES[table].key]
+
+    def load(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows of another history, which must not be there yet, in one transaction."""
+        with self._database.use() as db, db.transaction():
+            whole.insert(db, table, rows)
+
+    def clear(self, position: int) -> None:
+        """Delete everything, and put the cursor to ``position``, in one transaction."""
+        self._newest.clear()
+        with self._database.use() as db, db.transaction():
+            whole.clear(db)
+            whole.set_position(db, position)
+
+    def set_position(self, position: int) -> None:
+        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        self._newest.clear()
+        with self._database.use() as db, db.transaction():
+            whole.set_position(db, position)
 
     def close(self) -> None:
         """Close the connection; harmless when it is closed."""

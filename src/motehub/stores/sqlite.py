@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,9 @@ from motehub.contracts import (
 from motehub.errors import StorageError
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.stores import _sqlite_copy as whole
 from motehub.stores._sqlite_fold import fold_into
+from motehub.tables import TABLES, Row
 
 FILE_NAME: Final = "motehub.db"
 
@@ -138,6 +140,67 @@ class SqliteHistory:
                     (device, limit),
                 )
             ]
+
+    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+        """Return series, time and value of the newest reading of each series."""
+        found: list[tuple[int, int, float | str]] = []
+        with self._storage() as db:
+            for table in ("reading", "text"):
+                found += db.execute(
+                    # The outer table first, and of each series one row by the key.
+                    "SELECT known.id, newest.time, newest.value FROM series AS known "
+                    f"CROSS JOIN {table} AS newest ON newest.series = known.id AND newest.time = "
+                    f"(SELECT max(time) FROM {table} WHERE series = known.id) "
+                    "WHERE ?1 IS NULL OR known.device = ?1",
+                    (device,),
+                )
+        return found
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read within the block be as it is now."""
+        with self._storage() as db:
+            db.execute("BEGIN")
+            # SQLite fixes the moment with the first thing that is read.
+            db.execute("SELECT position FROM cursor").get  # noqa: B018
+        try:
+            yield
+        finally:
+            # After an error it is closed already, and the moment with it.
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def count_rows(self, table: str) -> int:
+        """Return how many rows a table of ``motehub.tables`` has."""
+        with self._storage() as db:
+            return whole.count(db, table)
+
+    def dump(self, table: str) -> Iterator[list[Row]]:
+        """Yield all rows of a table of ``motehub.tables`` in the order of its key, in pages."""
+        after = None
+        while True:
+            with self._storage() as db:
+                rows = whole.page(db, table, after)
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][: TABLES[table].key]
+
+    def load(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows of another history, which must not be there yet, in one transaction."""
+        with self._storage() as db, transaction(db):
+            whole.insert(db, table, rows)
+
+    def clear(self, position: int) -> None:
+        """Delete everything, and put the cursor to ``position``, in one transaction."""
+        with self._storage() as db, transaction(db):
+            whole.clear(db)
+            whole.set_position(db, position)
+
+    def set_position(self, position: int) -> None:
+        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        with self._storage() as db, transaction(db):
+            whole.set_position(db, position)
 
     def _check_not_replaced(self) -> None:
         """Notice that someone put another file in the place of the open one."""

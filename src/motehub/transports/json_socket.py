@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,10 +14,8 @@ from msgspec import Meta
 
 from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
 from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
-from motehub.errors import InvalidName
 from motehub.listening import StreamListener
 from motehub.model import (
-    NAME_BYTES,
     Clock,
     Delivery,
     Malformed,
@@ -25,7 +24,7 @@ from motehub.model import (
     Samples,
     Source,
     Texts,
-    check_device_name,
+    derived_device_name,
 )
 from motehub.protocols.json_objects import (
     OBJECT_LIMIT,
@@ -41,8 +40,15 @@ NAME = "json_socket"
 ACKNOWLEDGED: Final = "motehub-ack/1"
 """ALPN protocol (RFC 7301) of clients that want a line back for each object."""
 
+FLAT: Final = f"{NAME}.flat"
+"""Beginning of the identity of a device that is known by flat objects of its certificate."""
+
 METRIC_BYTES: Final = 128
 """Longest name of a metric in UTF-8 bytes."""
+
+
+_Key = str | None
+"""The outer key of nested fields; None for flat ones, which are of the certificate's device."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,7 +147,7 @@ class JsonConversation:
         self._owner = owner
         self._allowed = allowed
         self._acknowledges = peer.protocol == ACKNOWLEDGED
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[_Key, Source] = {}
 
     def feed(self, data: bytes, now: int) -> Turn | None:
         """Return what the objects in ``data`` say, device by device."""
@@ -158,51 +164,54 @@ class JsonConversation:
         if not found:
             return None
         gathered = _Gathered(now)
-        outcomes = [self._take(one, gathered) for one in found]
+        outcomes = _Outcomes()
+        for one in found:
+            if isinstance(one, JsonObject):
+                self._take(one, gathered, outcomes)
+            else:
+                reason = f"{one.reason} (object at byte {one.offset})"
+                gathered.of(self._owner).append(Malformed(one.payload, reason))
+                outcomes.add(one.offset, 0, one.reason, ())
         names = list(gathered.others)
         deliveries = [Delivery(self._source(name), gathered.records(name)) for name in names]
         fatal = [one.reason for one in found if isinstance(one, Broken) and one.fatal]
 
         def answer(receipts: Sequence[Receipt]) -> bytes:
-            by_name = dict(zip(names, receipts, strict=True))
-            return b"".join(_line(outcome, by_name) for outcome in outcomes)
+            return outcomes.lines(dict(zip(names, receipts, strict=True)))
 
         return Turn(deliveries, answer if self._acknowledges else None, fatal[0] if fatal else None)
 
-    def _take(self, one: JsonObject | Broken, gathered: _Gathered) -> _Outcome:
-        if isinstance(one, Broken):
-            reason = f"{one.reason} (object at byte {one.offset})"
-            gathered.of(self._owner).append(Malformed(one.payload, reason))
-            return _Outcome(one.offset, 0, one.reason, ())
+    def _take(self, one: JsonObject, gathered: _Gathered, outcomes: _Outcomes) -> None:
         stored, error = 0, None
-        devices = []
-        for key, value in one.fields.items():
-            name, inner = (key, value) if isinstance(value, dict) else (self._owner, {key: value})
-            devices.append(name)
+        keys: list[_Key] = []
+        for outer, value in one.fields.items():
+            key, inner = (outer, value) if isinstance(value, dict) else (None, {outer: value})
+            keys.append(key)
+            appends = gathered.appends[key]
             for metric, plain in inner.items():
-                refused = self._take_value(gathered, name, metric, plain)
+                append = appends.get(metric)
+                if append is not None and plain is not None and not isinstance(plain, str):
+                    append(plain)
+                    stored += 1
+                    continue
+                refused = self._take_value(gathered, key, metric, plain)
                 if refused is None:
                     stored += 1
                 elif error is None:
-                    error = f"{name}.{metric}: {refused}"
-        return _Outcome(one.offset, stored, error, devices)
+                    error = f"{self._owner if key is None else key}.{metric}: {refused}"
+        if self._acknowledges:
+            outcomes.add(one.offset, stored, error, tuple(keys))
 
-    def _take_value(
-        self, gathered: _Gathered, device: str, metric: str, value: Value
-    ) -> str | None:
-        """Put a value into its column; return why it can't be taken, or None."""
+    def _take_value(self, gathered: _Gathered, key: _Key, metric: str, value: Value) -> str | None:
+        """Put a text, or the first value of a column; return why it can't be taken, or None."""
         if isinstance(value, str):
-            texts = gathered.texts.get((device, metric))
+            texts = gathered.texts.get((key, metric))
             if texts is not None:
                 texts.append(value)
                 return None
-        elif value is not None:
-            numbers = gathered.numbers.get((device, metric))
-            if numbers is not None:
-                numbers.append(value)
-                return None
         # The first value of a column in this read: only now its names are looked at.
-        owner, reason = device, None
+        device = self._owner if key is None else key
+        owner, reason = key, None
         if self._allowed is not None and device not in self._allowed:
             owner, reason = self._owner, f"certificate {self._owner} may not write {device}"
         elif value is None:
@@ -212,52 +221,94 @@ class JsonConversation:
         if reason is not None:
             gathered.of(owner).append(Malformed(metric.encode()[:METRIC_BYTES], reason))
             return reason
-        gathered.begin(device, metric, value)
+        gathered.begin(key, metric, value)
         return None
 
-    def _source(self, key: str) -> Source:
-        """Return the source of a device key; by trusting the client the owner vouches for it."""
+    def _source(self, key: _Key) -> Source:
+        """Return the source of a device key; by trusting the client the owner vouches for it.
+
+        Mirrors show flat fields elsewhere than nested ones, so the identity tells them apart;
+        a device may have both.
+        """
         source = self._sources.get(key)
         if source is None:
-            source = Source(NAME, f"{NAME}:{key}", device_name(key), self._peer, vouched=True)
+            name = self._owner if key is None else key
+            identity, alias = f"{NAME}:{name}", f"{FLAT}:{name}"
+            if key is None:
+                identity, alias = alias, identity
+            suggested = derived_device_name(name)
+            source = Source(NAME, identity, suggested, self._peer, vouched=True, alias=alias)
             self._sources[key] = source
         return source
 
 
-class _Outcome(msgspec.Struct, frozen=True):
-    """What an object came to before the hub saw it, and whom it spoke of."""
+class _Outcomes:
+    """What the objects of one read came to before the hub saw them, and whom they spoke of.
 
-    offset: int
-    stored: int
-    error: str | None
-    devices: Sequence[str]
+    Kept as columns: under a flood there are many of them, and they wait for the commit.
+    """
+
+    def __init__(self) -> None:
+        self._offsets = array("q")
+        self._stored = array("q")
+        self._keys: list[tuple[_Key, ...]] = []
+        self._same: dict[tuple[_Key, ...], tuple[_Key, ...]] = {}
+        self._errors: dict[int, str] = {}
+
+    def add(self, offset: int, stored: int, error: str | None, keys: tuple[_Key, ...]) -> None:
+        """Note the outcome of the next object."""
+        if error is not None:
+            self._errors[len(self._offsets)] = error
+        self._offsets.append(offset)
+        self._stored.append(stored)
+        self._keys.append(self._same.setdefault(keys, keys))
+
+    def lines(self, receipts: Mapping[_Key, Receipt]) -> bytes:
+        """Return the acknowledgements: a line of JSON for each object."""
+        refused = {key: receipt.reason for key, receipt in receipts.items() if not receipt.taken}
+        if self._errors or refused:
+            return b"".join(self._line_of(n, refused) for n in range(len(self._offsets)))
+        return b"".join(map(_stored_line, self._stored))
+
+    def _line_of(self, number: int, refused: Mapping[_Key, str | None]) -> bytes:
+        error = self._errors.get(number)
+        for key in self._keys[number]:
+            if error is None:
+                error = refused.get(key)
+        if error is None:
+            return _stored_line(self._stored[number])
+        answer = {"ok": False, "error": error, "offset": self._offsets[number]}
+        return msgspec.json.encode(answer) + b"\n"
 
 
 class _Gathered:
     """What the objects of one read say, as columns by device and metric.
 
     ``others`` has an entry for every device; in it are the records that are no readings.
+    ``appends`` takes the further numbers of a column that has begun, by device and metric.
     """
 
     def __init__(self, now: int) -> None:
         self._now = now
-        self.numbers: dict[tuple[str, str], array[float]] = {}
-        self.texts: dict[tuple[str, str], list[str]] = {}
-        self.others: dict[str, list[Record]] = {}
+        self.appends: defaultdict[_Key, dict[str, Callable[[float], None]]] = defaultdict(dict)
+        self.numbers: dict[tuple[_Key, str], array[float]] = {}
+        self.texts: dict[tuple[_Key, str], list[str]] = {}
+        self.others: dict[_Key, list[Record]] = {}
 
-    def of(self, device: str) -> list[Record]:
+    def of(self, device: _Key) -> list[Record]:
         """Return the records of ``device`` that are no readings, to append to."""
         return self.others.setdefault(device, [])
 
-    def begin(self, device: str, metric: str, value: Value) -> None:
+    def begin(self, device: _Key, metric: str, value: Value) -> None:
         """Begin a column with its first value."""
         self.of(device)
         if isinstance(value, str):
             self.texts[device, metric] = [value]
         elif value is not None:
-            self.numbers[device, metric] = array("d", (value,))
+            values = self.numbers[device, metric] = array("d", (value,))
+            self.appends[device][metric] = values.append
 
-    def records(self, device: str) -> list[Record]:
+    def records(self, device: _Key) -> list[Record]:
         """Return everything of ``device``, stamped with the time of arrival."""
         found: list[Record] = []
         for (name, metric), values in self.numbers.items():
@@ -272,31 +323,9 @@ class _Gathered:
         return array("q", (self._now,)) * count
 
 
-def _line(outcome: _Outcome, receipts: Mapping[str, Receipt]) -> bytes:
-    """Return the acknowledgement of one object: a line of JSON."""
-    error = outcome.error
-    for device in outcome.devices:
-        receipt = receipts.get(device)
-        if error is None and receipt is not None and not receipt.taken:
-            error = receipt.reason
-    if error is None:
-        return b'{"ok":true,"stored":%d}\n' % outcome.stored
-    answer = {"ok": False, "error": error, "offset": outcome.offset}
-    return msgspec.json.encode(answer) + b"\n"
-
-
-def device_name(key: str) -> str:
-    """Return the name that a device begins with: its key, where that may be one.
-
-    Another key gets a name of its own, from what of it is allowed and a few digits that
-    differ for every key.
-    """
-    try:
-        return check_device_name(key)
-    except InvalidName:
-        digits = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in key)
-        return f"{plain.encode()[: NAME_BYTES - 7].decode('utf-8', 'ignore')}-{digits}"
+@lru_cache(maxsize=256)
+def _stored_line(stored: int) -> bytes:
+    return b'{"ok":true,"stored":%d}\n' % stored
 
 
 PART = TransportPart(Settings, JsonSocket)

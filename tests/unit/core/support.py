@@ -12,6 +12,7 @@ from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
 from motehub.frames import Frame, decode_frame
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.model import MICROSECONDS, Clock, Delivery, Receipt, Record, Samples, Source
@@ -43,7 +44,9 @@ async def open_hub(
     try:
         async with asyncio.TaskGroup() as tasks:
             journal = Journal(log, LIMITS, clock, tasks)
-            hub = Hub(Registry.from_state(log.state()), journal, policy, limits, clock)
+            state = log.state()
+            registry, tokens = Registry.from_state(state), Tokens.from_state(state)
+            hub = Hub(registry, tokens, journal, policy, limits, clock)
             async with journal:
                 yield hub, journal
     finally:

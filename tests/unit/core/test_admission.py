@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
+from tests.unit.core.support import SOURCE, START, FakeClock, frames, open_hub, say, temperature
 
-from motehub.core.admission import Policy
+from motehub.core.admission import Policy, RegistryLimits
 from motehub.errors import InvalidName
+from motehub.frames import EventOccurred, HeldReleased
 from motehub.model import Admission, Source
 
 ODD = "a\u202eb;"
@@ -34,3 +35,59 @@ async def test_the_owner_accepts_a_device_with_an_odd_name(tmp_path: Path) -> No
         with pytest.raises(InvalidName):
             await hub.rename_device(ODD, ODD + "c")
         assert (await hub.rename_device(ODD, "Ku\u0308che")).name == "K\u00fcche"
+
+
+KITCHEN = Source("x", "certificate:ab", "kitchen", "192.0.2.9", vouched=True)
+STRANGER = Source("x", "name:kitchen", "kitchen", "192.0.2.66")
+
+
+async def test_a_vouched_source_takes_its_name_from_a_stranger_who_waits(tmp_path: Path) -> None:
+    """Calling yourself like a device that the owner knows gets you neither in nor its history."""
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        await say(hub, STRANGER, [temperature(1)])
+        assert (await say(hub, KITCHEN, [temperature(2)])).taken == 1
+        assert hub.registry.by_name("kitchen").identities == (KITCHEN.identity,)
+        assert hub.registry.by_name("kitchen").admission is Admission.ACCEPTED
+        await say(hub, STRANGER, [temperature(3)])
+        stranger = hub.registry.by_name("kitchen-2")
+        assert (stranger.admission, stranger.held) == (Admission.PENDING, 2)
+        assert stranger.identities == (STRANGER.identity,)
+    stored = [frame for _, frame in frames(tmp_path)]
+    assert [value for frame in stored for value in frame.readings.values] == [2]
+    assert not any(isinstance(e, HeldReleased) for frame in stored for e in frame.entries)
+
+
+async def test_a_stranger_gives_way_to_a_device_that_is_vouched_for_later(tmp_path: Path) -> None:
+    """A device that waits under one name gets the name under which the owner vouches for it."""
+    waiting = Source("x", KITCHEN.identity, "address-9", "192.0.2.9")
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        await say(hub, waiting, [temperature(1)])
+        await say(hub, STRANGER, [temperature(2)])
+        await say(hub, KITCHEN, [temperature(3)])
+        assert hub.registry.by_name("kitchen").identities == (KITCHEN.identity,)
+        assert hub.registry.by_name("kitchen-2").admission is Admission.PENDING
+
+
+async def test_a_device_that_waits_keeps_its_own_name_when_it_is_vouched_for(
+    tmp_path: Path,
+) -> None:
+    """It is no stranger to itself, and what it has said so far is stored."""
+    waiting = Source("x", KITCHEN.identity, "kitchen", "192.0.2.9")
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        await say(hub, waiting, [temperature(1)])
+        await say(hub, KITCHEN, [temperature(2)])
+        (device,) = hub.registry.devices()
+        assert (device.name, device.admission) == ("kitchen", Admission.ACCEPTED)
+    events = [e for _, frame in frames(tmp_path) for e in frame.entries]
+    assert [e.kind for e in events if isinstance(e, EventOccurred)] == ["accepted"]
+
+
+async def test_a_stranger_keeps_his_name_when_there_is_no_room_for_another_device(
+    tmp_path: Path,
+) -> None:
+    """A vouched source that is refused changes nothing."""
+    limits = RegistryLimits(devices=1)
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
+        await say(hub, STRANGER, [temperature(1)])
+        assert (await say(hub, KITCHEN, [temperature(2)])).rejected == 1
+        assert [device.name for device in hub.registry.devices()] == ["kitchen"]

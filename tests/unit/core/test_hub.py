@@ -31,6 +31,7 @@ from motehub.model import (
     Malformed,
     Receipt,
     Record,
+    RefusedRecord,
     Samples,
     Source,
     Texts,
@@ -137,10 +138,11 @@ async def test_a_blocked_device_is_rejected_and_can_be_accepted_again(tmp_path: 
 async def test_an_identity_that_the_owner_vouches_for_joins_the_device_of_its_name(
     tmp_path: Path,
 ) -> None:
-    """A certificate for a known name writes to that device, which is thereby accepted."""
+    """A certificate for the name of an accepted device writes to that device."""
     vouched = Source("dht_stream", "certificate:ab", "dht-192.0.2.1", "192.0.2.9", vouched=True)
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
         await say(hub, SOURCE, [temperature(1)])
+        await hub.accept_device(SOURCE.suggested_name)
         await say(hub, vouched, [temperature(2, time=START + 9)])
         (device,) = hub.registry.devices()
         assert device.identities == ("address:192.0.2.1", "certificate:ab")
@@ -298,9 +300,13 @@ async def test_devices_and_series_are_bounded(tmp_path: Path) -> None:
         known: list[Record] = [temperature(1), Texts("temperature", array("q", [START]), ["warm"])]
         assert (await say(hub, SOURCE, known)).taken == 2
         more = Samples("pressure", "Pa", array("q", [START]), array("d", [1]))
-        assert await say(hub, SOURCE, [more]) == Receipt(0, 1, "the device has 2 metrics already")
+        reason = "the device has 2 metrics already"
+        assert await say(hub, SOURCE, [more]) == Receipt(
+            0, 1, reason, (RefusedRecord(0, 0, reason),)
+        )
         refused = await say(hub, other, [temperature(1)])
-        assert refused == Receipt(0, 1, "there are 1 devices already")
+        reason = "there are 1 devices already"
+        assert refused == Receipt(0, 1, reason, (RefusedRecord(0, 0, reason),))
 
 
 async def test_what_a_delivery_notes_is_durable_with_it(tmp_path: Path) -> None:
@@ -316,3 +322,25 @@ async def test_what_a_delivery_notes_is_durable_with_it(tmp_path: Path) -> None:
         await hub.accept([], lambda _: {"seen/2": b"", "seen/1": None})
     state = SqliteLogReader(tmp_path).state()
     assert {key for key in state if key.startswith("seen/")} == {"seen/2"}
+
+
+async def test_a_receipt_names_the_readings_that_were_refused(tmp_path: Path) -> None:
+    """Of a record for which quarantine has no room, the last readings are refused."""
+    limits = RegistryLimits(held=3)
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE, limits) as (hub, _):
+        bad = Malformed(b"?", "not a reading")
+        receipt = await say(hub, SOURCE, [bad, temperature(1, 2), temperature(3, 4, 5)])
+    assert (receipt.taken, receipt.rejected) == (3, 3)
+    reason = "the quarantine of this device is full; accept or block it"
+    assert receipt.refused == (RefusedRecord(2, 1, reason),)
+
+
+async def test_what_is_nobodys_is_counted_but_makes_no_device(tmp_path: Path) -> None:
+    """A source without identity becomes no device; its payloads are in the list of rejected."""
+    nobody = Source("web", "", "", "192.0.2.9")
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        receipt = await say(hub, nobody, [Malformed(b"?", "not JSON"), temperature(1, 2)])
+        assert hub.registry.devices() == []
+    assert (receipt.taken, receipt.rejected, receipt.reason) == (0, 3, "not JSON")
+    rejected = [one for one in entries(tmp_path) if isinstance(one, Rejected)]
+    assert [(one.device, one.count) for one in rejected] == [(None, 1), (None, 2)]

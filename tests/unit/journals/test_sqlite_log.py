@@ -45,19 +45,32 @@ def test_a_new_log_may_go_on_after_a_history(tmp_path: Path) -> None:
     log.close()
 
 
-def test_the_oldest_frame_is_the_first_that_is_not_consumed(tmp_path: Path) -> None:
-    """Age is counted from the first frame after the last trim."""
+def test_age_is_counted_from_the_first_frame_after_a_cursor(tmp_path: Path) -> None:
+    """When a frame was committed is known to the log and to those who read beside it."""
     log = SqliteLog(tmp_path)
     for time in (10, 20, 30):
         log.append(b"x", time, {})
-    assert log.oldest == 10
+    reader = SqliteLogReader(tmp_path)
+    for position, moment in enumerate((10, 20, 30, None)):
+        assert log.time_after(position) == reader.time_after(position) == moment
     log.trim(2, 100)
-    assert log.oldest == 30
-    log.trim(3, 100)
-    assert log.oldest is None
-    log.append(b"x", 40, {})
-    assert log.oldest == 40
+    assert log.time_after(0) == 30
+    reader.close()
     log.close()
+
+
+def test_a_journal_is_told_from_another(tmp_path: Path) -> None:
+    """Its mark stays when it is opened again; one that is begun anew has another."""
+    marks = []
+    for _ in range(2):
+        for _ in range(2):
+            log = SqliteLog(tmp_path)
+            reader = SqliteLogReader(tmp_path)
+            marks.append(reader.journal())
+            reader.close()
+            log.close()
+        (tmp_path / FILE_NAME).unlink()
+    assert marks[0] == marks[1] != marks[2] == marks[3]
 
 
 def test_a_reader_takes_about_as_much_as_it_asked_for(tmp_path: Path) -> None:

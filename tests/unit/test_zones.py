@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from motehub.reports.zones import LOCAL_ZONE_FILE, describe_zone, local_zone
+from motehub.zones import LOCAL_ZONE_FILE, describe_zone, local_zone
 
 SUMMER = 1_751_328_000 * 1_000_000
 DAY = 86_400 * 1_000_000

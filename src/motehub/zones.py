@@ -1,4 +1,4 @@
-"""Time zones of a plot: the owner's, the machine's, and how the axis names them."""
+"""Time zones: the owner's, the machine's, and how people read about them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,151 @@
+"""Answers to questions about the history, as the bytes that a client gets.
+
+An answer is a generator. It yields ``None`` while it works and ``Wait`` while the history is
+behind, so that whoever runs it can turn to others; then its head, then its bytes in pieces.
+Everything is looked up before the head: what goes wrong can still be said.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from motehub.contracts import DeviceRow, EventRow, HistoryStore, RejectedRow
+from motehub.core import readings
+from motehub.core.queries import (
+    MOST_ROWS,
+    PIECE_BYTES,
+    Devices,
+    Events,
+    Head,
+    OneDevice,
+    Query,
+    Question,
+    Readings,
+    RejectedPayloads,
+    SeriesOf,
+)
+from motehub.core.shapes import show_device, show_event, show_rejected, show_series
+from motehub.errors import StorageError, UnknownDevice
+
+JSON: Final = "application/json"
+CSV: Final = "text/csv; charset=utf-8"
+
+
+class Pause(enum.Enum):
+    """What an answer yields beside its content."""
+
+    WAIT = enum.auto()
+    """The history is behind: ask again in a moment."""
+
+
+Step = None | Pause | Head | bytes
+Steps = Generator[Step, None, None]
+
+
+def answer(store: HistoryStore, query: Query, now: Callable[[], float] = time.monotonic) -> Steps:
+    """Answer ``query`` from ``store``; ``now`` returns seconds.
+
+    Raises:
+        OwnerError: there is no such device or metric, or it can't be shown like this.
+        StorageError: the history can't be read now.
+    """
+    complete = yield from _wait_for_fold(store, query, now)
+    try:
+        yield from _answer(store, query.question, complete)
+    except UnknownDevice as error:
+        if complete:
+            raise
+        raise StorageError(
+            "The history is behind what the hub has acknowledged, and may not know the device yet."
+        ) from error
+
+
+def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
+    match question:
+        case Readings():
+            next_, content = yield from readings.look_up(store, question, complete)
+            yield Head(CSV if question.csv else JSON, complete, next_)
+            yield from _pieces(content)
+        case OneDevice(name):
+            shown = msgspec.json.encode(show_device(_row_of(store, name)))
+            yield Head(JSON, complete)
+            yield shown
+        case _:
+            rows = _rows(store, question)
+            yield Head(JSON, complete)
+            yield from _pieces(iter([msgspec.json.encode(rows)]))
+
+
+def _wait_for_fold(
+    store: HistoryStore, query: Query, now: Callable[[], float]
+) -> Generator[Step, None, bool]:
+    """Wait until the history has what was acknowledged; tell whether that was so in time."""
+    deadline = now() + query.fold_seconds
+    while store.position() < query.position:
+        if now() >= deadline:
+            return False
+        yield Pause.WAIT
+    return True
+
+
+def _pieces(content: Iterator[bytes]) -> Iterator[bytes]:
+    for part in content:
+        for start in range(0, len(part), PIECE_BYTES):
+            yield part[start : start + PIECE_BYTES]
+
+
+def _rows(
+    store: HistoryStore, question: Devices | SeriesOf | RejectedPayloads | Events
+) -> list[Any]:
+    match question:
+        case Devices(names):
+            return [
+                show_device(row)
+                for row in store.devices()
+                if names is None or row.device.name in names
+            ]
+        case SeriesOf(name):
+            return _series_rows(store, name)
+        case Events(limit, names):
+            return [show_event(row) for row in _events(store, limit, names)]
+        case RejectedPayloads(limit, names):
+            return [show_rejected(row) for row in _rejected(store, limit, names)]
+
+
+def _row_of(store: HistoryStore, name: str) -> DeviceRow:
+    rows = store.devices()
+    for row in rows:
+        if row.device.name == name:
+            return row
+    raise UnknownDevice(f"There is no device called {name!r}. {readings.NAMES_ARE_AT}")
+
+
+def _series_rows(store: HistoryStore, name: str) -> list[Any]:
+    device, all_series = readings.find_device(store, name)
+    latest = {series: (moment, value) for series, moment, value in store.latest(device.id)}
+    return [show_series(series, latest.get(series.id)) for series in all_series]
+
+
+def _events(store: HistoryStore, limit: int, names: tuple[str, ...] | None) -> list[EventRow]:
+    if names is None:
+        return store.events(None, limit)
+    found = [
+        event
+        for device in store.registry()[0]
+        if device.name in names
+        for event in store.events(device.id, limit)
+    ]
+    found.sort(key=lambda event: event.time, reverse=True)
+    return found[:limit]
+
+
+def _rejected(store: HistoryStore, limit: int, names: tuple[str, ...] | None) -> list[RejectedRow]:
+    if names is None:
+        return store.rejected(limit)
+    # The list itself is bounded for each device, and there is no other way to those of a few.
+    return [row for row in store.rejected(MOST_ROWS) if row.device in names][:limit]

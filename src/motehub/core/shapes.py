@@ -1,0 +1,136 @@
+"""What the API answers, field by field; the OpenAPI document is made from it too.
+
+Times as text are ISO 8601 in UTC. The columns ``times`` are seconds since 1970, to the
+microsecond: what browsers draw.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from motehub.contracts import DeviceRow, EventRow, RejectedRow
+from motehub.core.moments import iso
+from motehub.model import Admission, Kind, Series
+
+_SHOWN_BYTES = 200
+
+
+class DeviceShape(msgspec.Struct, frozen=True):
+    """A device with its counts: ``received = stored + duplicate + rejected + waiting``."""
+
+    name: str
+    admission: Admission
+    dialect: str
+    first_seen: str
+    last_seen: str
+    received: int
+    stored: int
+    duplicate: int
+    rejected: int
+    waiting: int
+
+
+class SeriesShape(msgspec.Struct, frozen=True):
+    """A metric of a device with its newest reading, where there is one."""
+
+    metric: str
+    unit: str
+    kind: Kind
+    latest_time: str | None
+    latest: float | str | None
+
+
+class RawColumns(msgspec.Struct, frozen=True, tag_field="form", tag="raw"):
+    """Readings of one metric, oldest first: ``values`` are numbers, or texts for kind text."""
+
+    metric: str
+    unit: str
+    kind: Kind
+    times: list[float]
+    values: list[float | str]
+
+
+class ReducedColumns(msgspec.Struct, frozen=True, tag_field="form", tag="reduced"):
+    """Readings of one metric in buckets of ``width`` seconds, by the start of each.
+
+    Buckets without readings are left out.
+    """
+
+    metric: str
+    unit: str
+    kind: Kind
+    width: float
+    times: list[float]
+    min: list[float]
+    max: list[float]
+    mean: list[float]
+    last: list[float]
+    count: list[int]
+
+
+class ReadingsShape(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
+    """Readings of a device from ``from`` on and before ``to``.
+
+    ``complete`` is false when the history had not everything yet that the hub had acknowledged.
+    ``next`` is the ``from`` with which to ask for the rest, when there is more than ``limit``.
+    """
+
+    device: str
+    since: str
+    until: str
+    complete: bool
+    next: str | None
+    series: list[RawColumns | ReducedColumns]
+
+
+class EventShape(msgspec.Struct, frozen=True):
+    """Something that happened to a device."""
+
+    time: str
+    device: str
+    kind: str
+    text: str
+
+
+class RejectedShape(msgspec.Struct, frozen=True):
+    """A payload that was not accepted, and why; ``count`` readings or records went with it."""
+
+    time: str
+    device: str | None
+    source: str
+    count: int
+    reason: str
+    payload: str
+
+
+def show_device(row: DeviceRow) -> DeviceShape:
+    """Return a device as the API shows it."""
+    return DeviceShape(
+        name=row.device.name,
+        admission=row.device.admission,
+        dialect=row.device.dialect,
+        first_seen=iso(row.device.first_seen),
+        last_seen=iso(row.last_seen),
+        received=row.received,
+        stored=row.stored,
+        duplicate=row.duplicate,
+        rejected=row.rejected,
+        waiting=row.device.held,
+    )
+
+
+def show_series(series: Series, latest: tuple[int, float | str] | None) -> SeriesShape:
+    """Return a series as the API shows it; ``latest`` is time (µs) and value."""
+    moment, value = (iso(latest[0]), latest[1]) if latest is not None else (None, None)
+    return SeriesShape(series.metric, series.unit, series.kind, moment, value)
+
+
+def show_event(row: EventRow) -> EventShape:
+    """Return an event as the API shows it."""
+    return EventShape(iso(row.time), row.device, row.kind, row.text)
+
+
+def show_rejected(row: RejectedRow) -> RejectedShape:
+    """Return a rejected payload as the API shows it: what is no UTF-8 with backslashes."""
+    payload = row.payload[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return RejectedShape(iso(row.time), row.device, row.source, row.count, row.reason, payload)

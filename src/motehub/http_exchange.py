@@ -1,0 +1,73 @@
+"""A request and what answers it, apart from how HTTP's bytes travel.
+
+Ingest handlers are functions from a whole request to an exchange: the same ones serve the fast
+way (``web/front.py``) and the ASGI application (``web/asgi.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from motehub.contracts import Note
+from motehub.model import Delivery, Receipt
+
+PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
+JSON: Final = (b"content-type", b"application/json")
+PROBLEM: Final = (b"content-type", b"application/problem+json")
+
+RETRY_SECONDS: Final = 5
+"""What ``Retry-After`` says (RFC 9110 § 10.2.3) when the journal takes nothing at the moment."""
+
+Header = tuple[bytes, bytes]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A request with its whole body; names of ``headers`` are lower-case, ``peer`` an address.
+
+    A header that came more than once has its values joined by commas (RFC 9110 § 5.3).
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    peer: str
+
+    def header(self, name: bytes) -> bytes:
+        """Return the value of a header, empty when it is not there."""
+        return self.headers.get(name, b"")
+
+
+class Response(msgspec.Struct, frozen=True):
+    """Status, headers without ``content-length``, and body."""
+
+    status: int
+    headers: tuple[Header, ...] = ()
+    body: bytes = b""
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A request that the hub has to take first: ``answer`` gets a receipt for each delivery."""
+
+    deliveries: list[Delivery]
+    answer: Callable[[Sequence[Receipt]], Response]
+    note: Note | None = None
+
+
+Handler = Callable[[Request, int], Exchange | Response]
+"""Takes a request and the present time in UTC microseconds."""
+
+
+def problem(status: int, title: str, detail: str, *headers: Header) -> Response:
+    """Return a problem document (RFC 9457): what happened in general, and what to what here."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return Response(status, (PROBLEM, *headers), msgspec.json.encode(document))
+
+
+def plain(status: int, text: str, *headers: Header) -> Response:
+    """Return a line of text."""
+    return Response(status, (PLAIN, *headers), text.encode())

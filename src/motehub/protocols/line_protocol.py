@@ -1,0 +1,324 @@
+"""InfluxDB's line protocol: ``measurement,tag=value field=1.5,other=2i 1556813561098000000``.
+
+The grammar, and what its parts become here, is in ``docs/protocols/line-protocol.md``. The points
+of a body are taken quickly where nothing about them is unusual, and each other one is read part by
+part, which can say what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from array import array
+from typing import Any, Final
+
+from motehub.model import Clock, Samples, Texts
+from motehub.points import BadLine, Body, Column
+from motehub.protocols._line_protocol_point import (
+    BOOLEANS,
+    FIRST_TIME,
+    INTEGER_RANGES,
+    LAST_TIME,
+    Fault,
+    Point,
+    resolve,
+    skip_space,
+    string_end,
+)
+
+BAD_LINES: Final = 10_000
+"""Most bad lines of a body that are listed; more are counted."""
+
+PAYLOAD_LIMIT: Final = 200
+"""Bytes of a rejected line that are passed on."""
+
+_MULTIPLIERS: Final = {
+    "ns": (1, 1_000),
+    "n": (1, 1_000),
+    "us": (1, 1),
+    "u": (1, 1),
+    "µ": (1, 1),  # the micro sign
+    "μ": (1, 1),  # the Greek letter
+    "µs": (1, 1),
+    "μs": (1, 1),
+    "ms": (1_000, 1),
+    "s": (1_000_000, 1),
+    "m": (60_000_000, 1),
+    "h": (3_600_000_000, 1),
+}
+
+# What is left of texts that int and float took, once these are deleted, should not have been
+# taken: underscores, white space, names of infinity, digits of other scripts.
+_NUMBER_BYTES: Final = b"0123456789.+-eE"
+_STAMP_BYTES: Final = b"0123456789-"
+
+_HEAD_END: Final = re.compile(r"(?<!\\) ")
+_OPENING: Final = re.compile(r'(?<!\\)="')
+
+
+class _Doubt(Exception):
+    """Something was taken that must be looked at exactly."""
+
+
+def multiplier(precision: str) -> tuple[int, int] | None:
+    """Return by what to multiply and divide a timestamp for µs, or None: no such precision."""
+    return _MULTIPLIERS.get(precision)
+
+
+def decode_points(body: bytes, now: int, *, precision: str = "ns") -> Body:
+    """Return the points in ``body``, which arrived at ``now`` (UTC µs).
+
+    The caller bounds the length of ``body``.
+
+    Raises:
+        KeyError: there is no such ``precision``; ask ``multiplier`` first.
+    """
+    times = _MULTIPLIERS[precision]
+    text = body.decode("utf-8", "surrogateescape")
+    blocks = _blocks(text)
+    if "\r" in text:
+        blocks = [(line, block.removesuffix("\r")) for line, block in blocks]
+    try:
+        return _Points(now, times).take_quickly(blocks)
+    except _Doubt:
+        return _Points(now, times).take_exactly(blocks)
+
+
+def _blocks(text: str) -> list[tuple[int, str]]:
+    """Return each point with the number of its first line: a string may hold newlines.
+
+    Blank lines and comments may be among them.
+    """
+    if '"' not in text:
+        return [block for block in enumerate(text.split("\n"), 1) if block[1]]
+    blocks: list[tuple[int, str]] = []
+    line, start = 1, 0
+    while start <= len(text):
+        end = _block_end(text, start)
+        blocks.append((line, text[start:end]))
+        line += 1 + text.count("\n", start, end)
+        start = end + 1
+    return blocks
+
+
+def _block_end(text: str, start: int) -> int:
+    """Return where the point ends that begins at ``start``: at a newline outside strings."""
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    quote = text.find('"', start, end)
+    if quote < 0 or text[skip_space(text, start)] == "#":
+        return end
+    head = _HEAD_END.search(text, skip_space(text, start), end)
+    position = head.end() if head else end
+    while opening := _OPENING.search(text, position, end):
+        position = string_end(text, opening.end())
+        if position > end:
+            end = text.find("\n", position)
+            end = len(text) if end < 0 else end
+    return end
+
+
+class _Column:
+    """A column under way."""
+
+    __slots__ = ("clock", "device", "is_text", "lines", "metric", "stamps", "values")
+
+    def __init__(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> None:
+        self.device, self.metric, self.is_text, self.clock = device, metric, is_text, clock
+        self.values: list[Any] = []
+        self.stamps: list[int] = []
+        self.lines: list[int] = []
+
+    def add(self, value: float | str, stamp: int | None, line: int) -> None:
+        """Take one reading."""
+        self.values.append(value)
+        self.lines.append(line)
+        if stamp is not None:
+            self.stamps.append(stamp)
+
+    def finish(self, now: int, times: tuple[int, int]) -> Column:
+        """Return the column.
+
+        Raises:
+            _Doubt: a time or a value is out of its range.
+        """
+        multiply, divide = times
+        if self.clock is Clock.HUB:
+            micros = array("q", (now,)) * len(self.lines)
+        else:
+            first, last = (s * multiply // divide for s in (min(self.stamps), max(self.stamps)))
+            if first < FIRST_TIME or last > LAST_TIME:
+                raise _Doubt
+            micros = array("q", [stamp * multiply // divide for stamp in self.stamps])
+        record: Samples | Texts
+        if self.is_text:
+            record = Texts(self.metric, micros, self.values, self.clock)
+        else:
+            if min(self.values) == -math.inf or max(self.values) == math.inf:
+                raise _Doubt
+            record = Samples(self.metric, "", micros, array("d", self.values), self.clock)
+        return Column(self.device, record, array("I", self.lines))
+
+
+class _Points:
+    """Takes the points of a body into columns."""
+
+    def __init__(self, now: int, times: tuple[int, int]) -> None:
+        self._now = now
+        self._times = times
+        self._columns: dict[tuple[str | None, str, bool, Clock], _Column] = {}
+        # Columns by the text of the head and of the field's key, for points with a timestamp.
+        self._dated: dict[tuple[str, str], _Column] = {}
+        self._undated: dict[tuple[str, str], _Column] = {}
+        # Texts that int and float took.
+        self._numbers: list[str] = []
+        self._integers: list[str] = []
+        self._bad: list[BadLine] = []
+        self._count = 0
+        self._unlisted = 0
+
+    def take_exactly(self, blocks: list[tuple[int, str]]) -> Body:
+        """Return what the points say, each read part by part."""
+        for line, block in blocks:
+            self._take_exactly(line, block)
+        return self._body()
+
+    def take_quickly(self, blocks: list[tuple[int, str]]) -> Body:
+        """Return the same for much less work, where nothing is unusual.
+
+        Raises:
+            _Doubt: something is, which only ``take_exactly`` can judge.
+        """
+        dated, numbers, integers = self._dated, self._numbers, self._integers
+        quick = 0
+        for line, block in blocks:
+            # This is the most usual point: one field that is a number, and a timestamp.
+            try:
+                head, fields, stamp = block.split(" ")
+                key, value = fields.split("=")
+                column = dated[head, key]
+                if value[-1] == "i":
+                    number = self._integer(value)
+                else:
+                    number = float(value)
+                    numbers.append(value)
+                column.stamps.append(int(stamp))
+            except (ValueError, LookupError):
+                if self._take_plainly(block, line):
+                    quick += 1
+                else:
+                    self._take_exactly(line, block)
+                continue
+            column.values.append(number)
+            column.lines.append(line)
+            integers.append(stamp)
+            quick += 1
+        self._count += quick
+        for taken, usual in ((numbers, _NUMBER_BYTES), (integers, _STAMP_BYTES)):
+            if "".join(taken).encode("utf-8", "surrogateescape").translate(None, usual):
+                raise _Doubt
+        return self._body()
+
+    def _body(self) -> Body:
+        taken = [column for column in self._columns.values() if column.lines]
+        columns = [column.finish(self._now, self._times) for column in taken]
+        return Body(columns, self._bad, self._count, self._unlisted)
+
+    def _take_plainly(self, block: str, line: int) -> bool:
+        """Take a point without strings and escapes as a whole, or leave it."""
+        parts = block.split(" ")
+        if not 2 <= len(parts) <= 3:
+            return False
+        known = self._undated if len(parts) == 2 else self._dated
+        found: list[tuple[_Column, float]] = []
+        try:
+            stamp = self._stamp(parts[2]) if len(parts) == 3 else None
+            for field in parts[1].split(","):
+                key, _, value = field.partition("=")
+                column = known.get((parts[0], key)) or self._plain_column(parts[0], key, known)
+                found.append((column, self._number(value)))
+        except (ValueError, Fault):
+            return False
+        if len({id(column) for column, _ in found}) < len(found):
+            return False
+        for column, number in found:
+            column.add(number, stamp, line)
+        return True
+
+    def _integer(self, text: str) -> float:
+        """Return an integer with its suffix.
+
+        Raises:
+            ValueError: it is none, or does not fit in 64 bits.
+        """
+        digits = text[:-1]
+        integer = int(digits)
+        first, last = INTEGER_RANGES[text[-1]]
+        if not first <= integer <= last:
+            raise ValueError
+        self._integers.append(digits)
+        return float(integer)
+
+    def _number(self, text: str) -> float:
+        """Return a number or boolean.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if text[-1:] in INTEGER_RANGES:
+            return self._integer(text)
+        if text in BOOLEANS:
+            return BOOLEANS[text]
+        number = float(text)
+        self._numbers.append(text)
+        return number
+
+    def _stamp(self, text: str) -> int:
+        stamp = int(text)
+        self._integers.append(text)
+        return stamp
+
+    def _plain_column(self, head: str, key: str, known: dict[tuple[str, str], _Column]) -> _Column:
+        """Return the column of a head and a key that are seen for the first time.
+
+        Raises:
+            Fault: they are not plain, or not acceptable.
+        """
+        resolved = resolve(head, key)
+        if not resolved:
+            raise Fault("not plain")
+        device, metric = resolved
+        clock = Clock.HUB if known is self._undated else Clock.DEVICE
+        column = known[head, key] = self._column(device, metric, False, clock)
+        return column
+
+    def _column(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> _Column:
+        key = (device, metric, is_text, clock)
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = _Column(device, metric, is_text, clock)
+        return column
+
+    def _take_exactly(self, line: int, block: str) -> None:
+        """Take one point, or say why it is none; blank lines and comments are passed over."""
+        start = skip_space(block, 0)
+        if start == len(block) or block[start] == "#":
+            return
+        self._count += 1
+        point = Point(block)
+        try:
+            point.read(start, self._times)
+        except Fault as fault:
+            self._reject(line, block, str(fault), point.device)
+            return
+        clock = Clock.HUB if point.stamp is None else Clock.DEVICE
+        for metric, value in point.values.items():
+            column = self._column(point.device, metric, isinstance(value, str), clock)
+            column.add(value, point.stamp, line)
+
+    def _reject(self, line: int, block: str, reason: str, device: str | None) -> None:
+        if len(self._bad) < BAD_LINES:
+            payload = block[:PAYLOAD_LIMIT].encode("utf-8", "surrogateescape")
+            self._bad.append(BadLine(line, payload[:PAYLOAD_LIMIT], reason, device))
+        else:
+            self._unlisted += 1

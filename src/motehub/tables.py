@@ -1,0 +1,60 @@
+"""What a whole history consists of: the tables that a copy of it takes over, in any store."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+Row = tuple[Any, ...]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """Columns of a table; the first ``key`` of them tell its rows apart and give their order."""
+
+    columns: tuple[str, ...]
+    key: int = 1
+
+
+_READING: Final = Table(("series", "time", "value"), 2)
+
+TABLES: Final[dict[str, Table]] = {
+    "device": Table(
+        (
+            "id",
+            "name",
+            "dialect",
+            "admission",
+            "first_seen",
+            "last_seen",
+            "received",
+            "stored",
+            "duplicate",
+            "rejected",
+        )
+    ),
+    "identity": Table(("identity", "device")),
+    "series": Table(("id", "device", "metric", "unit", "kind")),
+    "reading": _READING,
+    "text": _READING,
+    "held_reading": _READING,
+    "held_text": _READING,
+    "event": Table(("id", "device", "time", "kind", "text")),
+    "rejected": Table(("id", "device", "source", "time", "reason", "payload", "count")),
+}
+"""Every table of a history but its cursor; one is filled after those that it refers to."""
+
+PAGE: Final = 20_000
+"""Rows that a store gives or takes at a time."""
+
+
+def page_query(table: str, stored_as: str, mark: str, *, first: bool) -> str:
+    """Return the query for a page of a table, in the order of its key.
+
+    Its bindings, written as ``mark``, are the key after which the page begins (unless it is the
+    ``first``), and how many rows it may have. Texts must be compared by their bytes.
+    """
+    shape = TABLES[table]
+    key = ", ".join(shape.columns[: shape.key])
+    after = "" if first else f"WHERE ({key}) > ({', '.join([mark] * shape.key)}) "
+    return f"SELECT {', '.join(shape.columns)} FROM {stored_as} {after}ORDER BY {key} LIMIT {mark}"  # noqa: S608

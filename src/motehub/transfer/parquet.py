@@ -1,0 +1,105 @@
+"""Exports as Parquet, written by DuckDB: readings stream into it through a pipe."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Final
+
+from motehub.errors import OwnerError, StorageError
+from motehub.model import Kind
+from motehub.transfer.export import Part, Progress
+
+try:
+    duckdb: Any = import_module("duckdb")
+except ImportError as error:
+    raise OwnerError(
+        f"Parquet needs the package duckdb ({error}). Install it with: pip install duckdb; "
+        "or export as csv or jsonl."
+    ) from error
+
+# A Parquet column is of one type, so numbers and texts have one each. A text is up to
+# 1 MiB, and in CSV twice that if it is all quotes.
+_COPY: Final = """
+COPY (
+    SELECT device, metric, unit, make_timestamptz(time) AS time,
+        CASE is_text WHEN 0 THEN value END AS value, CASE is_text WHEN 1 THEN text END AS text
+    FROM read_csv(?, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"',
+        new_line = '\\n', nullstr = '', allow_quoted_nulls = false, parallel = false,
+        max_line_size = 4194304, columns = {{
+            'device': 'VARCHAR', 'metric': 'VARCHAR', 'unit': 'VARCHAR', 'time': 'BIGINT',
+            'value': 'DOUBLE', 'is_text': 'UTINYINT', 'text': 'VARCHAR'}})
+) TO '{}' (FORMAT parquet, COMPRESSION zstd)
+"""
+
+
+def write_parquet(parts: Iterator[Part], path: Path, progress: Progress) -> int:
+    """Write the readings to ``path`` and return how many there are.
+
+    Columns: device, metric, unit, time (with time zone, µs), value (float64) and text, one of
+    the last two being null.
+
+    Raises:
+        StorageError: DuckDB can't write it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        feeder = _Feeder(parts, Path(folder) / "readings", progress)
+        try:
+            with feeder, duckdb.connect() as connection:
+                connection.execute("SET threads = 1")
+                statement = _COPY.format(str(path).replace("'", "''"))
+                connection.execute(statement, [str(feeder.pipe)])
+        except duckdb.Error as error:
+            detail = " ".join(str(error).split())[:300]
+            raise StorageError(f"DuckDB can't write Parquet: {detail}.") from error
+    return feeder.done
+
+
+class _Feeder:
+    """Writes the readings as CSV into ``pipe``, in a thread, as fast as they are taken out."""
+
+    def __init__(self, parts: Iterator[Part], pipe: Path, progress: Progress) -> None:
+        self.pipe = pipe
+        self.done = 0
+        self._parts = parts
+        self._progress = progress
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="parquet", daemon=True)
+        os.mkfifo(pipe)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """End the thread; raise what it ended with, unless there is another error already."""
+        # Were there no reader, it would wait for one.
+        os.close(os.open(self.pipe, os.O_RDONLY | os.O_NONBLOCK))
+        self._thread.join()
+        if self._error is not None and kind is None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            with open(self.pipe, "w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+                for part in self._parts:
+                    writer.writerows(_rows(part))
+                    self.done += len(part.times)
+                    self._progress(self.done)
+        except Exception as error:
+            # Whoever waits for the other end of the pipe raises it.
+            self._error = error
+
+
+def _rows(part: Part) -> Iterator[tuple[object, ...]]:
+    series = part.series
+    fixed = (repeat(part.device), repeat(series.metric), repeat(series.unit))
+    if series.kind is Kind.TEXT:
+        return zip(*fixed, part.times, repeat(0.0), repeat(1), part.values, strict=False)
+    return zip(*fixed, part.times, part.values, repeat(0), repeat(""), strict=False)

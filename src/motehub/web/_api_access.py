@@ -1,0 +1,165 @@
+"""Who may ask what: bearer tokens (RFC 6750), their scopes and the devices they are bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers.base import BaseRouteHandler
+from litestar.params import QueryParameter
+
+from motehub.core.hub import Hub
+from motehub.model import Scope, Token
+from motehub.web.problems import Problem, unavailable
+from motehub.web.queries import Queries
+
+QUERY_BYTES: Final = 16_384
+"""Longest query string."""
+
+PATH_BYTES: Final = 1_024
+"""Longest path, in UTF-8 with everything decoded."""
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+ApiRequest = Request[Any, Token, State]
+
+
+class ApiServices(msgspec.Struct, frozen=True):
+    """What the API stands on.
+
+    ``clock`` returns UTC microseconds, ``health`` the condition of every part.
+    """
+
+    hub: Hub
+    queries: Queries
+    clock: Callable[[], int]
+    health: Callable[[], dict[str, Any]]
+
+
+def services_of(app: Litestar) -> ApiServices:
+    """Return what the API in ``app`` stands on."""
+    services: ApiServices = app.state["services"]
+    return services
+
+
+def needs(scope: Scope) -> Callable[[Connection, BaseRouteHandler], None]:
+    """Return the guard of routes for which a token must be good for ``scope``."""
+
+    def guard(connection: Connection, handler: BaseRouteHandler) -> None:
+        _check_length(connection)
+        token = _token_of(connection)
+        if not token.allows(scope):
+            raise _forbidden(
+                f"The token {token.name!r} does not have the scope {scope.value!r}. "
+                "Use one that has it.",
+            )
+        _check_parameters(connection, handler)
+        connection.scope["auth"] = token
+
+    return guard
+
+
+def check_may_read(token: Token, device: str) -> None:
+    """Let only tokens go on that may ask for ``device``, whether there is such a device or not.
+
+    Raises:
+        Problem: this one may not.
+    """
+    if not token.may_read(device):
+        raise _forbidden(f"The token {token.name!r} is bound to other devices than {device!r}.")
+
+
+def check_bound_to_none(token: Token) -> None:
+    """Let only tokens go on that are not bound to devices.
+
+    Raises:
+        Problem: this one is.
+    """
+    if token.devices:
+        raise _forbidden(
+            f"The token {token.name!r} is bound to devices, and this is about the whole hub."
+        )
+
+
+def visible(token: Token) -> tuple[str, ...] | None:
+    """Return the names of the devices that the token is bound to; None for all."""
+    return token.devices or None
+
+
+def check_not_held_back(hub: Hub) -> None:
+    """Let no request wait for a journal that takes nothing.
+
+    Raises:
+        Problem: it takes nothing at the moment.
+    """
+    if (reason := hub.held_back) is not None:
+        raise unavailable(f"Nothing can be stored at the moment. {reason}", 5)
+
+
+def _token_of(connection: Connection) -> Token:
+    """Return the token that the request shows.
+
+    Raises:
+        Problem: it shows none, or one that is not good any more.
+    """
+    kind, _, secret = connection.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise _unauthorized(
+            "The request has no token. Send it in the header 'Authorization: Bearer TOKEN'; "
+            "'motehub token create' makes one.",
+            'Bearer realm="motehub"',
+        )
+    services = services_of(connection.app)
+    token = services.hub.tokens.find(secret.strip(), services.clock())
+    if token is None:
+        raise _unauthorized(
+            "The token is not known, was revoked or has expired. "
+            "'motehub token create' makes another one.",
+            'Bearer realm="motehub", error="invalid_token"',
+        )
+    return token
+
+
+def _check_length(connection: Connection) -> None:
+    path, query = connection.scope["path"], connection.scope["query_string"]
+    if len(query) > QUERY_BYTES or len(path.encode("utf-8", "surrogatepass")) > PATH_BYTES:
+        raise Problem(
+            HTTPStatus.REQUEST_URI_TOO_LONG,
+            "URI too long",
+            f"The path may have {PATH_BYTES} bytes and the query {QUERY_BYTES}.",
+        )
+
+
+def _check_parameters(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Refuse parameters that nobody reads: a slip must not look like an answer."""
+    unknown = sorted(set(connection.query_params) - (known := _parameters(handler)))
+    if unknown:
+        names = ", ".join(sorted(known)) or "none"
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "Unknown parameter",
+            f"There is no parameter {unknown[0][:64]!r} here. Parameters: {names}.",
+        )
+
+
+def _parameters(handler: BaseRouteHandler) -> set[str]:
+    """Return the names of the parameters that ``handler`` takes from the query."""
+    definitions = {
+        name: field.kwarg_definition
+        for name, field in handler.parsed_fn_signature.parameters.items()
+    }
+    return {
+        one.name or name for name, one in definitions.items() if isinstance(one, QueryParameter)
+    }
+
+
+def _unauthorized(detail: str, challenge: str) -> Problem:
+    return Problem(HTTPStatus.UNAUTHORIZED, "Token needed", detail, {"WWW-Authenticate": challenge})
+
+
+def _forbidden(detail: str) -> Problem:
+    return Problem(HTTPStatus.FORBIDDEN, "Not allowed", detail)

@@ -1,0 +1,172 @@
+"""Routes of devices and their series."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from litestar import delete, get, patch, post
+from litestar.params import Body, PathParameter
+from litestar.types import ASGIApp
+
+from motehub.core.queries import Devices, OneDevice, SeriesOf
+from motehub.core.shapes import DeviceShape, SeriesShape
+from motehub.errors import InvalidName
+from motehub.model import Admission, Device, Scope, given_name
+from motehub.web._api_access import (
+    ApiRequest,
+    check_may_read,
+    check_not_held_back,
+    needs,
+    services_of,
+    visible,
+)
+from motehub.web._api_answers import Answering
+from motehub.web._api_document import ADMIN, CONFLICT, NAMED, UNSTORED, answers, problems
+from motehub.web.problems import Problem
+
+Name = Annotated[str, PathParameter(description="Name of the device.", max_length=200)]
+
+
+class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The device's new name."""
+
+    name: str
+
+
+class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The name under which the device is accepted; without one it keeps its own."""
+
+    name: str | None = None
+
+
+class DeviceState(msgspec.Struct, frozen=True):
+    """A device after a change: its name and where it stands."""
+
+    name: str
+    admission: Admission
+
+
+@get(
+    "/devices",
+    guards=[needs(Scope.READ)],
+    responses=answers(list[DeviceShape], "All devices that the token may see, by name."),
+    summary="List devices",
+)
+async def list_devices(request: ApiRequest) -> ASGIApp:
+    """Return all devices that the token may see."""
+    return Answering(services_of(request.app).queries, Devices(visible(request.auth)))
+
+
+@get(
+    "/devices/{name:str}",
+    guards=[needs(Scope.READ)],
+    responses=answers(DeviceShape, "The device.", NAMED),
+    summary="Show a device",
+)
+async def show_device(request: ApiRequest, name: Name) -> ASGIApp:
+    """Return one device."""
+    _check_readable(request, name)
+    return Answering(services_of(request.app).queries, OneDevice(name))
+
+
+@get(
+    "/devices/{name:str}/series",
+    guards=[needs(Scope.READ)],
+    responses=answers(list[SeriesShape], "What the device measures.", NAMED),
+    summary="List the series of a device",
+)
+async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
+    """Return what a device measures."""
+    _check_readable(request, name)
+    return Answering(services_of(request.app).queries, SeriesOf(name))
+
+
+@patch(
+    "/devices/{name:str}",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | CONFLICT | UNSTORED),
+    summary="Rename a device",
+)
+async def rename_device(
+    request: ApiRequest,
+    name: Name,
+    data: Annotated[Rename, Body(description="The new name.")],
+) -> DeviceState:
+    """Give a device another name; tokens that are bound to it follow."""
+    hub = services_of(request.app).hub
+    hub.registry.by_name(name)
+    given_name(data.name)
+    check_not_held_back(hub)
+    try:
+        return _state(await hub.rename_device(name, data.name))
+    except InvalidName as error:
+        raise _conflict(error) from error
+
+
+@delete(
+    "/devices/{name:str}",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Remove a device with everything that is stored of it",
+)
+async def remove_device(request: ApiRequest, name: Name) -> None:
+    """Remove a device with everything that is stored of it."""
+    hub = services_of(request.app).hub
+    hub.registry.by_name(name)
+    check_not_held_back(hub)
+    await hub.remove_device(name)
+
+
+@post(
+    "/devices/{name:str}/accept",
+    guards=[needs(Scope.ADMIN)],
+    status_code=HTTPStatus.OK,
+    responses=problems(ADMIN | NAMED | CONFLICT | UNSTORED),
+    summary="Let a device write",
+)
+async def accept_device(
+    request: ApiRequest,
+    name: Name,
+    data: Annotated[Acceptance | None, Body(description="A new name.")] = None,
+) -> DeviceState:
+    """Let a device write, under a new name if one is given; what was held is stored."""
+    hub = services_of(request.app).hub
+    hub.registry.by_name(name)
+    new_name = data.name if data is not None else None
+    if new_name is not None:
+        given_name(new_name)
+    check_not_held_back(hub)
+    try:
+        return _state(await hub.accept_device(name, new_name))
+    except InvalidName as error:
+        raise _conflict(error) from error
+
+
+@post(
+    "/devices/{name:str}/block",
+    guards=[needs(Scope.ADMIN)],
+    status_code=HTTPStatus.OK,
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Refuse what a device sends",
+)
+async def block_device(request: ApiRequest, name: Name) -> DeviceState:
+    """Refuse everything that a device sends from now on; what was held is rejected."""
+    hub = services_of(request.app).hub
+    hub.registry.by_name(name)
+    check_not_held_back(hub)
+    return _state(await hub.block_device(name))
+
+
+def _check_readable(request: ApiRequest, name: str) -> None:
+    check_may_read(request.auth, name)
+    services_of(request.app).hub.registry.by_name(name)
+
+
+def _state(device: Device) -> DeviceState:
+    return DeviceState(device.name, device.admission)
+
+
+def _conflict(error: InvalidName) -> Problem:
+    return Problem(HTTPStatus.CONFLICT, "Name is taken", str(error))

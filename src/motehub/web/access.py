@@ -1,0 +1,45 @@
+"""Who sends a request: the token in its headers."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+from motehub.model import Token
+
+FindToken = Callable[[str, int], Token | None]
+"""Returns the token of a secret that is good at a time (UTC µs); ``Tokens.find``."""
+
+
+def secret_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the secret of ``Authorization: Bearer`` (RFC 6750 § 2.1), if there is one.
+
+    InfluxDB's clients write ``Token`` for it, or give the secret as the password of a user whose
+    name means nothing (Basic, RFC 7617).
+    """
+    scheme, _, rest = headers.get(b"authorization", b"").partition(b" ")
+    match scheme.lower():
+        case b"bearer" | b"token":
+            return rest.strip().decode("latin-1") or None
+        case b"basic":
+            return _password(rest.strip())
+        case _:
+            return None
+
+
+def secret_of_query(query: bytes) -> str | None:
+    """Return the password in a query, ``?u=…&p=…``, as InfluxDB 1 takes it."""
+    if b"p=" not in query:
+        return None
+    found = parse_qs(query.decode("latin-1")).get("p")
+    return found[0] if found else None
+
+
+def _password(credentials: bytes) -> str | None:
+    try:
+        plain = b64decode(credentials, validate=True)
+    except binascii.Error:
+        return None
+    return plain.partition(b":")[2].decode("utf-8", "replace") or None

@@ -1,0 +1,140 @@
+"""The HTTP API under ``/api``: what the history holds, and the owner's decisions."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from litestar import Litestar, Request, Response, Router, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import Message, Scope
+
+from motehub.errors import MotehubError, OwnerError, StorageError, UnknownDevice, UnknownToken
+from motehub.logs import Logger
+from motehub.web import _api_devices as devices
+from motehub.web import _api_readings as readings
+from motehub.web import _api_tokens as tokens
+from motehub.web._api_access import ApiServices
+from motehub.web._api_document import PATH, configuration, document
+from motehub.web.problems import MEDIA_TYPE, Problem, unavailable
+
+__all__ = ["ApiServices", "make_api"]
+
+BODY_BYTES: Final = 64 * 1024
+"""Longest body of a request to these routes, in which nobody sends readings."""
+
+_SECURITY_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+# What parameters are called whose names mean something else in Python.
+_NAMES: Final = {"since": "from", "until": "to", "shape": "format"}
+
+_logger = Logger("motehub.api")
+
+
+def make_api(services: ApiServices) -> Litestar:
+    """Return the API as an ASGI application; every path of it begins with ``/api``."""
+    routes = Router(
+        "/api/v1",
+        route_handlers=[
+            devices.list_devices,
+            devices.show_device,
+            devices.rename_device,
+            devices.remove_device,
+            devices.accept_device,
+            devices.block_device,
+            devices.list_series,
+            readings.list_readings,
+            readings.list_events,
+            readings.list_rejected,
+            readings.show_health,
+            tokens.list_tokens,
+            tokens.create_token,
+            tokens.revoke_token,
+        ],
+    )
+    return Litestar(
+        [routes, _show_document],
+        state=State({"services": services}),
+        openapi_config=configuration(),
+        exception_handlers={Exception: _answer_error},
+        before_send=[_add_security_headers],
+        request_max_body_size=BODY_BYTES,
+        logging_config=None,
+    )
+
+
+@get(PATH, include_in_schema=False, sync_to_thread=False)
+def _show_document(request: Request[None, None, State]) -> Response[bytes]:
+    """Return the OpenAPI document, to anyone: it holds no data."""
+    state = request.app.state
+    if "document" not in state:
+        state["document"] = document(request.app)
+    return Response(state["document"], media_type="application/json")
+
+
+async def _add_security_headers(message: Message, _: Scope) -> None:
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
+
+
+def _answer_error(_: Request[object, object, State], error: Exception) -> Response[bytes]:
+    problem = _problem_of(error)
+    return Response(
+        msgspec.json.encode(problem.document),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def _problem_of(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case HTTPException():
+            return _framework_problem(error)
+        case UnknownDevice() | UnknownToken():
+            return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
+        case OwnerError():
+            return Problem(HTTPStatus.BAD_REQUEST, "This can't be done", str(error))
+        case StorageError():
+            return unavailable(f"Nothing can be stored at the moment. {error}", 5)
+        case MotehubError():
+            return unavailable(str(error))
+        case _:
+            _logger.error("request failed", error=repr(error))
+            detail = "The request failed in a way that nobody thought of; the hub's log says more."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Error in motehub", detail)
+
+
+def _framework_problem(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    detail = error.detail
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at this address. {PATH} describes what there is."
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"This address does not know the method. {PATH} describes what there is."
+    elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = f"The body of such a request may have {BODY_BYTES} bytes."
+    elif isinstance(error, ValidationException):
+        detail = _what_is_invalid(error)
+    headers = {
+        name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"
+    }
+    return Problem(status, status.phrase, detail, headers)
+
+
+def _what_is_invalid(error: ValidationException) -> str:
+    """Return which parameters or fields are wrong, and why."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    wrong = [
+        f"{_NAMES.get(key := one.get('key', 'body'), key)}: {one.get('message', 'is wrong')}"
+        for one in extra
+        if isinstance(one, dict)
+    ]
+    return "; ".join(wrong) + "." if wrong else error.detail

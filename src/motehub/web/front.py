@@ -1,0 +1,207 @@
+"""The fast way in: plain POST requests to ingest paths, decoded here; all else is handed over.
+
+Only the commonest form of HTTP/1.1 (RFC 9112) is understood: a request line and headers without
+anything rare, a body of known length. Whatever else a connection says goes, from the first
+such byte on, to the ASGI server, whose parser knows all of HTTP and refuses what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote
+
+import msgspec
+
+from motehub.conversations import Turn
+from motehub.http_exchange import Exchange, Handler, Request, Response, plain
+from motehub.model import MICROSECONDS, Delivery, Receipt
+from motehub.web.intake import Intake, encode, too_busy
+
+HEAD_BYTES: Final = 16_384
+"""Longest request line with headers."""
+
+SMALL_BODY: Final = 4_096
+"""A body up to this length may arrive in parts without being counted."""
+
+_SECONDS: Final = 30
+_BYTES_PER_SECOND: Final = 2_000
+
+_REQUEST_LINE: Final = re.compile(rb"POST (/[!-~]*) HTTP/1\.1")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
+_RARE: Final = frozenset(
+    {b"expect", b"idempotency-key", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+)
+_STAYS: Final = frozenset({b"", b"keep-alive"})
+_LENGTH: Final = re.compile(rb"[0-9]{1,10}")
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """A request line and headers that are understood."""
+
+    path: str
+    query: bytes
+    headers: dict[bytes, bytes]
+    length: int
+    handler: Handler
+
+
+class HttpFront:
+    """The beginning of a connection, as a :class:`motehub.conversations.Conversation`.
+
+    A body beyond the limit is handed over too, to be refused in due form.
+    """
+
+    def __init__(self, peer: str, intake: Intake) -> None:
+        self._peer = peer
+        self._intake = intake
+        self._buffer = bytearray()
+        self._head: _Head | None = None
+        self._raw_head = b""
+        self._known_head: _Head | None = None
+        self._taken = 0
+        self._began: int | None = None
+
+    @property
+    def deadline(self) -> int | None:
+        """When the request that has begun must be here whole."""
+        if self._began is None:
+            return None
+        length = self._head.length if self._head is not None else 0
+        return self._began + (_SECONDS + length // _BYTES_PER_SECOND) * MICROSECONDS
+
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        """Return what the requests that ``data`` completes say."""
+        self._buffer += data
+        answers: list[Exchange | Response] = []
+        rest: bytes | None = None
+        while rest is None and (self._buffer or self._head is not None):
+            head = self._head or self._next_head()
+            if isinstance(head, bytes):
+                rest = head
+            elif head is None:
+                break
+            elif not self._may_come(head):
+                self._forget()
+                full = too_busy("too many bodies are on their way")
+                return self._turn([*answers, full], end="too many bodies are on their way")
+            elif len(self._buffer) < head.length:
+                break
+            else:
+                answers.append(self._take(head, now))
+        unfinished = self._head is not None or (self._buffer and rest is None)
+        if not unfinished:
+            self._began = None
+        elif answers or self._began is None:
+            self._began = now
+        return self._turn(answers, rest) if answers or rest is not None else None
+
+    def timeout(self, now: int) -> Turn | None:
+        """Give up on a request that has not come whole in its time (RFC 9110 § 15.5.9)."""
+        if self.deadline is None or now < self.deadline:
+            return None
+        self._forget()
+        late = plain(408, "The request took too long.\n", (b"connection", b"close"))
+        return self._turn([late], end="a request took too long")
+
+    def eof(self, now: int) -> None:
+        """Forget a request that was cut off: nothing of it was promised."""
+        self._forget()
+
+    def _next_head(self) -> _Head | bytes | None:
+        """Return the next request's head, all that is to be handed over, or None to wait."""
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            # Already the first bytes say when it is nothing for us: a browser must not wait.
+            foreign = not b"POST /".startswith(self._buffer[:6]) or len(self._buffer) > HEAD_BYTES
+            return bytes(self._buffer) if foreign else None
+        raw = bytes(self._buffer[: end + 2])
+        if raw != self._raw_head:
+            self._known_head = self._parse(raw)
+            self._raw_head = raw
+        if self._known_head is None:
+            return bytes(self._buffer)
+        del self._buffer[: end + 4]
+        self._head = self._known_head
+        return self._head
+
+    def _parse(self, raw: bytes) -> _Head | None:
+        """Return the head in ``raw``, or None when it is nothing for us."""
+        first, *lines = raw.split(b"\r\n")[:-1]
+        line = _REQUEST_LINE.fullmatch(first)
+        if line is None or len(raw) > HEAD_BYTES:
+            return None
+        headers: dict[bytes, bytes] = {}
+        for one in lines:
+            header = _HEADER.fullmatch(one)
+            if header is None or (name := header[1].lower()) in headers:
+                return None
+            headers[name] = header[2]
+        target, _, query = line[1].partition(b"?")
+        path = unquote(target.decode("ascii"))
+        handler = self._intake.handlers.get(path)
+        length = headers.get(b"content-length", b"")
+        if handler is None or b"host" not in headers or headers.keys() & _RARE:
+            return None
+        if headers.get(b"connection", b"").lower() not in _STAYS:
+            return None
+        if not _LENGTH.fullmatch(length) or int(length) > self._intake.body_limit:
+            return None
+        return _Head(path, query, headers, int(length), handler)
+
+    def _may_come(self, head: _Head) -> bool:
+        """Tell whether there is room for the body, which is counted while it arrives."""
+        if len(self._buffer) >= head.length or head.length <= SMALL_BODY or self._taken:
+            return True
+        if not self._intake.allowance.take(head.length):
+            return False
+        self._taken = head.length
+        return True
+
+    def _take(self, head: _Head, now: int) -> Exchange | Response:
+        body = bytes(self._buffer[: head.length])
+        del self._buffer[: head.length]
+        self._head = None
+        self._give_back()
+        if (reason := self._intake.hub.held_back) is not None:
+            return too_busy(reason)
+        return head.handler(
+            Request("POST", head.path, head.query, head.headers, body, self._peer), now
+        )
+
+    def _forget(self) -> None:
+        self._buffer.clear()
+        self._began = None
+        self._head = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self._intake.allowance.give_back(self._taken)
+        self._taken = 0
+
+    def _turn(
+        self,
+        answers: Sequence[Exchange | Response],
+        rest: bytes | None = None,
+        end: str | None = None,
+    ) -> Turn:
+        deliveries: list[Delivery] = []
+        for one in answers:
+            if isinstance(one, Exchange):
+                deliveries += one.deliveries
+
+        def answer(receipts: Sequence[Receipt]) -> bytes:
+            parts = []
+            position = 0
+            for one in answers:
+                if isinstance(one, Exchange):
+                    count = len(one.deliveries)
+                    response = one.answer(receipts[position : position + count])
+                    position += count
+                else:
+                    response = one
+                parts.append(encode(response))
+            return b"".join(parts)
+
+        return Turn(deliveries, answer if answers else None, end, rest)

@@ -1,0 +1,139 @@
+"""``POST /write`` as InfluxDB takes it, 1 and 2, and what its clients ask beside that.
+
+What is written means the same as in ``docs/protocols/line-protocol.md``. The forms of errors are
+those of InfluxDB's HTTP API: clients and Telegraf decide by them whether to send again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import parse_qs
+
+import msgspec
+
+from motehub.http_exchange import JSON, RETRY_SECONDS, Exchange, Header, Request, Response
+from motehub.model import Receipt, Scope, Token
+from motehub.protocols.line_protocol import decode_points, multiplier
+from motehub.web.access import FindToken, secret_of, secret_of_query
+from motehub.web.bodies import BodyError, unpack
+from motehub.web.filing import Filing, NameOf, Outcome
+
+PATHS: Final = ("/write", "/api/v1/write", "/api/v2/write")
+PATH_OF_VERSION_2: Final = "/api/v2/write"
+DIALECT: Final = "line_protocol"
+
+_VERSION: Final = (b"x-influxdb-version", b"1.8.10")
+"""What ``/ping`` says: a version whose ``/write`` works like this one."""
+
+_BUILD: Final = (b"x-influxdb-build", b"OSS")
+_CODES: Final = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    413: "request too large",
+    415: "invalid",
+    503: "unavailable",
+}
+
+
+class WriteHandler:
+    """Takes points of senders with a token; ``body_limit`` is in bytes, unpacked."""
+
+    def __init__(self, find: FindToken, name_of: NameOf, body_limit: int) -> None:
+        self._find = find
+        self._name_of = name_of
+        self._body_limit = body_limit
+
+    def __call__(self, request: Request, now: int) -> Exchange | Response:
+        """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
+        token = self._token(request, now)
+        if isinstance(token, Response):
+            return token
+        query = parse_qs(request.query.decode("latin-1"))
+        precision = query.get("precision", ["ns"])[0]
+        if multiplier(precision) is None:
+            known = "ns, us, ms, s, m or h"
+            return refuse(request, 400, f'invalid precision "{precision[:20]}": use {known}')
+        try:
+            body = unpack(request.body, request.header(b"content-encoding"), self._body_limit)
+        except BodyError as error:
+            return refuse(request, error.status, str(error))
+        decoded = decode_points(body, now, precision=precision)
+        default = _default_device(token, query)
+        filing = Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
+
+        def answer(receipts: Sequence[Receipt]) -> Response:
+            return _respond(request, filing.outcome(receipts))
+
+        return Exchange(filing.deliveries, answer)
+
+    def _token(self, request: Request, now: int) -> Token | Response:
+        secret = secret_of(request.headers) or secret_of_query(request.query)
+        token = self._find(secret, now) if secret else None
+        if token is None:
+            missing = "unable to parse authentication credentials"
+            return refuse(request, 401, "authorization failed" if secret else missing)
+        if not token.allows(Scope.WRITE):
+            return refuse(request, 403, f"token {token.name} is not authorized to write")
+        return token
+
+
+def _default_device(token: Token, query: dict[str, list[str]]) -> str | None:
+    """Return whose points without a tag ``device`` or ``host`` are."""
+    if len(token.devices) == 1:
+        return token.devices[0]
+    names = query.get("bucket") or query.get("db") or [""]
+    return names[0] or None
+
+
+def _respond(request: Request, outcome: Outcome) -> Response:
+    if not outcome.rejected:
+        return Response(204, (_VERSION,))
+    first = outcome.errors[0] if outcome.errors else None
+    reason = f"line {first.line}: {first.reason}" if first else "bad lines"
+    if not outcome.stored:
+        status = 403 if outcome.forbidden else 400
+        return refuse(request, status, f"unable to parse: {reason} dropped={outcome.rejected}")
+    return refuse(request, 400, f"partial write: {reason} dropped={outcome.rejected}")
+
+
+def refuse(request: Request, status: int, reason: str) -> Response:
+    """Return an error in the form of InfluxDB 2 on its path, in that of InfluxDB 1 elsewhere."""
+    headers: list[Header] = [JSON, _VERSION]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="motehub"'))
+    if status == 503:
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    if request.path == PATH_OF_VERSION_2:
+        document = {"code": _CODES[status], "message": reason}
+    else:
+        document = {"error": reason}
+        headers.append((b"x-influxdb-error", _header_text(reason)))
+    return Response(status, tuple(headers), msgspec.json.encode(document))
+
+
+def ping(_: Request) -> Response:
+    """``GET /ping``: clients of version 1 look for the server and its version."""
+    return Response(204, (_VERSION, _BUILD))
+
+
+def health(_: Request) -> Response:
+    """``GET /health``: clients of version 2 look for ``"status": "pass"``."""
+    document = {"name": "influxdb", "message": "ready for queries and writes", "status": "pass"}
+    return Response(200, (JSON, _VERSION), msgspec.json.encode(document | {"checks": []}))
+
+
+def query(request: Request) -> Response:
+    """``/query``: creating a database succeeds, since none is needed; all else is refused."""
+    text = " ".join(
+        parse_qs((request.query + b"&" + request.body).decode("latin-1")).get("q", [""])
+    )
+    if text.strip().upper().startswith("CREATE DATABASE"):
+        return Response(200, (JSON, _VERSION), b'{"results":[{"statement_id":0}]}\n')
+    reason = "queries are not answered here: read with GET /api/v1/readings"
+    return refuse(request, 400, reason)
+
+
+def _header_text(reason: str) -> bytes:
+    return reason.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")[:500]

@@ -1,0 +1,84 @@
+"""What both ways into the ingest handlers share: the paths, bounds, and answers as bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from motehub.contracts import Acceptor
+from motehub.http_exchange import RETRY_SECONDS, Handler, Response, problem
+
+_STATUS: Final = {
+    one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus
+}
+
+
+class Allowance:
+    """Bytes of bodies that may be on their way at a time, all connections together."""
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+
+    def take(self, size: int) -> bool:
+        """Take room for ``size`` bytes, if there is so much."""
+        if size > self._free:
+            return False
+        self._free -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Give room back."""
+        self._free += size
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """The ingest handlers by path, the longest body in bytes, and room for bodies."""
+
+    hub: Acceptor
+    handlers: Mapping[str, Handler]
+    body_limit: int
+    allowance: Allowance
+
+
+class _Date:
+    """The ``Date`` header (RFC 9110 § 6.6.1), made once a second."""
+
+    _second = 0
+    _line = b""
+
+    def line(self) -> bytes:
+        """Return the header's line for now."""
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+_date = _Date()
+
+
+def encode(response: Response) -> bytes:
+    """Return the bytes of ``response`` in HTTP/1.1."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in response.headers])
+    if response.status == HTTPStatus.NO_CONTENT:
+        # RFC 9110 § 8.6: no length with 204.
+        return b"%b%b%b\r\n" % (_STATUS[response.status], _date.line(), lines)
+    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
+        _STATUS[response.status],
+        _date.line(),
+        lines,
+        len(response.body),
+        response.body,
+    )
+
+
+def too_busy(reason: str) -> Response:
+    """Return 503 (RFC 9110 § 15.6.4): nothing was taken; the same may be sent again."""
+    retry = (b"retry-after", str(RETRY_SECONDS).encode())
+    return problem(503, "Not now", f"{reason.rstrip('.')}. Send it again later.", retry)

@@ -1,0 +1,171 @@
+"""The web listener: one port for ingest, the API and what else the hub speaks over HTTP."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from motehub.contracts import Ground, Listener, TlsContexts
+from motehub.conversations import ConnectionLimits, Conversation, Peer
+from motehub.core.hub import Hub
+from motehub.http_exchange import Handler, Request, Response, plain
+from motehub.listening import StreamListener
+from motehub.model import Admission
+from motehub.web import influx, readings
+from motehub.web._api_access import ApiServices
+from motehub.web.api import make_api
+from motehub.web.asgi import Answer, WebApplication
+from motehub.web.front import HttpFront
+from motehub.web.idempotency import IdempotencyKeys
+from motehub.web.influx import WriteHandler
+from motehub.web.ingest import Ingest
+from motehub.web.intake import Allowance, Intake
+from motehub.web.metrics import Metrics
+from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
+from motehub.web.queries import Queries
+from motehub.web.readings import ReadingsHandler
+from motehub.web.settings import PimonitorSettings, WebSettings
+from motehub.web.successor import AsgiServer
+
+NAME: Final = "web"
+"""What ``run.json`` calls the port."""
+
+
+class HistorySource(msgspec.Struct, frozen=True):
+    """Where queries find the history: data folder, store and the variable with its URL."""
+
+    folder: Path
+    store: str
+    environment: Mapping[str, str]
+
+
+class WebServer:
+    """See :class:`motehub.contracts.Transport`.
+
+    ``state`` is what the journal keeps for good, ``head`` returns its newest position, ``health``
+    the condition of every part. ``zone`` is that of pimonitor's devices of which nothing else is
+    said.
+    """
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        pimonitor: PimonitorSettings,
+        ground: Ground,
+        hub: Hub,
+        tls: TlsContexts | None,
+        history: HistorySource,
+        *,
+        state: Mapping[str, bytes],
+        head: Callable[[], int],
+        health: Callable[[], dict[str, Any]],
+        zone: tzinfo,
+    ) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._queries = Queries(
+            [sys.executable, "-m", "motehub.reader", str(history.folder), history.store],
+            os.environ | dict(history.environment),
+            head,
+        )
+        limit = int(settings.body_limit)
+        taking = ReadingsHandler(hub.tokens.find, self._name_of, limit)
+        handlers: dict[str, Handler] = {readings.PATH: taking}
+        handlers |= dict.fromkeys(influx.PATHS, WriteHandler(hub.tokens.find, self._name_of, limit))
+        if pimonitor.enabled:
+            rules = PimonitorRules(_zones(pimonitor, zone), pimonitor.key_required, limit)
+            handler = PimonitorHandler(
+                rules, hub.tokens.find_by_hash, self._name_of, self._is_pending
+            )
+            handlers |= dict.fromkeys(pimonitor.paths, handler)
+        intake = Intake(hub, handlers, limit, Allowance(int(settings.bodies)))
+        ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
+        services = ApiServices(hub, self._queries, ground.clock, health)
+        metrics = Metrics(hub.tokens.find, ground.clock, health)
+        application = WebApplication(
+            ingest, frozenset(handlers), self._answers(metrics), make_api(services)
+        )
+        server = AsgiServer(application, settings.idle_timeout)
+
+        def converse(peer: Peer) -> Conversation:
+            return HttpFront(peer.address, intake)
+
+        self._listener = StreamListener(
+            NAME, ground, _limits(settings), converse, tls, succeed=server.succeed, section=NAME
+        )
+        self.listeners: dict[str, Listener] = {}
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Connections, refusals, failed handshakes, bytes."""
+        return self._listener.counters
+
+    async def __aenter__(self) -> WebServer:
+        """Open the port."""
+        await self._queries.__aenter__()
+        self.listeners[NAME] = await self._listener.open(self._settings.host, self._settings.port)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it; requests that are under way are answered first."""
+        await self._listener.close()
+        await self._queries.__aexit__(None, None, None)
+
+    def _name_of(self, identity: str) -> str | None:
+        device = self._hub.registry.by_identity(identity)
+        return device.name if device is not None else None
+
+    def _is_pending(self, identity: str) -> bool:
+        device = self._hub.registry.by_identity(identity)
+        return device is not None and device.admission is Admission.PENDING
+
+    def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
+        found: dict[tuple[str, str], Answer] = {
+            ("GET", "/"): _index,
+            ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
+            ("GET", "/readyz"): self._ready,
+            ("GET", "/metrics"): metrics.answer,
+            ("GET", "/ping"): influx.ping,
+            ("HEAD", "/ping"): influx.ping,
+            ("GET", "/health"): influx.health,
+        }
+        for path in ("/query", "/api/v1/query"):
+            found |= {("GET", path): influx.query, ("POST", path): influx.query}
+        for path in ("/api/v1/ping", "/api/v2/ping"):
+            found[("GET", path)] = influx.ping
+        return found
+
+    def _ready(self, _: Request) -> Response:
+        if self._hub.held_back is not None:
+            return plain(503, "senders are held back: nothing is stored at the moment\n")
+        return plain(200, "ready\n")
+
+
+def _index(_: Request) -> Response:
+    return plain(
+        200,
+        "This is motehub. Readings are taken at POST /api/v1/readings; "
+        "/api/openapi.json describes the API.\n",
+    )
+
+
+def _limits(settings: WebSettings) -> ConnectionLimits:
+    return ConnectionLimits(
+        settings.connections,
+        settings.connections_per_address,
+        settings.handshake_timeout,
+        settings.idle_timeout,
+    )
+
+
+def _zones(settings: PimonitorSettings, default: tzinfo) -> Callable[[str], tzinfo]:
+    zones = {location: ZoneInfo(zone) for location, zone in settings.time_zones.items()}
+    general = ZoneInfo(settings.time_zone) if settings.time_zone else default
+    return lambda location: zones.get(location, general)

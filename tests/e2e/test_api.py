@@ -1,0 +1,223 @@
+"""The API of the running program: over HTTP, as its own OpenAPI document describes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi import checks as openapi_checks
+from tests.harness import OPEN, HubProcess
+
+WEB: Final = {"web": {"host": "127.0.0.1", "port": 0, "tls": "off"}}
+
+EXAMPLES: Final = 12
+"""Requests for each operation: enough to try every parameter, few enough for every test run."""
+
+CHECKS: Final = [
+    schemathesis.checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_headers_conformance,
+    openapi_checks.response_schema_conformance,
+    openapi_checks.unsupported_method,
+    openapi_checks.ignored_auth,
+]
+
+
+class Api:
+    """A running hub and tokens for it."""
+
+    def __init__(self, hub: HubProcess) -> None:
+        self.hub = hub
+        self.base = f"http://127.0.0.1:{hub.run_file['listeners']['web']['port']}"
+        self.owner = self.token("owner", "admin")
+        self.client = httpx.Client(
+            base_url=f"{self.base}/api/v1", headers=self.headers, timeout=30, trust_env=False
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.owner}"}
+
+    def token(self, name: str, scopes: str) -> str:
+        done = self.hub.cli("token", "create", name, "--scope", scopes)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def send(self, *readings: dict[str, Any]) -> None:
+        answer = self.client.post("/readings", json=list(readings))
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A hub that accepts every device at once, with its web port open."""
+    folder = tmp_path_factory.mktemp("api") / "data"
+    with HubProcess(folder, {**OPEN, **WEB}) as hub:
+        made = Api(hub)
+        yield made
+        made.client.close()
+
+
+def readings_of(device: str, count: int, metric: str = "temperature") -> list[dict[str, Any]]:
+    """Return ``count`` readings, one a second, that end now."""
+    first = int(time.time()) - count
+    return [
+        {
+            "device": device,
+            "metric": metric,
+            "value": 20 + number % 10,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(first + number)),
+        }
+        for number in range(count)
+    ]
+
+
+def test_what_was_acknowledged_is_read(api: Api) -> None:
+    """Each reading is in the answer to a request that follows its acknowledgement."""
+    for number in range(20):
+        api.send({"device": "echo", "metric": "count", "value": number})
+        answer = api.client.get("/readings", params={"device": "echo"}).json()
+        assert answer["complete"] is True
+        assert answer["series"][0]["values"] == [float(n) for n in range(number + 1)]
+
+
+def test_curl_reads_csv(api: Api) -> None:
+    """The example of the documentation works: curl writes a CSV file."""
+    api.send(*readings_of("curled", 5))
+    done = subprocess.run(
+        [
+            *("curl", "-sS", "-G", "-H", f"Authorization: Bearer {api.owner}"),
+            *("--data-urlencode", "device=curled", "-d", "format=csv"),
+            f"{api.base}/api/v1/readings",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "time,device,metric,value,unit"
+    assert [line.split(",")[3] for line in lines[1:]] == ["20.0", "21.0", "22.0", "23.0", "24.0"]
+
+
+def test_a_large_answer_comes_whole(api: Api) -> None:
+    """Fifty thousand readings come in one answer over a real connection."""
+    for start in range(0, 50_000, 10_000):
+        api.send(*readings_of("large", 50_000)[start : start + 10_000])
+    answer = api.client.get("/readings", params={"device": "large", "limit": 100_000}).json()
+    assert len(answer["series"][0]["values"]) == 50_000
+
+
+def test_the_query_process_is_replaced_when_it_dies(api: Api) -> None:
+    """A query process that was killed is replaced, and the hub goes on."""
+    api.client.get("/devices").raise_for_status()
+    found = subprocess.run(
+        ["pgrep", "-P", str(api.hub.pid), "-f", "motehub.reader"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    os.kill(int(found.stdout), signal.SIGKILL)
+    api.client.get("/devices").raise_for_status()
+
+
+def test_the_hub_takes_its_query_process_with_it(tmp_path: Path) -> None:
+    """A hub that is stopped, or killed, leaves no query process behind."""
+    with HubProcess(tmp_path / "data", {**OPEN, **WEB}) as hub:
+        made = Api(hub)
+        made.client.get("/devices").raise_for_status()
+        made.client.close()
+        assert hub.stop() == 0
+        assert not _readers(hub.data)
+        hub.start()
+        again = httpx.get(
+            f"http://127.0.0.1:{hub.run_file['listeners']['web']['port']}/api/v1/devices",
+            headers=made.headers,
+            trust_env=False,
+        )
+        again.raise_for_status()
+        assert _readers(hub.data)
+        hub.kill()
+        hub.wait_until(lambda: not _readers(hub.data), "the query process has ended")
+
+
+def test_the_document_describes_the_api(api: Api) -> None:
+    """Every route answers as the OpenAPI document says, whatever is sent to it."""
+    api.send(*readings_of("known", 10), {"device": "known", "metric": "state", "value": "on"})
+    schema = schemathesis.openapi.from_url(f"{api.base}/api/openapi.json")
+    tried = []
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        operation = result.ok()
+        tried.append(f"{operation.method.upper()} {operation.path}")
+
+        @given(case=operation.as_strategy())
+        @settings(
+            derandomize=True,
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            verbosity=Verbosity.quiet,
+            suppress_health_check=list(HealthCheck),
+        )
+        def answers_as_described(case: Any) -> None:
+            case.call_and_validate(headers=api.headers, checks=CHECKS)
+
+        answers_as_described()
+    assert len(tried) == 16, tried
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/devices", {}),
+        ("/devices/known", {}),
+        ("/devices/known/series", {}),
+        ("/readings", {"device": "known"}),
+        ("/readings", {"device": "known", "points": 5}),
+        ("/readings", {"device": "known", "format": "csv"}),
+        ("/readings", {"device": "known", "limit": 2}),
+        ("/events", {}),
+        ("/rejected", {}),
+        ("/health", {}),
+        ("/tokens", {}),
+    ],
+)
+def test_good_answers_are_as_described(api: Api, path: str, params: dict[str, str]) -> None:
+    """Answers that hold something have the shape that the document gives them."""
+    api.send(*readings_of("known", 10), {"device": "known", "metric": "state", "value": "on"})
+    api.client.post("/readings", json={"device": "known", "metric": "state", "value": None})
+    schema = schemathesis.openapi.from_url(f"{api.base}/api/openapi.json")
+    route = f"/api/v1{path.replace('known', '{name}')}"
+    answer = api.client.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    schema[route]["GET"].validate_response(answer)
+
+
+def test_every_route_of_the_document_is_explained(api: Api) -> None:
+    """docs/api.md names every route that the OpenAPI document has."""
+    document = json.loads(httpx.get(f"{api.base}/api/openapi.json", trust_env=False).content)
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    for path, operations in document["paths"].items():
+        for method in operations:
+            route = f"{method.upper()} {path.removeprefix('/api/v1')}"
+            assert f"`{route}" in text, f"{route} is not in docs/api.md"
+
+
+def _readers(data: Path) -> str:
+    found = subprocess.run(
+        ["pgrep", "-f", f"motehub.reader {data}"], capture_output=True, text=True, check=False
+    )
+    return found.stdout
