@@ -14,11 +14,6 @@ from typing import Any
 import psycopg
 from flask import Flask, request  # type: ignore[import-not-found]
 
-TABLE = (
-    "CREATE TABLE home_data (location text, timestamp timestamp, "
-    "temperature double precision, humidity double precision)"
-)
-
 app: Any = Flask(__name__)
 
 

@@ -186,6 +186,11 @@ class RedisServer:
         """Address of database 0 with the password in it."""
         return f"redis://:{_QUOTED}@127.0.0.1:{self.port}/0"
 
+    @property
+    def unix_url(self) -> str:
+        """Address of its Unix socket with the password, up to the path."""
+        return f"unix://:{_QUOTED}@"
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         assert shutil.which("redis-server"), "'make ready-tests' installs redis-server."

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as openapi_checks
-from tests.harness import OPEN, HubProcess
+from tests.harness import OPEN, PATIENCE, HubProcess, memory
 
 WEB: Final = {"web": {"host": "127.0.0.1", "port": 0, "tls": "off"}}
 
@@ -58,6 +61,10 @@ class Api:
     def send(self, *readings: dict[str, Any]) -> None:
         answer = self.client.post("/readings", json=list(readings))
         assert answer.status_code == 200, answer.text
+
+    def send_many(self, readings: list[dict[str, Any]]) -> None:
+        for start in range(0, len(readings), 10_000):
+            self.send(*readings[start : start + 10_000])
 
 
 @pytest.fixture(scope="module")
@@ -113,22 +120,39 @@ def test_curl_reads_csv(api: Api) -> None:
 
 def test_a_large_answer_comes_whole(api: Api) -> None:
     """Fifty thousand readings come in one answer over a real connection."""
-    for start in range(0, 50_000, 10_000):
-        api.send(*readings_of("large", 50_000)[start : start + 10_000])
+    api.send_many(readings_of("large", 50_000))
     answer = api.client.get("/readings", params={"device": "large", "limit": 100_000}).json()
     assert len(answer["series"][0]["values"]) == 50_000
+
+
+def test_a_client_that_reads_slowly(api: Api) -> None:
+    """A client that takes nothing for a while has its answer whole, and holds up nobody."""
+    api.send_many(readings_of("slow", 100_000))
+    request = "GET /api/v1/readings?device=slow&from=-48h&limit=100000&format=csv HTTP/1.1"
+    head = f"{request}\r\nHost: hub\r\nAuthorization: Bearer {api.owner}\r\nConnection: close\r\n"
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(PATIENCE)
+        slow.connect(("127.0.0.1", httpx.URL(api.base).port))
+        slow.sendall(f"{head}\r\n".encode())
+        answer = bytearray(slow.recv(1000))
+        before = memory(api.hub.pid)
+        for _ in range(20):
+            answered = api.client.get("/readings", params={"device": "slow", "points": 100})
+            assert len(answered.json()["series"][0]["times"]) > 0
+        grown = memory(api.hub.pid) - before
+        while data := slow.recv(1 << 20):
+            answer += data
+    assert grown < 3_000_000
+    assert bytes(answer).count(b"temperature") == 100_000
+    assert answer.endswith(b"0\r\n\r\n")
 
 
 def test_the_query_process_is_replaced_when_it_dies(api: Api) -> None:
     """A query process that was killed is replaced, and the hub goes on."""
     api.client.get("/devices").raise_for_status()
-    found = subprocess.run(
-        ["pgrep", "-P", str(api.hub.pid), "-f", "motehub.reader"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    os.kill(int(found.stdout), signal.SIGKILL)
+    (reader,) = _readers(api.hub.data)
+    os.kill(reader, signal.SIGKILL)
     api.client.get("/devices").raise_for_status()
 
 
@@ -216,8 +240,12 @@ def test_every_route_of_the_document_is_explained(api: Api) -> None:
             assert f"`{route}" in text, f"{route} is not in docs/api.md"
 
 
-def _readers(data: Path) -> str:
-    found = subprocess.run(
-        ["pgrep", "-f", f"motehub.reader {data}"], capture_output=True, text=True, check=False
-    )
-    return found.stdout
+def _readers(data: Path) -> list[int]:
+    """Return the ids of the query processes of a hub."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if "motehub.reader" in command and str(data) in command:
+                found.append(process.pid)
+    return found

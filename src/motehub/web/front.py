@@ -22,6 +22,9 @@ from motehub.web.intake import Intake, encode, too_busy
 HEAD_BYTES: Final = 16_384
 """Longest request line with headers."""
 
+LONGEST_BODY: Final = 65_536
+"""Longest body that is decoded here, while everything else waits; others are handed over."""
+
 SMALL_BODY: Final = 4_096
 """A body up to this length may arrive in parts without being counted."""
 
@@ -50,7 +53,7 @@ class _Head(msgspec.Struct, frozen=True):
 class HttpFront:
     """The beginning of a connection, as a :class:`motehub.conversations.Conversation`.
 
-    A body beyond the limit is handed over too, to be refused in due form.
+    A long body is handed over too, to be decoded beside the event loop, or refused in due form.
     """
 
     def __init__(self, peer: str, intake: Intake) -> None:
@@ -146,7 +149,9 @@ class HttpFront:
             return None
         if headers.get(b"connection", b"").lower() not in _STAYS:
             return None
-        if not _LENGTH.fullmatch(length) or int(length) > self._intake.body_limit:
+        if not _LENGTH.fullmatch(length) or int(length) > min(
+            LONGEST_BODY, self._intake.body_limit
+        ):
             return None
         return _Head(path, query, headers, int(length), handler)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -15,7 +15,8 @@ from motehub.model import Receipt, Token
 from motehub.protocols.line_splitter import LineSplitter
 from motehub.web import idempotency
 from motehub.web.bodies import BodyError, unpack, unpacker
-from motehub.web.filing import Filing, Outcome
+from motehub.web.filing import Outcome
+from motehub.web.front import LONGEST_BODY
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.intake import Intake, too_busy
 from motehub.web.readings import PATH as READINGS_PATH
@@ -23,6 +24,8 @@ from motehub.web.readings import ReadingsHandler, is_ndjson, respond
 
 BODY_SECONDS: Final = 30.0
 """Longest silence within a body, in seconds."""
+
+_Result = TypeVar("_Result")
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -66,7 +69,8 @@ class Ingest:
             request = msgspec.structs.replace(request, body=await self._body(request, receive))
             if request.path == READINGS_PATH and key:
                 return await self._once(request, key)
-            exchange = self._intake.handlers[request.path](request, self._clock())
+            handler = self._intake.handlers[request.path]
+            exchange = await _beside(len(request.body), handler, request, self._clock())
             if isinstance(exchange, Response):
                 return exchange
             return exchange.answer(await self._intake.hub.accept(exchange.deliveries))
@@ -118,8 +122,11 @@ class Ingest:
         stored = False
         try:
             encoding = request.header(b"content-encoding")
-            body = unpack(request.body, encoding, self._intake.body_limit)
-            filing = self._readings.file(body, token, request, self._clock())
+            size, limit = len(request.body), self._intake.body_limit
+            body = await _beside(size, unpack, request.body, encoding, limit)
+            filing = await _beside(
+                len(body), self._readings.file, body, token, request, self._clock()
+            )
 
             def note(receipts: Sequence[Receipt]) -> dict[str, bytes | None]:
                 return self._keys.note(name, mark, filing.outcome(receipts), self._clock())
@@ -143,7 +150,8 @@ class Ingest:
                 token = self._readings.token(request, self._clock())
                 if isinstance(token, Response):
                     return _stopped(token, outcome)
-                plain = unpacking.feed(piece, self._intake.body_limit)
+                limit = self._intake.body_limit
+                plain = await _beside(len(piece), unpacking.feed, piece, limit)
                 await self._take_lines(splitter.feed(plain), splitter, token, request, outcome)
             unpacking.eof()
             assert isinstance(token, Token)
@@ -165,8 +173,16 @@ class Ingest:
         bad = splitter.take_bad()
         if not lines and not bad:
             return
-        now = self._clock()
-        filing: Filing = self._readings.file(lines, token, request, now, splitter.first_line, bad)
+        filing = await _beside(
+            len(lines),
+            self._readings.file,
+            lines,
+            token,
+            request,
+            self._clock(),
+            splitter.first_line,
+            bad,
+        )
         receipts = await self._intake.hub.accept(filing.deliveries)
         outcome.add(filing.outcome(receipts))
 
@@ -185,6 +201,13 @@ def request_of(scope: Scope, body: bytes) -> Request:
         body,
         client[0] if client else "",
     )
+
+
+async def _beside(size: int, work: Callable[..., _Result], *given: Any) -> _Result:
+    """Do what takes long for ``size`` bytes beside the event loop, so that others go on."""
+    if size <= LONGEST_BODY:
+        return work(*given)
+    return await asyncio.to_thread(work, *given)
 
 
 async def _piece(receive: Receive) -> tuple[bytes, bool]:

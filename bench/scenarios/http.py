@@ -1,0 +1,214 @@
+"""Posts over HTTP: single readings and batches, against InfluxDB and the original's way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench.harness import Case, Generator, Sample, Settings
+from bench.http_load import CONNECTION, TIME, Order
+from bench.http_peers import DATABASE, FlaskApp, Influx, flask_python, sink
+from bench.peers import postgres_server
+from bench.processes import ProcessFailed, cpu_seconds, peak_memory
+from bench.scenarios.burst import wait_until_stored
+from bench.servers import Hub, Stores
+
+SECONDS: Final = 10.0
+QUICK_SECONDS: Final = 2.0
+
+BATCH: Final = 100
+"""Readings of a large post, one of each series."""
+
+CONNECTIONS: Final = (10, 100)
+BATCH_CONNECTIONS: Final = 10
+
+_SECTIONS: Final = """\
+[web]
+host = "127.0.0.1"
+port = 0
+tls = "off"
+[pimonitor]
+time_zone = "UTC"
+"""
+_PIMONITOR: Final = json.dumps(
+    {
+        "location": f"pi-{CONNECTION}",
+        "timestamp": TIME,
+        "sensors": [{"sensorType": "DHT22", "temperature": 71.96, "humidity": 40.5}],
+    }
+)
+_JSON: Final = {"Content-Type": "application/json"}
+_MILLION: Final = 1e6
+
+_Running = AbstractContextManager[tuple[Stores, Sequence[int], dict[str, str]]]
+"""A server that runs, the processes that it needs, and headers that it wants."""
+
+
+def cases(settings: Settings) -> Sequence[Case]:
+    """Compare posts of one reading and of a hundred, and show what the generator can do."""
+    return [
+        *[_pimonitor(connections) for connections in CONNECTIONS],
+        *[_readings(connections, 1) for connections in CONNECTIONS],
+        _readings(BATCH_CONNECTIONS, BATCH),
+        *[_alone(connections, 1) for connections in CONNECTIONS],
+        _alone(BATCH_CONNECTIONS, BATCH),
+    ]
+
+
+def _pimonitor(connections: int) -> Case:
+    order = partial(
+        Order, connections=connections, target="/", body=_PIMONITOR, headers=_JSON, us_time=True
+    )
+    return Case(
+        f"pimonitor posts, {connections} connections",
+        {
+            "motehub": partial(_run, _hub, order, 2),
+            "Flask": partial(_run, _flask, order, 2),
+        },
+    )
+
+
+def _readings(connections: int, batch: int) -> Case:
+    what = "one reading a post" if batch == 1 else f"{batch} readings a post"
+    lines = partial(
+        Order, connections=connections, body=_lines(batch), headers={}, shared=batch > 1
+    )
+    return Case(
+        f"HTTP, {what}, {connections} connections",
+        {
+            "motehub, lines": partial(
+                _run, _hub, partial(lines, target="/api/v1/write?precision=s"), batch
+            ),
+            "InfluxDB": partial(
+                _run, _influx, partial(lines, target=f"/write?db={DATABASE}&precision=s"), batch
+            ),
+            "motehub, JSON": partial(
+                _run,
+                _hub,
+                partial(
+                    Order,
+                    connections=connections,
+                    target="/api/v1/readings",
+                    body=_items(batch),
+                    headers=_JSON,
+                    shared=batch > 1,
+                ),
+                batch,
+            ),
+        },
+    )
+
+
+def _alone(connections: int, batch: int) -> Case:
+    what = "one reading a post" if batch == 1 else f"{batch} readings a post"
+    order = partial(
+        Order, connections=connections, target="/", body=_lines(batch), headers={}, shared=batch > 1
+    )
+    return Case(
+        f"HTTP generator alone, {what}, {connections} connections",
+        {"sink": partial(_sink, order, batch)},
+    )
+
+
+def _lines(batch: int) -> str:
+    """Return a body in line protocol: one device a connection, or the devices of a batch."""
+    if batch == 1:
+        return f"weather,device=mote-{CONNECTION} temperature=21.5 {TIME}\n"
+    return "".join(
+        f"weather,device=mote-{n} temperature={15 + n / 10} {TIME}\n" for n in range(batch)
+    )
+
+
+def _items(batch: int) -> str:
+    """Return the same readings in JSON; times are numbers there."""
+    items = [
+        {"device": f"mote-{n}", "metric": "temperature", "value": 15 + n / 10, "time": TIME}
+        for n in range(batch)
+    ]
+    if batch == 1:
+        items[0] |= {"device": f"mote-{CONNECTION}", "value": 21.5}
+    text = json.dumps(items if batch > 1 else items[0])
+    return text.replace(f'"{TIME}"', TIME)
+
+
+@contextmanager
+def _hub(
+    settings: Settings, folder: Path
+) -> Iterator[tuple[Stores, Sequence[int], dict[str, str]]]:
+    with Hub(folder, settings.certificates, sections=_SECTIONS, listener="web") as hub:
+        token = hub.command("token", "create", "bench", "--scope", "write").strip()
+        yield hub, [hub.process_id], {"Authorization": f"Bearer {token}"}
+
+
+@contextmanager
+def _flask(
+    settings: Settings, folder: Path
+) -> Iterator[tuple[Stores, Sequence[int], dict[str, str]]]:
+    python = flask_python(settings)
+    with postgres_server() as server, FlaskApp(folder, python, server.new_database()) as flask:
+        yield flask, [flask.process_id, server.process_id], {}
+
+
+@contextmanager
+def _influx(
+    settings: Settings, folder: Path
+) -> Iterator[tuple[Stores, Sequence[int], dict[str, str]]]:
+    with Influx(folder) as influx:
+        yield influx, [influx.process_id], {}
+
+
+def _run(
+    start: Callable[[Settings, Path], _Running],
+    make_order: Callable[..., Order],
+    readings: int,
+    settings: Settings,
+) -> Sample:
+    """Post for a while; every post that was accepted must be stored in the end."""
+    with (
+        settings.fresh_folder() as folder,
+        start(settings, folder) as (server, processes, headers),
+    ):
+        order = make_order(port=server.port, seconds=_seconds(settings))
+        order = replace(order, headers=order.headers | headers)
+        with Generator("bench.http_load", order) as generator, peak_memory(*processes) as peak:
+            cpu = cpu_seconds(*processes)
+            generator.go()
+            outcome = generator.outcome()
+            accepted = int(outcome["accepted"]) * readings
+            stored = wait_until_stored(server, accepted)
+            cpu = cpu_seconds(*processes) - cpu
+    if not outcome["accepted"]:
+        raise ProcessFailed(f"No post was accepted: {outcome['first_refusal']}")
+    return {
+        "posts/s": outcome["accepted_in_time"] / outcome["seconds"],
+        "readings/s": outcome["accepted_in_time"] * readings / outcome["seconds"],
+        "CPU s per million readings": cpu / (stored / _MILLION) if stored else 0.0,
+        "peak PSS, MB": peak.pss / _MILLION,
+        "readings lost": accepted - stored,
+        "posts refused or failed": outcome["refused"] + outcome["failed"],
+        "connections made": outcome["connects"],
+        "generator CPU s per million readings": outcome["cpu"] / (accepted / _MILLION),
+    }
+
+
+def _sink(make_order: Callable[..., Order], readings: int, settings: Settings) -> Sample:
+    with sink() as port:
+        order = make_order(port=port, seconds=_seconds(settings))
+        with Generator("bench.http_load", order) as generator:
+            generator.go()
+            outcome = generator.outcome()
+    return {
+        "posts/s": outcome["accepted_in_time"] / outcome["seconds"],
+        "readings/s": outcome["accepted_in_time"] * readings / outcome["seconds"],
+        "generator CPU s per million readings": outcome["cpu"]
+        / (outcome["accepted"] * readings / _MILLION),
+    }
+
+
+def _seconds(settings: Settings) -> float:
+    return QUICK_SECONDS if settings.quick else SECONDS
