@@ -6,11 +6,10 @@ A request is made ready beforehand but for its time, which is different in each.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
-import selectors
+import select
 import socket
 import sys
 import time
@@ -26,9 +25,11 @@ TIME: Final = "@TIME@"
 
 US_TIME: Final = "%m/%d/%Y %H:%M:%S"
 
+_NO_CONTENT: Final = b"HTTP/1.1 204"
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"connection: *close", re.IGNORECASE)
 _ANSWER_SECONDS: Final = 60.0
+_BOTH: Final = select.EPOLLIN | select.EPOLLOUT
 _READ_BYTES: Final = 65_536
 
 
@@ -36,8 +37,9 @@ _READ_BYTES: Final = 65_536
 class Order:
     """What to post: ``body`` to ``target``, with further ``headers`` (name: value).
 
-    The time in a body is in seconds since 1970, or with ``us_time`` month, day, year and time of
-    day. With ``shared`` all connections write the same series, each at times of its own.
+    The time in a body is in seconds since 1970, cut to a multiple of ``span``: a body that has
+    further digits of its own holds so many times. With ``us_time`` it is month, day, year and time
+    of day. With ``shared`` all connections write the same series, each at times of its own.
     """
 
     port: int
@@ -48,6 +50,7 @@ class Order:
     body: str
     us_time: bool = False
     shared: bool = False
+    span: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,7 @@ class _Connection:
         self._order = order
         body = order.body.replace(CONNECTION, str(number))
         self._parts = body.encode().split(TIME.encode())
-        self._second = FIRST_SECOND + (number if order.shared else 0)
+        self._second = FIRST_SECOND // order.span + (number if order.shared else 0)
         self._step = order.connections if order.shared else 1
         length = len(self._body())
         headers = {"Host": "127.0.0.1", **order.headers, "Content-Length": str(length)}
@@ -100,11 +103,23 @@ class _Connection:
         self._second += self._step
         self.write()
 
+    @property
+    def unsent(self) -> bool:
+        """Whether a part of the post is still to be sent."""
+        return bool(self._rest)
+
+    def renew(self) -> None:
+        """Close the connection and make another."""
+        self.socket.close()
+        self.connect()
+
     def write(self) -> bool:
         """Send what is left of the post; False when the kernel takes no more."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             sent = self.socket.send(self._rest)
-            self._rest = self._rest[sent:] if sent < len(self._rest) else b""
+        except BlockingIOError:
+            return False
+        self._rest = self._rest[sent:]
         return not self._rest
 
     def read(self) -> bool:
@@ -114,6 +129,9 @@ class _Connection:
             OSError: the server has ended the connection without an answer.
         """
         data = self.socket.recv(_READ_BYTES)
+        if data.startswith(_NO_CONTENT) and data.endswith(b"\r\n\r\n") and b"lose" not in data:
+            self.accepted += 1
+            return True
         if not data:
             raise ConnectionResetError("the server has ended the connection")
         self._heard = self._heard + data if self._heard else data
@@ -129,8 +147,7 @@ class _Connection:
             self.refused += 1
             self.first_refusal = self.first_refusal or self._heard[:500]
         if _CLOSE.search(head):
-            self.socket.close()
-            self.connect()
+            self.renew()
         return True
 
     def _body(self) -> bytes:
@@ -166,46 +183,46 @@ def main() -> None:
 
 def _post(connections: list[_Connection], end: float) -> int:
     """Post until ``end``, then wait for the last answers; return what was accepted until then."""
-    both = selectors.EVENT_READ | selectors.EVENT_WRITE
     in_time: int | None = None
-    with selectors.DefaultSelector() as selector:
+    by_file: dict[int, _Connection] = {}
+    with select.epoll() as poll:
 
-        def begin(connection: _Connection) -> None:
+        def watch(connection: _Connection) -> None:
+            by_file[connection.socket.fileno()] = connection
             connection.post()
-            wanted = selectors.EVENT_READ if connection.write() else both
-            selector.register(connection.socket, wanted, connection)
+            poll.register(connection.socket, _BOTH if connection.unsent else select.EPOLLIN)
 
-        def go_on(connection: _Connection, events: int, *, more: bool) -> None:
+        def answered(connection: _Connection, file: int) -> None:
             before = connection.socket
-            if events & selectors.EVENT_WRITE and connection.write():
-                selector.modify(before, selectors.EVENT_READ, connection)
-            if not events & selectors.EVENT_READ:
-                return
             try:
-                complete = connection.read()
+                if not connection.read():
+                    return
             except OSError:
                 connection.failed += 1
-                before.close()
-                connection.connect()
-                complete = True
-            if not complete:
-                return
+                connection.renew()
             if connection.socket is not before or not more:
-                selector.unregister(before)
+                # One that was closed has left the poll by itself; its number may be back already.
+                if connection.socket is before:
+                    poll.unregister(file)
+                del by_file[file]
                 if more:
-                    begin(connection)
+                    watch(connection)
                 return
             connection.post()
-            if not connection.write():
-                selector.modify(before, both, connection)
+            if connection.unsent:
+                poll.modify(file, _BOTH)
 
         for connection in connections:
-            begin(connection)
-        while selector.get_map() and (now := time.monotonic()) < end + _ANSWER_SECONDS:
-            if now >= end and in_time is None:
+            watch(connection)
+        while by_file and (now := time.monotonic()) < end + _ANSWER_SECONDS:
+            more = now < end
+            if not more and in_time is None:
                 in_time = sum(connection.accepted for connection in connections)
-            for key, events in selector.select(max(0.01, end - now)):
-                go_on(key.data, events, more=now < end)
+            for file, events in poll.poll(max(0.01, end - now)):
+                if events & select.EPOLLOUT and by_file[file].write():
+                    poll.modify(file, select.EPOLLIN)
+                if events & ~select.EPOLLOUT and file in by_file:
+                    answered(by_file[file], file)
     return sum(connection.accepted for connection in connections) if in_time is None else in_time
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ SECONDS: Final = 10.0
 QUICK_SECONDS: Final = 2.0
 
 BATCH: Final = 100
-"""Readings of a large post, one of each series."""
+"""Readings of a large post."""
 
 CONNECTIONS: Final = (10, 100)
 BATCH_CONNECTIONS: Final = 10
@@ -53,10 +54,11 @@ def cases(settings: Settings) -> Sequence[Case]:
     """Compare posts of one reading and of a hundred, and show what the generator can do."""
     return [
         *[_pimonitor(connections) for connections in CONNECTIONS],
-        *[_readings(connections, 1) for connections in CONNECTIONS],
-        _readings(BATCH_CONNECTIONS, BATCH),
-        *[_alone(connections, 1) for connections in CONNECTIONS],
-        _alone(BATCH_CONNECTIONS, BATCH),
+        *[_readings(_SINGLE, connections) for connections in CONNECTIONS],
+        _readings(_OF_ONE, BATCH_CONNECTIONS),
+        _readings(_OF_MANY, BATCH_CONNECTIONS),
+        *[_alone(_SINGLE, connections) for connections in CONNECTIONS],
+        _alone(_OF_ONE, BATCH_CONNECTIONS),
     ]
 
 
@@ -73,67 +75,76 @@ def _pimonitor(connections: int) -> Case:
     )
 
 
-def _readings(connections: int, batch: int) -> Case:
-    what = "one reading a post" if batch == 1 else f"{batch} readings a post"
-    lines = partial(
-        Order, connections=connections, body=_lines(batch), headers={}, shared=batch > 1
+def _readings(shape: _Shape, connections: int) -> Case:
+    lines = partial(shape.order, connections=connections, body=shape.lines(), headers={})
+    items = partial(
+        shape.order,
+        connections=connections,
+        target="/api/v1/readings",
+        body=shape.items(),
+        headers=_JSON,
     )
+    ours = partial(lines, target="/api/v1/write?precision=s")
+    theirs = partial(lines, target=f"/write?db={DATABASE}&precision=s")
     return Case(
-        f"HTTP, {what}, {connections} connections",
+        f"HTTP, {shape.name}, {connections} connections",
         {
-            "motehub, lines": partial(
-                _run, _hub, partial(lines, target="/api/v1/write?precision=s"), batch
-            ),
-            "InfluxDB": partial(
-                _run, _influx, partial(lines, target=f"/write?db={DATABASE}&precision=s"), batch
-            ),
-            "motehub, JSON": partial(
-                _run,
-                _hub,
-                partial(
-                    Order,
-                    connections=connections,
-                    target="/api/v1/readings",
-                    body=_items(batch),
-                    headers=_JSON,
-                    shared=batch > 1,
-                ),
-                batch,
-            ),
+            "motehub, lines": partial(_run, _hub, ours, shape.readings),
+            "InfluxDB": partial(_run, _influx, theirs, shape.readings),
+            "motehub, JSON": partial(_run, _hub, items, shape.readings),
         },
     )
 
 
-def _alone(connections: int, batch: int) -> Case:
-    what = "one reading a post" if batch == 1 else f"{batch} readings a post"
+def _alone(shape: _Shape, connections: int) -> Case:
     order = partial(
-        Order, connections=connections, target="/", body=_lines(batch), headers={}, shared=batch > 1
+        shape.order, connections=connections, target="/", body=shape.lines(), headers={}
     )
     return Case(
-        f"HTTP generator alone, {what}, {connections} connections",
-        {"sink": partial(_sink, order, batch)},
+        f"HTTP generator alone, {shape.name}, {connections} connections",
+        {"sink": partial(_sink, order, shape.readings)},
     )
 
 
-def _lines(batch: int) -> str:
-    """Return a body in line protocol: one device a connection, or the devices of a batch."""
-    if batch == 1:
-        return f"weather,device=mote-{CONNECTION} temperature=21.5 {TIME}\n"
-    return "".join(
-        f"weather,device=mote-{n} temperature={15 + n / 10} {TIME}\n" for n in range(batch)
-    )
+@dataclass(frozen=True)
+class _Shape:
+    """What a post holds: so many readings, of a device each or all of the connection's own."""
+
+    name: str
+    readings: int
+    own: bool
+
+    @property
+    def order(self) -> Callable[..., Order]:
+        """Return what makes the order; times are such that no reading is written twice."""
+        return partial(Order, shared=not self.own, span=self.readings if self.own else 1)
+
+    def lines(self) -> str:
+        """Return the body in line protocol."""
+        return "".join(
+            f"weather,device={device} temperature={value} {moment}\n"
+            for device, value, moment in self._rows()
+        )
+
+    def items(self) -> str:
+        """Return the same readings in JSON; times are numbers there."""
+        items = [
+            {"device": device, "metric": "temperature", "value": value, "time": moment}
+            for device, value, moment in self._rows()
+        ]
+        text = json.dumps(items if len(items) > 1 else items[0])
+        return re.sub(f'"({TIME}\\d*)"', r"\1", text)
+
+    def _rows(self) -> Iterator[tuple[str, float, str]]:
+        for n in range(self.readings):
+            device = f"mote-{CONNECTION}" if self.own else f"mote-{n}"
+            # Further digits where a body has many times of one series.
+            yield device, 15 + n / 10, f"{TIME}{n:02}" if self.own and self.readings > 1 else TIME
 
 
-def _items(batch: int) -> str:
-    """Return the same readings in JSON; times are numbers there."""
-    items = [
-        {"device": f"mote-{n}", "metric": "temperature", "value": 15 + n / 10, "time": TIME}
-        for n in range(batch)
-    ]
-    if batch == 1:
-        items[0] |= {"device": f"mote-{CONNECTION}", "value": 21.5}
-    text = json.dumps(items if batch > 1 else items[0])
-    return text.replace(f'"{TIME}"', TIME)
+_SINGLE: Final = _Shape("one reading a post", 1, own=True)
+_OF_ONE: Final = _Shape(f"{BATCH} readings of a device a post", BATCH, own=True)
+_OF_MANY: Final = _Shape(f"a reading of each of {BATCH} devices a post", BATCH, own=False)
 
 
 @contextmanager

@@ -171,12 +171,13 @@ async def running(
         renewal = tasks.create_task(renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
-        data_folder.remember_store(folder, configuration.store)
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
             stack.push_async_callback(consumer.stop)
             await consumer.start()
+        # Not before: it may be one that no hub can use.
+        data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
         ground = Ground(
             hub,

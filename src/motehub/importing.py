@@ -68,6 +68,10 @@ class Notes:
         self.resumed = found is not None
         self.moment, self.after = found or (utc_microseconds(), None)
 
+    def begin_again(self) -> None:
+        """Forget how far the import had come; the moment stays."""
+        self.resumed, self.after = False, None
+
     def note(self, after: Place | None) -> None:
         """Keep how far the import has come."""
         self.after = after
@@ -130,9 +134,12 @@ async def _import(
     progress: Progress,
     way: Callable[[Configuration], AbstractAsyncContextManager[_Door]],
 ) -> Outcome:
-    totals = _Totals(notes)
     async with way(configuration) as door:
         before = _duplicates(configuration)
+        if before is None or origin.device not in before:
+            # Its device was removed meanwhile, with what was imported.
+            notes.begin_again()
+        totals = _Totals(notes)
         total = origin.total()
         progress(0, total)
         notes.note(notes.after)

@@ -72,14 +72,14 @@ def _follow(mirror: MirrorStore, folder: Path, history: Callable[[], HistoryStor
 
     woken = False
     while True:
-        began = time.monotonic()
+        began = time.process_time()
         done = consumer.catch_up(after_bite=report, look=not woken)
         if not hub.lives:
             report(0)
             return 0 if done else 1
         if done:
             # Under load it rests as long as it works: what comes meanwhile goes in one bite.
-            hub.pause(min(time.monotonic() - began, _LONGEST_REST))
+            hub.pause(min(time.process_time() - began, _LONGEST_REST))
             woken = hub.wait(_REPORT_SECONDS)
             if not woken:
                 report(0)

@@ -98,9 +98,8 @@ def test_a_hub_does_not_go_on_with_the_history_that_was_left(filled: Path, url: 
 
     def refused() -> None:
         old = HubProcess(filled, OPEN)
-        with old:
-            old.launch()
-            assert old.wait() == 2
+        old.launch()
+        assert old.wait() == 2
         assert "has moved the history" in old.log
         assert "[store]" in old.log
         assert PASSWORD not in old.log
@@ -114,9 +113,8 @@ def test_a_hub_does_not_go_on_with_the_history_that_was_left(filled: Path, url: 
     (filled / "motehub.db").unlink()
     assert cli("migrate-store", "--to", "sqlite", data=filled).returncode == 0
     other = HubProcess(filled, at(url.replace("postgresql:", "postgres:") + "?sslmode=prefer"))
-    with other:
-        other.launch()
-        assert other.wait() == 2
+    other.launch()
+    assert other.wait() == 2
     with HubProcess(filled, OPEN) as hub:
         assert hub.device(DEVICE)["stored"] == 2_000
 
@@ -208,10 +206,10 @@ def test_a_migration_that_is_killed_leaves_the_old_history(large: Path, url: str
     with closing(parts.store("postgres").open(large, url, True)) as store:
         assert store.position() == UNFINISHED
     half = HubProcess(large, at(url))
-    with half:
-        half.launch()
-        assert half.wait() == 1
+    half.launch()
+    assert half.wait() == 1
     assert "unfinished copy" in half.log
+    assert json.loads((large / "store.json").read_bytes())["type"] == "sqlite"
     with HubProcess(large, OPEN) as hub:
         assert hub.device(DEVICE)["name"] == DEVICE
         assert hub.stop() == 0

@@ -76,6 +76,7 @@ class HomeData:
         self._rows = rows
         self._times = times
         self._fahrenheit = fahrenheit
+        self.device: str | None = None
         self.rejections = Rejections()
 
     def total(self) -> int | None:

@@ -68,8 +68,12 @@ class Rejections:
 
 
 class Origin(Protocol):
-    """A database of an original system, open for reading."""
+    """A database of an original system, open for reading.
 
+    ``device`` is the one device that all of it is of, if that is so.
+    """
+
+    device: str | None
     rejections: Rejections
 
     def total(self) -> int | None:

@@ -45,7 +45,8 @@ class RedisKeys:
     """
 
     def __init__(self, url: str, device: str, moment: int) -> None:
-        self._device = device
+        self.device: str | None = None
+        self._of_keys = device
         self._moment = moment
         self._where = _without_password(url)
         self.rejections = Rejections()
@@ -86,7 +87,7 @@ class RedisKeys:
                 if self._redis.strlen(key) > TEXT_BYTES:
                     self.rejections.add(_shown(key), f"it is longer than {TEXT_BYTES} bytes")
                 else:
-                    yield from self._add(piece, self._device, key, key, self._redis.get(key))
+                    yield from self._add(piece, self._of_keys, key, key, self._redis.get(key))
             elif kind == b"hash":
                 device = derived_device_name(key.decode("utf-8", "backslashreplace"))
                 for field, value in self._redis.hscan_iter(key, count=_KEYS):

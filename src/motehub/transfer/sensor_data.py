@@ -42,7 +42,8 @@ class SensorData:
 
     def __init__(self, path: Path, device: str, *, fahrenheit: bool) -> None:
         self._rows = SqliteRows(path, TABLE, COLUMNS)
-        self._device = device
+        self.device: str | None = device
+        self._name = device
         self._fahrenheit = fahrenheit
         self.rejections = Rejections()
 
@@ -64,7 +65,7 @@ class SensorData:
                 )
                 if columns[0]
             ]
-            readings = [DeviceReadings(self._device, [*records])] if records else []
+            readings = [DeviceReadings(self._name, [*records])] if records else []
             yield Piece(readings, len(page.rows), page.after)
 
     def close(self) -> None:

@@ -96,9 +96,10 @@ async def list_readings(
     check_may_read(request.auth, device)
     services = services_of(request.app)
     services.hub.registry.by_name(device)
-    now = services.clock()
-    # Readings that the hub stamped in one burst are some microseconds ahead.
-    end = parse_moment(until, now) if until is not None else now + MICROSECONDS
+    # Readings that the hub stamped in one burst are some microseconds ahead; and buckets of whole
+    # seconds are nicer to look at.
+    now = -(-services.clock() // MICROSECONDS) * MICROSECONDS + MICROSECONDS
+    end = parse_moment(until, now) if until is not None else now
     start = parse_moment(since, now)
     if start > end:
         raise OwnerError("from is later than to.")

@@ -31,7 +31,9 @@ _SECURITY_HEADERS: Final = (
 )
 
 # What parameters are called whose names mean something else in Python.
-_NAMES: Final = {"since": "from", "until": "to", "shape": "format"}
+_NAMES: Final = {"since": "from", "until": "to", "shape": "format", "data": "body"}
+# What the framework says of a body that is not there.
+_MISSING_BODY: Final = "'data'"
 
 _logger = Logger("motehub.api")
 
@@ -123,6 +125,8 @@ def _framework_problem(error: HTTPException) -> Problem:
         detail = f"The body of such a request may have {BODY_BYTES} bytes."
     elif isinstance(error, ValidationException):
         detail = _what_is_invalid(error)
+    elif status == HTTPStatus.BAD_REQUEST:
+        detail = f"The request can't be read: {detail}."
     headers = {
         name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"
     }
@@ -132,9 +136,11 @@ def _framework_problem(error: HTTPException) -> Problem:
 def _what_is_invalid(error: ValidationException) -> str:
     """Return which parameters or fields are wrong, and why."""
     extra = error.extra if isinstance(error.extra, list) else []
-    wrong = [
-        f"{_NAMES.get(key := one.get('key', 'body'), key)}: {one.get('message', 'is wrong')}"
-        for one in extra
-        if isinstance(one, dict)
-    ]
-    return "; ".join(wrong) + "." if wrong else error.detail
+    wrong = [_what_is_wrong(one) for one in extra if isinstance(one, dict)]
+    return "; ".join(wrong) + "." if wrong else f"{error.detail}."
+
+
+def _what_is_wrong(one: dict[str, object]) -> str:
+    name = str(one.get("key", "body"))
+    message = str(one.get("message", "is wrong"))
+    return f"{_NAMES.get(name, name)}: {'is missing' if message == _MISSING_BODY else message}"

@@ -69,7 +69,7 @@ async def test_readings_come_back_as_columns(stand: Stand) -> None:
     answer = good(await stand.get("/readings", device="greenhouse"))
     assert answer == {
         "device": "greenhouse",
-        "from": iso(START - 86_400 * SECOND),
+        "from": iso(START - 86_399 * SECOND),
         "to": iso(START + SECOND),
         "complete": True,
         "next": None,
@@ -439,6 +439,7 @@ async def test_names_that_can_not_be_given(plain: Stand) -> None:
         ):
             problem(await owner.patch("/devices/x", content=body), 400)
         problem(await owner.patch("/devices/x", json={"name": "z" * 70_000}), 413)
+        assert "body: is missing" in problem(await owner.patch("/devices/x"), 400)
     assert plain.hub.registry.has_name("x")
 
 
