@@ -426,6 +426,20 @@ def test_the_registry_comes_back(opener: Opener) -> None:
     assert series == [Series(1, 1, "temperature", "°C"), Series(2, 2, "temperature", "°C")]
 
 
+def test_the_newest_of_every_series(store: HistoryStore) -> None:
+    """Numbers and texts, of all devices or of one; what is held is not among them."""
+    entries = [*A, *B, SeriesAdded(Series(3, 1, "door", "", Kind.TEXT))]
+    entries.append(SeriesAdded(Series(4, 2, "never", "")))
+    entries.append(TextReadings(3, [7, 9, 8], ["first", "last", "middle"]))
+    assert store.latest() == []
+    year = 31_600_000_000_000
+    given_rows = columns((1, 10, 1.0), (1, year, 3.0), (1, 20, 2.0), (2, 5, 5.0))
+    fold(store, frame(entries, given_rows, columns((2, 99, 9.0))))
+    assert sorted(store.latest()) == [(1, year, 3.0), (2, 5, 5.0), (3, 9, "last")]
+    assert sorted(store.latest(1)) == [(1, year, 3.0), (3, 9, "last")]
+    assert store.latest(7) == []
+
+
 def test_names_can_change_hands(store: HistoryStore) -> None:
     """A name that one device gives up may be another's in the same fold."""
     fold(store, frame([*A, *B]))

@@ -94,6 +94,15 @@ def test_arguments_win_over_everything(tmp_path: Path) -> None:
         ("[store]\nurl = 'postgresql://h/d'", ["store.url", "sqlite", "leave it out"]),
         ("[store]\ntype = 'postgres'", ["store.url", "postgresql://USER"]),
         ("[store]\ntype = 'postgres'\nurl = 'mysql://h/d'", ["store.url", "postgresql://"]),
+        ("mirror = 5", ["mirror", "[[mirror]]"]),
+        ("[[mirror]]\nurl = 'redis://h'", ["mirror.type", "redis"]),
+        ("[[mirror]]\ntype = 'oracle'", ["mirror.type", "redis"]),
+        ("[[mirror]]\ntype = ['redis']", ["mirror.type", "redis"]),
+        ("[[mirror]]\ntype = 'redis'\nurl = 'http://h'", ["mirror", "redis://"]),
+        ("[[mirror]]\ntype = 'redis'\nurl = 'redis://h/x'", ["mirror", "number"]),
+        ("[[mirror]]\ntype = 'redis'\nurl = 'redis://[h'", ["mirror", "redis://"]),
+        ("[[mirror]]\ntype = 'redis'\nlength = 1", ["mirror.length", "stream_length"]),
+        ("[[mirror]]\ntype = 'redis'\nstream = 'motehub:times'", ["mirror", "own"]),
         ("transport = 5", ["transport", "section"]),
         ("hub = 5", ["hub", "section"]),
         ("[hub\n", ["TOML"]),
@@ -108,6 +117,30 @@ def test_mistakes_are_named_with_file_key_and_mend(
     message = str(caught.value)
     for word in ["motehub.toml", *words]:
         assert word in message, message
+
+
+def test_several_mirrors_have_names() -> None:
+    """Each is a consumer of its own; the environment holds them all."""
+    text = '[{type="redis"}, {type="redis", url="unix:///run/r?db=1", stream_length=0}]'
+    settings = load(None, {"MOTEHUB_MIRROR": text})
+    assert list(settings.mirror) == ["mirror.redis", "mirror.redis-2"]
+    assert settings.mirror["mirror.redis"].stream_length == 10_000
+    assert settings.mirror["mirror.redis-2"].stream_length == 0
+    assert load(None, {}).mirror == {}
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret@h:1/2", "rediss://a:s3cret@h", "unix:///run/r?password=s3cret&db=1"]
+)
+def test_passwords_of_mirrors_are_not_shown(url: str) -> None:
+    """Neither by check-config nor when something is wrong with them."""
+    settings = load(None, {"MOTEHUB_MIRROR": f'[{{type="redis", url="{url}"}}]'})
+    assert settings.mirror["mirror.redis"].url == url
+    assert b"s3cret" not in config.to_json(settings)
+    for broken in (f'{{type="redis", url="{url}"}}', f'[{{type="redis", url="x{url}"}}]'):
+        with pytest.raises(ConfigurationError) as caught:
+            load(None, {"MOTEHUB_MIRROR": broken})
+        assert "s3cret" not in str(caught.value)
 
 
 def test_passwords_are_not_shown() -> None:

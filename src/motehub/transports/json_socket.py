@@ -43,6 +43,9 @@ ACKNOWLEDGED: Final = "motehub-ack/1"
 FLAT: Final = f"{NAME}.flat"
 """Beginning of the identity of a device that is known by flat objects of its certificate."""
 
+_FEW: Final = 8
+"""Fewer objects than this in a read are taken one by one."""
+
 METRIC_BYTES: Final = 128
 """Longest name of a metric in UTF-8 bytes."""
 
@@ -165,7 +168,7 @@ class JsonConversation:
             return None
         gathered = _Gathered(now)
         outcomes = _Outcomes()
-        for one in found:
+        for one in found[self._take_alike(found, gathered, outcomes) :]:
             if isinstance(one, JsonObject):
                 self._take(one, gathered, outcomes)
             else:
@@ -180,6 +183,28 @@ class JsonConversation:
             return outcomes.lines(dict(zip(names, receipts, strict=True)))
 
         return Turn(deliveries, answer if self._acknowledges else None, fatal[0] if fatal else None)
+
+    def _take_alike(
+        self, found: Sequence[JsonObject | Broken], gathered: _Gathered, outcomes: _Outcomes
+    ) -> int:
+        """Take all objects at once, if they have the same keys and only numbers: mostly so.
+
+        Returns how many were taken. Columns are filled by loops in C, which is twice as fast.
+        """
+        columns = _columns(found)
+        if columns is None:
+            return 0
+        first = found[0]
+        assert isinstance(first, JsonObject)
+        self._take(first, gathered, outcomes)
+        # Where a name or its device was refused there is no column.
+        if not columns.keys() <= gathered.numbers.keys():
+            return 1
+        for place, values in columns.items():
+            gathered.numbers[place].extend(values[1:])
+        if self._acknowledges:
+            outcomes.repeat(array("q", [one.offset for one in found[1:]]))
+        return len(found)
 
     def _take(self, one: JsonObject, gathered: _Gathered, outcomes: _Outcomes) -> None:
         stored, error = 0, None
@@ -263,6 +288,12 @@ class _Outcomes:
         self._stored.append(stored)
         self._keys.append(self._same.setdefault(keys, keys))
 
+    def repeat(self, offsets: array[int]) -> None:
+        """Note for objects at ``offsets`` what became of the last one, which was without error."""
+        self._offsets.extend(offsets)
+        self._stored.extend(self._stored[-1:] * len(offsets))
+        self._keys += self._keys[-1:] * len(offsets)
+
     def lines(self, receipts: Mapping[_Key, Receipt]) -> bytes:
         """Return the acknowledgements: a line of JSON for each object."""
         refused = {key: receipt.reason for key, receipt in receipts.items() if not receipt.taken}
@@ -321,6 +352,45 @@ class _Gathered:
 
     def _times(self, count: int) -> array[int]:
         return array("q", (self._now,)) * count
+
+
+def _columns(found: Sequence[JsonObject | Broken]) -> dict[tuple[_Key, str], array[float]] | None:
+    """Return the values of objects as columns, or None unless all have the same keys and numbers."""
+    if len(found) < _FEW or set(map(type, found)) != {JsonObject}:
+        return None
+    objects = [one.fields for one in found if isinstance(one, JsonObject)]
+    columns: dict[tuple[_Key, str], array[float]] = {}
+    try:
+        for outer in _common_keys(objects):
+            values = [fields[outer] for fields in objects]
+            inner = [value for value in values if isinstance(value, dict)]
+            if not inner:
+                columns[None, outer] = array("d", values)  # type: ignore[arg-type]
+            elif len(inner) < len(values):
+                return None
+            else:
+                for metric in _common_keys(inner):
+                    columns[outer, metric] = array("d", [one[metric] for one in inner])  # type: ignore[misc]
+    except (TypeError, _Unlike):
+        # A text, null, or an object that has other keys.
+        return None
+    return columns
+
+
+class _Unlike(Exception):
+    """Objects have not the same keys."""
+
+
+def _common_keys(objects: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """Return the keys of all of the objects.
+
+    Raises:
+        _Unlike: they have not the same ones, in the same order.
+    """
+    shapes = set(map(tuple, objects))
+    if len(shapes) > 1:
+        raise _Unlike
+    return shapes.pop()
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,8 @@ def secret_of(headers: Mapping[bytes, bytes]) -> str | None:
     scheme, _, rest = headers.get(b"authorization", b"").partition(b" ")
     match scheme.lower():
         case b"bearer" | b"token":
-            return rest.strip().decode("latin-1") or None
+            # No token has surrogates in it, so bytes that are no UTF-8 match none.
+            return rest.strip().decode("utf-8", "surrogateescape") or None
         case b"basic":
             return _password(rest.strip())
         case _:
@@ -33,7 +34,7 @@ def secret_of_query(query: bytes) -> str | None:
     """Return the password in a query, ``?u=…&p=…``, as InfluxDB 1 takes it."""
     if b"p=" not in query:
         return None
-    found = parse_qs(query.decode("latin-1")).get("p")
+    found = parse_qs(query.decode("ascii", "replace")).get("p")
     return found[0] if found else None
 
 

@@ -57,6 +57,18 @@ async def test_a_vouched_source_takes_its_name_from_a_stranger_who_waits(tmp_pat
     assert not any(isinstance(e, HeldReleased) for frame in stored for e in frame.entries)
 
 
+async def test_another_identity_of_a_renamed_device_finds_it(tmp_path: Path) -> None:
+    """A source that names an identity that is known is that device, whatever its name is now."""
+    first = Source("x", "key:kitchen", "kitchen", "192.0.2.9", vouched=True)
+    second = Source("x", "flat:kitchen", "kitchen", "192.0.2.9", vouched=True, alias="key:kitchen")
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        await say(hub, first, [temperature(1)])
+        await hub.rename_device("kitchen", "hall")
+        assert (await say(hub, second, [temperature(2, time=START + 9)])).taken == 1
+        (device,) = hub.registry.devices()
+        assert (device.name, device.identities) == ("hall", ("key:kitchen", "flat:kitchen"))
+
+
 async def test_a_stranger_gives_way_to_a_device_that_is_vouched_for_later(tmp_path: Path) -> None:
     """A device that waits under one name gets the name under which the owner vouches for it."""
     waiting = Source("x", KITCHEN.identity, "address-9", "192.0.2.9")

@@ -74,6 +74,32 @@ def test_what_could_not_be_stored_is_tried_again(log: SqliteLog, tmp_path: Path)
     assert effect.taken == [1, 2, 3]
 
 
+def test_a_consumer_may_know_what_to_do_about_a_gap(
+    log: SqliteLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Missing frames are a fault of the history's, and in order where the effect sees to them."""
+    write(log, 10)
+    log.trim(5, 100)
+    for may_miss in (True, False):
+        effect = Effect()
+        assert Consumer("test", SqliteLogReader(tmp_path), effect, may_miss=may_miss).catch_up()
+        assert effect.taken == [6, 7, 8, 9, 10]
+        assert ("frames are missing" in caplog.text) is not may_miss
+
+
+def test_an_effect_that_fell_back_is_brought_up(log: SqliteLog, tmp_path: Path) -> None:
+    """A look at its cursor shows that its storage is older than it was."""
+    effect = Effect()
+    consumer = Consumer("test", SqliteLogReader(tmp_path), effect)
+    write(log, 3)
+    assert consumer.catch_up()
+    effect.taken = [1]
+    assert consumer.catch_up()
+    assert effect.taken == [1]
+    assert consumer.catch_up(look=True)
+    assert effect.taken == [1, 2, 3]
+
+
 def test_a_consumer_ahead_of_the_journal_is_refused(log: SqliteLog, tmp_path: Path) -> None:
     """A history and a journal of different back-ups are not mixed."""
     write(log, 2)

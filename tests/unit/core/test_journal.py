@@ -181,6 +181,49 @@ async def test_only_what_every_consumer_has_is_trimmed(tmp_path: Path) -> None:
     log.close()
 
 
+async def test_an_optional_consumer_holds_nobody_back(tmp_path: Path) -> None:
+    """While it is away frames are kept for it, up to half of the size that is allowed."""
+    log = SqliteLog(tmp_path)
+    limits = JournalLimits(size=100_000, age=3600)
+    async with asyncio.TaskGroup() as tasks, Journal(log, limits, FakeClock(), tasks) as journal:
+        journal.follow("mirror", 0, optional=True)
+        for n in range(20):
+            journal.follow("history", await journal.append(batch(n)))
+        await asyncio.sleep(0.05)
+        assert len(frames(tmp_path)) == 20
+        for n in range(1000):
+            journal.follow("history", await journal.append(batch(*range(n % 20))))
+            assert journal.health.held_back is None
+        await until(lambda: log.size <= 50_000)
+        assert 30_000 < log.size
+        journal.follow("mirror", journal.health.head, optional=True)
+        await until(lambda: len(frames(tmp_path)) == 1)
+    log.close()
+
+
+async def test_old_frames_are_not_kept_for_an_optional_consumer(tmp_path: Path) -> None:
+    """Nor beyond half of the age."""
+    log, clock = SqliteLog(tmp_path), FakeClock()
+    limits = JournalLimits(size=10**9, age=60)
+    async with asyncio.TaskGroup() as tasks, Journal(log, limits, clock, tasks) as journal:
+        journal.follow("mirror", 0, optional=True)
+        for n in range(200):
+            clock.now += MICROSECONDS
+            journal.follow("history", await journal.append(batch(n)))
+            assert journal.health.held_back is None
+        await until(lambda: len(frames(tmp_path)) == 31)
+    log.close()
+
+
+async def test_listeners_hear_of_each_commit_before_the_senders(tmp_path: Path) -> None:
+    """So whoever follows the journal is at work while the senders are answered."""
+    log, heard = SqliteLog(tmp_path), list[int]()
+    async with asyncio.TaskGroup() as tasks, Journal(log, LIMITS, FakeClock(), tasks) as journal:
+        journal.after_commit(lambda: heard.append(log.head))
+        assert [await journal.append(batch(n)) for n in range(3)] == heard == [1, 2, 3]
+    log.close()
+
+
 async def test_state_is_durable_with_its_batch(tmp_path: Path) -> None:
     """Keys are set, replaced and deleted by the commits that carry them."""
     log = SqliteLog(tmp_path)

@@ -37,14 +37,14 @@ def said(turn: Turn | None) -> dict[str, list[Record]]:
 def test_nested_fields_belong_to_the_device_of_their_key() -> None:
     """Outer key is the device, field the metric; flat fields are the certificate's own."""
     found = said(conversation().feed(b'{"a": {"x": 1, "y": "on"}, "z": true}{"a": {"x": 2}}', NOW))
-    assert set(found) == {"json_socket:a", "json_socket:owner"}
+    assert set(found) == {"json_socket:a", "json_socket.flat:owner"}
     numbers, texts = found["json_socket:a"]
     assert isinstance(numbers, Samples)
     assert isinstance(texts, Texts)
     assert (numbers.metric, list(numbers.values), list(numbers.times)) == ("x", [1, 2], [NOW] * 2)
     assert (texts.metric, texts.values) == ("y", ["on"])
     assert numbers.clock is texts.clock is Clock.HUB
-    (own,) = found["json_socket:owner"]
+    (own,) = found["json_socket.flat:owner"]
     assert isinstance(own, Samples)
     assert list(own.values) == [1.0]
 
@@ -52,11 +52,21 @@ def test_nested_fields_belong_to_the_device_of_their_key() -> None:
 def test_numbers_and_texts_of_one_metric_are_kept_apart() -> None:
     """A value that changes its kind goes on in the other series."""
     (numbers, texts) = said(conversation().feed(b'{"x": 1}{"x": "off"}{"x": 2}', NOW))[
-        "json_socket:owner"
+        "json_socket.flat:owner"
     ]
     assert isinstance(numbers, Samples)
     assert isinstance(texts, Texts)
     assert (list(numbers.values), texts.values) == ([1, 2], ["off"])
+
+
+def test_flat_and_nested_fields_of_one_name_are_told_apart() -> None:
+    """Each names the other, so that both are one device whatever it is called meanwhile."""
+    turn = conversation().feed(b'{"x": 1, "owner": {"x": 2}}', NOW)
+    assert turn is not None
+    flat, nested = (one.source for one in turn.deliveries)
+    assert (flat.identity, flat.alias) == ("json_socket.flat:owner", "json_socket:owner")
+    assert (nested.identity, nested.alias) == (flat.alias, flat.identity)
+    assert flat.suggested_name == nested.suggested_name == "owner"
 
 
 @pytest.mark.parametrize(
