@@ -31,7 +31,9 @@ def main() -> int:
         try:
             make_certificates(certificates)
             if options.profile:
-                print(profiling.profile_burst(settings))
+                objects = "json" in options.scenario
+                profile = profiling.profile_json if objects else profiling.profile_burst
+                print(profile(settings))
             else:
                 _measure(options.scenario or list(SCENARIOS), settings, options.output)
         except ProcessFailed as error:
@@ -53,7 +55,7 @@ def _options() -> argparse.Namespace:
         help="disk for the servers' files (default: the system's folder for temporary files)",
     )
     parser.add_argument(
-        "--profile", action="store_true", help="run burst once under a profiler instead"
+        "--profile", action="store_true", help="run burst (or json) once under a profiler instead"
     )
     return parser.parse_args()
 

@@ -1,13 +1,14 @@
-"""Where the hub's event loop spends its time while a burst comes in."""
+"""Where the hub's event loop spends its time while a burst, or JSON objects, come in."""
 
 from __future__ import annotations
 
 import pstats
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench.harness import Settings
-from bench.scenarios import burst
+from bench.scenarios import burst, json_objects
 from bench.servers import Hub
 
 _LINES: Final = 25
@@ -22,11 +23,28 @@ def profile_burst(settings: Settings) -> str:
     seconds = burst.QUICK_SECONDS if settings.quick else burst.SECONDS
     with settings.fresh_folder() as folder:
         file = folder / "profile"
-        with Hub(folder, settings.certificates, ("-m", "cProfile", "-o", str(file))) as server:
+        with Hub(folder, settings.certificates, _profiler(file)) as server:
             sample = burst.measure(server, settings.authority, seconds)
-        rows = _rows(pstats.Stats(str(file)))
+        return _table(sample["readings/s durable"], file)
+
+
+def profile_json(settings: Settings, connections: int = 1) -> str:
+    """Do the same with acknowledged JSON objects."""
+    with settings.fresh_folder() as folder:
+        file = folder / "profile"
+        start = partial(json_objects.hub, wrapper=_profiler(file))
+        sample = json_objects.measure(start, connections, settings)
+        return _table(sample["readings/s stored"], file)
+
+
+def _profiler(file: Path) -> tuple[str, ...]:
+    return ("-m", "cProfile", "-o", str(file))
+
+
+def _table(rate: float, file: Path) -> str:
+    rows = _rows(pstats.Stats(str(file)))
     total = sum(own for _, _, own in rows)
-    lines = [f"{sample['readings/s durable']:,.0f} readings/s under the profiler", ""]
+    lines = [f"{rate:,.0f} readings/s under the profiler", ""]
     lines += ["| % of loop | calls | function |", "| ---: | ---: | --- |"]
     for name, calls, own in rows[:_LINES]:
         lines.append(f"| {100 * own / total:.1f} | {calls:,} | {name} |")

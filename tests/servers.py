@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psutil
 import psycopg
@@ -255,6 +255,12 @@ class RedisServer:
         """Let it go on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+
+def readings_in(client: redis.Redis) -> list[dict[str, str]]:
+    """Return the entries of the stream of readings, oldest first."""
+    entries: Any = client.xrange("motehub:readings")
+    return [fields for _, fields in entries]
 
 
 def _programs() -> Path:

@@ -19,7 +19,7 @@ from bench.servers import Hub, Sink, Stores
 SECONDS: Final = 10.0
 QUICK_SECONDS: Final = 2.0
 
-WINDOWS: Final = {1: 20_000, 100: 500}
+WINDOWS: Final = {1: 20_000, 100: 300}
 """Objects of a connection that may wait for their answers, by the number of connections."""
 
 PAUSES: Final = {1: 0.008, 100: 0.025}
@@ -44,11 +44,11 @@ def cases(settings: Settings) -> Sequence[Case]:
             Case(
                 f"JSON objects, {connections} connection{'s' if connections > 1 else ''}",
                 {
-                    "motehub": partial(_acknowledged, _hub, connections),
+                    "motehub": partial(measure, hub, connections),
                     "original, paced": partial(_paced, connections),
                     "original, flooded": partial(_flooded, connections),
-                    "motehub, PostgreSQL": partial(_acknowledged, _on_postgres, connections),
-                    "motehub, Redis mirror": partial(_acknowledged, _mirrored, connections),
+                    "motehub, PostgreSQL": partial(measure, _on_postgres, connections),
+                    "motehub, Redis mirror": partial(measure, _mirrored, connections),
                 },
             ),
             Case(
@@ -59,38 +59,7 @@ def cases(settings: Settings) -> Sequence[Case]:
     ]
 
 
-@contextmanager
-def _hub(settings: Settings, folder: Path) -> Iterator[tuple[Stores, Sequence[int]]]:
-    with Hub(folder, settings.certificates, sections=_SECTION, listener=_LISTENER) as hub:
-        yield hub, [hub.process_id]
-
-
-@contextmanager
-def _on_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Stores, Sequence[int]]]:
-    with (
-        postgres_server() as server,
-        PostgresHub(
-            folder,
-            settings.certificates,
-            server.new_database(),
-            sections=_SECTION,
-            listener=_LISTENER,
-        ) as hub,
-    ):
-        yield hub, [hub.process_id, server.process_id]
-
-
-@contextmanager
-def _mirrored(settings: Settings, folder: Path) -> Iterator[tuple[Stores, Sequence[int]]]:
-    with RedisServer(folder) as server:
-        sections = (
-            f'{_SECTION}[[mirror]]\ntype = "redis"\nurl = "redis://127.0.0.1:{server.port}"\n'
-        )
-        with Hub(folder, settings.certificates, sections=sections, listener=_LISTENER) as hub:
-            yield hub, [hub.process_id, server.process_id]
-
-
-def _acknowledged(
+def measure(
     start: Callable[[Settings, Path], _Running], connections: int, settings: Settings
 ) -> Sample:
     """Keep a window of objects under way on each connection; count what is acknowledged."""
@@ -117,6 +86,42 @@ def _acknowledged(
         "connections broken": outcome["broken"],
         "generator CPU s per million readings": outcome["cpu"] / (sent / _MILLION),
     }
+
+
+@contextmanager
+def hub(
+    settings: Settings, folder: Path, wrapper: Sequence[str] = ()
+) -> Iterator[tuple[Stores, Sequence[int]]]:
+    """Run motehub with SQLite; ``wrapper`` as for :class:`bench.servers.Hub`."""
+    with Hub(
+        folder, settings.certificates, wrapper, sections=_SECTION, listener=_LISTENER
+    ) as running:
+        yield running, [running.process_id]
+
+
+@contextmanager
+def _on_postgres(settings: Settings, folder: Path) -> Iterator[tuple[Stores, Sequence[int]]]:
+    with (
+        postgres_server() as server,
+        PostgresHub(
+            folder,
+            settings.certificates,
+            server.new_database(),
+            sections=_SECTION,
+            listener=_LISTENER,
+        ) as running,
+    ):
+        yield running, [running.process_id, server.process_id]
+
+
+@contextmanager
+def _mirrored(settings: Settings, folder: Path) -> Iterator[tuple[Stores, Sequence[int]]]:
+    with RedisServer(folder) as server:
+        sections = (
+            f'{_SECTION}[[mirror]]\ntype = "redis"\nurl = "redis://127.0.0.1:{server.port}"\n'
+        )
+        with Hub(folder, settings.certificates, sections=sections, listener=_LISTENER) as running:
+            yield running, [running.process_id, server.process_id]
 
 
 def _paced(connections: int, settings: Settings) -> Sample:

@@ -13,7 +13,7 @@ from motehub.config import Configuration
 from motehub.contracts import HistoryStore
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.admission import RegistryLimits
-from motehub.core.consumer import Consumer
+from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
@@ -132,6 +132,7 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
     try:
         devices, series = store.registry()
         position = store.position()
+        check_finished(position)
     finally:
         store.close()
     if not position:

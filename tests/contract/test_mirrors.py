@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import redis
-from tests.servers import RedisServer
+from tests.servers import RedisServer, readings_in
 
 from motehub import parts
 from motehub.core.consumer import Consumer
@@ -164,7 +164,7 @@ def stage(tmp_path: Path, kind: str, server: RedisServer, client: redis.Redis) -
 def shown(client: redis.Redis) -> dict[str, Any]:
     """Return every key that is not the mirror's own, with what it has."""
     found: dict[str, Any] = {}
-    for key in client.keys("*"):
+    for key in map(str, client.keys("*")):
         if not key.startswith("motehub:"):
             found[key] = client.hgetall(key) if client.type(key) == "hash" else client.get(key)
     return found
@@ -174,7 +174,7 @@ def stream(client: redis.Redis) -> list[tuple[str, str, int, str]]:
     """Return device, metric, seconds and value of each entry of the stream."""
     return [
         (one["device"], one["metric"], (int(one["time"]) - NOW) // SECOND, one["value"])
-        for _, one in client.xrange("motehub:readings")
+        for one in readings_in(client)
     ]
 
 
@@ -201,8 +201,17 @@ def test_each_dialect_has_its_place(stage: Stage, client: redis.Redis) -> None:
 def test_values_look_as_the_original_wrote_them(stage: Stage, client: redis.Redis) -> None:
     """Whole numbers have no point, others all their digits; texts are as they were sent."""
     device = stage.add("d", "json_socket:d")
-    given = {"whole": 12.0, "minus": -3.0, "part": 0.1, "tiny": 1e-9, "vast": 1e300, "t": "Grüße"}
-    stage.told(device, **given)
+    given: dict[str, float | str] = {
+        "whole": 12.0,
+        "minus": -3.0,
+        "part": 0.1,
+        "tiny": 1e-9,
+        "vast": 1e300,
+        "t": "Grüße",
+    }
+    stage.say(device, 0, **given)
+    stage.commit()
+    stage.show()
     assert shown(client)["d"] == {
         "whole": "12",
         "minus": "-3",

@@ -159,8 +159,8 @@ def test_an_export_has_what_was_there_at_its_start(hub: HubProcess) -> None:
         first = export.stdout.readline() + export.stdout.readline()
         # It waits for its reader now: the pipe has room for a small part.
         late = array("q", (n * 1_000_000 + 5 for n in range(90_000, 91_000)))
-        more = [Samples("m", "", late, array("d", bytes(8 * len(late))))]
-        ask(hub.data, ImportReadings(pack([DeviceReadings("z", more)])))
+        more = Samples("m", "", late, array("d", bytes(8 * len(late))))
+        ask(hub.data, ImportReadings(pack([DeviceReadings("z", [more])])))
         hub.wait_stored("z", "m", count + len(late))
         lines = (first + export.stdout.read()).splitlines()
         assert export.wait() == 0

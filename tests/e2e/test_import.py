@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,15 @@ def bring(data: Path, *arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     outcome: dict[str, Any] = json.loads(done.stdout)
     return outcome
+
+
+def wait_until_begun(data: Path, process: subprocess.Popen[bytes]) -> None:
+    """Return when an import has noted how far it came."""
+    deadline = time.monotonic() + 60
+    while not any(b"digest" in one.read_bytes() for one in data.glob("import-*.json")):
+        assert process.poll() is None, "it has ended already"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -115,18 +124,12 @@ def test_an_import_that_is_killed_goes_on(stopped: Path, tmp_path: Path, beside:
     """Nothing is lost and nothing is doubled, and it does not begin at the beginning."""
     count = 400_000
     path = make(tmp_path / "x.db", count)
-    hub = HubProcess(stopped, OPEN)
-    if beside:
-        hub.start()
-    with hub if beside else closing(open(os.devnull)):
+    with HubProcess(stopped, OPEN) if beside else nullcontext():
         command = [sys.executable, "-m", "motehub", "import", str(path), "--device", "a"]
         with subprocess.Popen(
             command, env=environment() | {"MOTEHUB_DATA": str(stopped)}, stdout=subprocess.PIPE
         ) as process:
-            deadline = time.monotonic() + 60
-            while not any(b"digest" in one.read_bytes() for one in stopped.glob("import-*.json")):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
+            wait_until_begun(stopped, process)
             process.send_signal(signal.SIGKILL)
             process.wait()
         outcome = bring(stopped, str(path), "--device", "a")
@@ -143,8 +146,7 @@ def test_an_interrupted_import_says_that_it_may_go_on(stopped: Path, tmp_path: P
     with subprocess.Popen(
         command, env=environment() | {"MOTEHUB_DATA": str(stopped)}, stderr=subprocess.PIPE
     ) as process:
-        while not any(b"digest" in one.read_bytes() for one in stopped.glob("import-*.json")):
-            assert process.poll() is None
+        wait_until_begun(stopped, process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.e2e.test_import import bring, check, make
+from tests.e2e.test_import import bring, check, make, wait_until_begun
 from tests.harness import OPEN, HubProcess, environment
 from tests.servers import PostgresServer
 
@@ -69,10 +69,7 @@ def test_a_hub_that_is_killed_costs_an_import_nothing(folder: Path, tmp_path: Pa
     path = make(tmp_path / "x.db", COUNT)
     with HubProcess(folder, OPEN) as hub:
         with begin(folder, path) as process:
-            hub.wait_until(
-                lambda: any(b"digest" in one.read_bytes() for one in folder.glob("import-*.json")),
-                "the import is at it",
-            )
+            wait_until_begun(folder, process)
             hub.kill()
             _, errors = process.communicate(timeout=90)
         assert process.returncode == 1
@@ -88,10 +85,7 @@ def test_a_removed_device_gets_all_of_its_readings_again(folder: Path, tmp_path:
     path = make(tmp_path / "x.db", COUNT)
     with HubProcess(folder, OPEN) as hub:
         with begin(folder, path) as process:
-            hub.wait_until(
-                lambda: any(b"digest" in one.read_bytes() for one in folder.glob("import-*.json")),
-                "the import is at it",
-            )
+            wait_until_begun(folder, process)
             process.kill()
             process.communicate()
         assert hub.cli("devices", "remove", "a", "--yes").returncode == 0

@@ -20,7 +20,7 @@ import pytest
 import redis
 from tests.fault.load import Sender
 from tests.harness import HubProcess, Settings
-from tests.servers import PASSWORD, RedisServer
+from tests.servers import PASSWORD, RedisServer, readings_in
 
 from motehub.mirrors.redis import MASK
 
@@ -64,8 +64,7 @@ def wait_for_trouble(hub: HubProcess, words: str) -> None:
 
 def streamed(client: redis.Redis, metric: str) -> list[str]:
     """Return the values of a metric in the order of the stream."""
-    entries = client.xrange("motehub:readings")
-    return [one["value"] for _, one in entries if one["metric"] == metric]
+    return [one["value"] for one in readings_in(client) if one["metric"] == metric]
 
 
 class Program:

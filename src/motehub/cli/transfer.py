@@ -26,7 +26,7 @@ FORMATS: Final = ("csv", "jsonl", "parquet")
     "--as",
     "kind",
     type=click.Choice(KINDS),
-    help="What is in it; found out where that is possible.",
+    help="sensor_data, home_data or redis; found out where that is possible.",
 )
 @click.option(
     "--device",

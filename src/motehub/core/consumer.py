@@ -40,11 +40,7 @@ class Consumer:
         self._reader = reader
         self._effect = effect
         self.position = effect.position()
-        if self.position == UNFINISHED:
-            raise StaleJournal(
-                f"The {name} is an unfinished copy. Run the 'motehub migrate-store' that made it "
-                "once more, or go on with the store that was used before."
-            )
+        check_finished(self.position)
         if self.position > (head := reader.head()):
             raise StaleJournal(
                 f"The {name} has everything up to position {self.position}, but the journal ends "
@@ -98,6 +94,19 @@ class Consumer:
                 wanted=self.position + 1,
                 found=first,
             )
+
+
+def check_finished(position: int) -> None:
+    """See that a history at this position is not one that is still being copied.
+
+    Raises:
+        StaleJournal: it is.
+    """
+    if position == UNFINISHED:
+        raise StaleJournal(
+            "The history is an unfinished copy. Run the 'motehub migrate-store' that made it once "
+            "more, or go on with the store that was used before."
+        )
 
 
 def _decoded(position: int, body: bytes) -> Frame:

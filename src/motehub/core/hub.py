@@ -288,11 +288,16 @@ class Hub:
         if last - times[-1] > MICROSECONDS:
             # The hub's clock was set back: going on from the old time would stop the clock.
             last = 0
-        distinct = array("q")
-        for time in times:
-            last = max(time, last + 1)
-            distinct.append(last)
-        self._last_stamps[series] = last
+        if times.count(times[0]) == len(times):
+            # One moment, as a read has: the loop below, in C.
+            first = max(times[0], last + 1)
+            distinct = array("q", range(first, first + len(times)))
+        else:
+            distinct = array("q")
+            for time in times:
+                last = max(time, last + 1)
+                distinct.append(last)
+        self._last_stamps[series] = distinct[-1]
         return distinct
 
     def _take_malformed(
@@ -346,9 +351,7 @@ class Hub:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
 
 
-def _receipt(
-    taken: int, entries: Sequence[Entry], refused: Sequence[RefusedRecord]
-) -> Receipt:
+def _receipt(taken: int, entries: Sequence[Entry], refused: Sequence[RefusedRecord]) -> Receipt:
     if not entries:
         return Receipt(taken, 0)
     rejected = [entry for entry in entries if isinstance(entry, Rejected)]

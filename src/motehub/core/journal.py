@@ -205,6 +205,7 @@ class Journal:
             if goal <= self._trimmed:
                 return
             gone = await loop.run_in_executor(self._thread, self._log.trim, goal, _TRIM_FRAMES)
+            self._first = 0, None
         except StorageError as error:
             # Trimming is tried again after the next commit or report of a consumer.
             _logger.warning("journal not trimmed", reason=str(error))

@@ -42,9 +42,13 @@ class Settings(
 
     def __post_init__(self) -> None:
         # The URL itself is not repeated: it may hold a password.
-        if urlsplit(self.url).scheme not in _SCHEMES:
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("url is no address, as redis://HOST:6379/0 is") from None
+        if parts.scheme not in _SCHEMES:
             raise ValueError("url must begin with redis://, rediss:// or unix://")
-        parts = urlsplit(self.url)
         database = parts.path.strip("/")
         if parts.scheme != "unix" and database and not database.isdecimal():
             raise ValueError("the database in url must be a number, as in redis://HOST:6379/0")
@@ -83,7 +87,8 @@ def where(settings: Settings) -> str:
         (key, MASK if "password" in key.lower() else value)
         for key, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
-    return parts._replace(netloc=network, query=urlencode(query, safe="/*")).geturl()
+    asked = f"?{urlencode(query, safe='/*')}" if query else ""
+    return f"{parts.scheme}://{network}{parts.path}{asked}"
 
 
 PART = MirrorPart(settings=Settings, open=open_mirror, where=where)

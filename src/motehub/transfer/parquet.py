@@ -20,8 +20,8 @@ try:
     duckdb: Any = import_module("duckdb")
 except ImportError as error:
     raise OwnerError(
-        f"Parquet needs the package duckdb ({error}). Install it with: pip install duckdb; "
-        "or export as csv or jsonl."
+        f"Parquet is written by DuckDB, which can't be loaded ({error}). Install it with: "
+        "pip install 'motehub[parquet]'; or export as csv or jsonl."
     ) from error
 
 # A Parquet column is of one type, so numbers and texts have one each. A text is up to

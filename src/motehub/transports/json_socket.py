@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,14 +14,10 @@ from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
 from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
 from motehub.listening import StreamListener
 from motehub.model import (
-    Clock,
     Delivery,
     Malformed,
     Receipt,
-    Record,
-    Samples,
     Source,
-    Texts,
     derived_device_name,
 )
 from motehub.protocols.json_objects import (
@@ -34,6 +28,7 @@ from motehub.protocols.json_objects import (
     Value,
 )
 from motehub.quantities import Duration, Size
+from motehub.transports._json_socket_columns import Gathered, Key, Outcomes, columns_of
 
 NAME = "json_socket"
 
@@ -43,15 +38,8 @@ ACKNOWLEDGED: Final = "motehub-ack/1"
 FLAT: Final = f"{NAME}.flat"
 """Beginning of the identity of a device that is known by flat objects of its certificate."""
 
-_FEW: Final = 8
-"""Fewer objects than this in a read are taken one by one."""
-
 METRIC_BYTES: Final = 128
 """Longest name of a metric in UTF-8 bytes."""
-
-
-_Key = str | None
-"""The outer key of nested fields; None for flat ones, which are of the certificate's device."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,7 +138,7 @@ class JsonConversation:
         self._owner = owner
         self._allowed = allowed
         self._acknowledges = peer.protocol == ACKNOWLEDGED
-        self._sources: dict[_Key, Source] = {}
+        self._sources: dict[Key, Source] = {}
 
     def feed(self, data: bytes, now: int) -> Turn | None:
         """Return what the objects in ``data`` say, device by device."""
@@ -166,8 +154,8 @@ class JsonConversation:
     def _turn(self, found: Sequence[JsonObject | Broken], now: int) -> Turn | None:
         if not found:
             return None
-        gathered = _Gathered(now)
-        outcomes = _Outcomes()
+        gathered = Gathered(now)
+        outcomes = Outcomes()
         for one in found[self._take_alike(found, gathered, outcomes) :]:
             if isinstance(one, JsonObject):
                 self._take(one, gathered, outcomes)
@@ -185,13 +173,13 @@ class JsonConversation:
         return Turn(deliveries, answer if self._acknowledges else None, fatal[0] if fatal else None)
 
     def _take_alike(
-        self, found: Sequence[JsonObject | Broken], gathered: _Gathered, outcomes: _Outcomes
+        self, found: Sequence[JsonObject | Broken], gathered: Gathered, outcomes: Outcomes
     ) -> int:
         """Take all objects at once, if they have the same keys and only numbers: mostly so.
 
         Returns how many were taken. Columns are filled by loops in C, which is twice as fast.
         """
-        columns = _columns(found)
+        columns = columns_of(found)
         if columns is None:
             return 0
         first = found[0]
@@ -206,9 +194,9 @@ class JsonConversation:
             outcomes.repeat(array("q", [one.offset for one in found[1:]]))
         return len(found)
 
-    def _take(self, one: JsonObject, gathered: _Gathered, outcomes: _Outcomes) -> None:
+    def _take(self, one: JsonObject, gathered: Gathered, outcomes: Outcomes) -> None:
         stored, error = 0, None
-        keys: list[_Key] = []
+        keys: list[Key] = []
         for outer, value in one.fields.items():
             key, inner = (outer, value) if isinstance(value, dict) else (None, {outer: value})
             keys.append(key)
@@ -227,7 +215,7 @@ class JsonConversation:
         if self._acknowledges:
             outcomes.add(one.offset, stored, error, tuple(keys))
 
-    def _take_value(self, gathered: _Gathered, key: _Key, metric: str, value: Value) -> str | None:
+    def _take_value(self, gathered: Gathered, key: Key, metric: str, value: Value) -> str | None:
         """Put a text, or the first value of a column; return why it can't be taken, or None."""
         if isinstance(value, str):
             texts = gathered.texts.get((key, metric))
@@ -249,7 +237,7 @@ class JsonConversation:
         gathered.begin(key, metric, value)
         return None
 
-    def _source(self, key: _Key) -> Source:
+    def _source(self, key: Key) -> Source:
         """Return the source of a device key; by trusting the client the owner vouches for it.
 
         Mirrors show flat fields elsewhere than nested ones, so the identity tells them apart;
@@ -265,137 +253,6 @@ class JsonConversation:
             source = Source(NAME, identity, suggested, self._peer, vouched=True, alias=alias)
             self._sources[key] = source
         return source
-
-
-class _Outcomes:
-    """What the objects of one read came to before the hub saw them, and whom they spoke of.
-
-    Kept as columns: under a flood there are many of them, and they wait for the commit.
-    """
-
-    def __init__(self) -> None:
-        self._offsets = array("q")
-        self._stored = array("q")
-        self._keys: list[tuple[_Key, ...]] = []
-        self._same: dict[tuple[_Key, ...], tuple[_Key, ...]] = {}
-        self._errors: dict[int, str] = {}
-
-    def add(self, offset: int, stored: int, error: str | None, keys: tuple[_Key, ...]) -> None:
-        """Note the outcome of the next object."""
-        if error is not None:
-            self._errors[len(self._offsets)] = error
-        self._offsets.append(offset)
-        self._stored.append(stored)
-        self._keys.append(self._same.setdefault(keys, keys))
-
-    def repeat(self, offsets: array[int]) -> None:
-        """Note for objects at ``offsets`` what became of the last one, which was without error."""
-        self._offsets.extend(offsets)
-        self._stored.extend(self._stored[-1:] * len(offsets))
-        self._keys += self._keys[-1:] * len(offsets)
-
-    def lines(self, receipts: Mapping[_Key, Receipt]) -> bytes:
-        """Return the acknowledgements: a line of JSON for each object."""
-        refused = {key: receipt.reason for key, receipt in receipts.items() if not receipt.taken}
-        if self._errors or refused:
-            return b"".join(self._line_of(n, refused) for n in range(len(self._offsets)))
-        return b"".join(map(_stored_line, self._stored))
-
-    def _line_of(self, number: int, refused: Mapping[_Key, str | None]) -> bytes:
-        error = self._errors.get(number)
-        for key in self._keys[number]:
-            if error is None:
-                error = refused.get(key)
-        if error is None:
-            return _stored_line(self._stored[number])
-        answer = {"ok": False, "error": error, "offset": self._offsets[number]}
-        return msgspec.json.encode(answer) + b"\n"
-
-
-class _Gathered:
-    """What the objects of one read say, as columns by device and metric.
-
-    ``others`` has an entry for every device; in it are the records that are no readings.
-    ``appends`` takes the further numbers of a column that has begun, by device and metric.
-    """
-
-    def __init__(self, now: int) -> None:
-        self._now = now
-        self.appends: defaultdict[_Key, dict[str, Callable[[float], None]]] = defaultdict(dict)
-        self.numbers: dict[tuple[_Key, str], array[float]] = {}
-        self.texts: dict[tuple[_Key, str], list[str]] = {}
-        self.others: dict[_Key, list[Record]] = {}
-
-    def of(self, device: _Key) -> list[Record]:
-        """Return the records of ``device`` that are no readings, to append to."""
-        return self.others.setdefault(device, [])
-
-    def begin(self, device: _Key, metric: str, value: Value) -> None:
-        """Begin a column with its first value."""
-        self.of(device)
-        if isinstance(value, str):
-            self.texts[device, metric] = [value]
-        elif value is not None:
-            values = self.numbers[device, metric] = array("d", (value,))
-            self.appends[device][metric] = values.append
-
-    def records(self, device: _Key) -> list[Record]:
-        """Return everything of ``device``, stamped with the time of arrival."""
-        found: list[Record] = []
-        for (name, metric), values in self.numbers.items():
-            if name == device:
-                found.append(Samples(metric, "", self._times(len(values)), values, Clock.HUB))
-        for (name, metric), texts in self.texts.items():
-            if name == device:
-                found.append(Texts(metric, self._times(len(texts)), texts, Clock.HUB))
-        return found + self.others[device]
-
-    def _times(self, count: int) -> array[int]:
-        return array("q", (self._now,)) * count
-
-
-def _columns(found: Sequence[JsonObject | Broken]) -> dict[tuple[_Key, str], array[float]] | None:
-    """Return the values of objects as columns, or None unless all have the same keys and numbers."""
-    if len(found) < _FEW or set(map(type, found)) != {JsonObject}:
-        return None
-    objects = [one.fields for one in found if isinstance(one, JsonObject)]
-    columns: dict[tuple[_Key, str], array[float]] = {}
-    try:
-        for outer in _common_keys(objects):
-            values = [fields[outer] for fields in objects]
-            inner = [value for value in values if isinstance(value, dict)]
-            if not inner:
-                columns[None, outer] = array("d", values)  # type: ignore[arg-type]
-            elif len(inner) < len(values):
-                return None
-            else:
-                for metric in _common_keys(inner):
-                    columns[outer, metric] = array("d", [one[metric] for one in inner])  # type: ignore[misc]
-    except (TypeError, _Unlike):
-        # A text, null, or an object that has other keys.
-        return None
-    return columns
-
-
-class _Unlike(Exception):
-    """Objects have not the same keys."""
-
-
-def _common_keys(objects: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
-    """Return the keys of all of the objects.
-
-    Raises:
-        _Unlike: they have not the same ones, in the same order.
-    """
-    shapes = set(map(tuple, objects))
-    if len(shapes) > 1:
-        raise _Unlike
-    return shapes.pop()
-
-
-@lru_cache(maxsize=256)
-def _stored_line(stored: int) -> bytes:
-    return b'{"ok":true,"stored":%d}\n' % stored
 
 
 PART = TransportPart(Settings, JsonSocket)

@@ -195,7 +195,7 @@ async def test_an_optional_consumer_holds_nobody_back(tmp_path: Path) -> None:
             journal.follow("history", await journal.append(batch(*range(n % 20))))
             assert journal.health.held_back is None
         await until(lambda: log.size <= 50_000)
-        assert 30_000 < log.size
+        assert log.size > 30_000
         journal.follow("mirror", journal.health.head, optional=True)
         await until(lambda: len(frames(tmp_path)) == 1)
     log.close()
@@ -207,11 +207,12 @@ async def test_old_frames_are_not_kept_for_an_optional_consumer(tmp_path: Path) 
     limits = JournalLimits(size=10**9, age=60)
     async with asyncio.TaskGroup() as tasks, Journal(log, limits, clock, tasks) as journal:
         journal.follow("mirror", 0, optional=True)
-        for n in range(200):
-            clock.now += MICROSECONDS
+        for n in range(600):
+            clock.now += MICROSECONDS // 10
             journal.follow("history", await journal.append(batch(n)))
             assert journal.health.held_back is None
-        await until(lambda: len(frames(tmp_path)) == 31)
+        # They go in lots of 64.
+        await until(lambda: 230 < len(frames(tmp_path)) <= 301)
     log.close()
 
 

@@ -25,10 +25,12 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 @st.composite
 def records(draw: st.DrawFn) -> Samples | Texts:
     times = array("q", draw(st.lists(INT64, min_size=1, max_size=5)))
-    some = {"min_size": len(times), "max_size": len(times)}
+    count = len(times)
     if draw(st.booleans()):
-        return Texts(draw(st.text()), times, draw(st.lists(st.text(), **some)))
-    values = array("d", draw(st.lists(st.floats(allow_nan=False), **some)))
+        texts = draw(st.lists(st.text(), min_size=count, max_size=count))
+        return Texts(draw(st.text()), times, texts)
+    floats = st.lists(st.floats(allow_nan=False), min_size=count, max_size=count)
+    values = array("d", draw(floats))
     return Samples(draw(st.text()), draw(st.text()), times, values)
 
 
