@@ -112,7 +112,7 @@ def test_imports_point_one_way(path: Path) -> None:
         assert not forbidden, f"{path.name} must not import {forbidden}"
 
 
-@pytest.mark.parametrize("folder", ["transports", "stores", "protocols"])
+@pytest.mark.parametrize("folder", ["transports", "stores", "mirrors", "protocols"])
 def test_siblings_do_not_import_each_other(folder: str) -> None:
     """Parts of one kind know nothing of each other."""
     files = list((SOURCE / folder).glob("*.py"))

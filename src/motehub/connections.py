@@ -252,7 +252,12 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._handing_over:
             self._hand_over()
-        else:
+        elif self._paused:
+            self._listener.let_read(self)
+
+    def read_on(self) -> None:
+        """Read again after a pause, unless there is another reason not to."""
+        if self._transport is not None and not self._transport.is_closing():
             self._resume()
 
     def _forget_unstored(self) -> None:

@@ -163,9 +163,7 @@ class ControlServer:
     async def __aenter__(self) -> ControlServer:
         """Open the socket."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._serve, self._path, limit=_LINE_BYTES
-        )
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE_BYTES)
         self._path.chmod(0o600)
         return self
 

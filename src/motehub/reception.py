@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -12,6 +12,9 @@ from motehub.conversations import ConnectionLimits, Conversation, Peer, Successo
 from motehub.errors import StorageError
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import Receipt
+
+_READ_AT_A_TIME: Final = 32
+"""Connections that begin to read again in one turn of the event loop."""
 
 _logger = Logger("motehub.listener")
 occasional: Final = OccasionalLogger(_logger)
@@ -35,6 +38,10 @@ class Guest(Protocol):
 
     async def finish(self) -> None:
         """Read no more, store what was received, close without waiting for the peer."""
+        ...
+
+    def read_on(self) -> None:
+        """Read again after a pause, unless there is another reason not to."""
         ...
 
 
@@ -76,6 +83,7 @@ class Reception:
         self._addresses: Counter[str] = Counter()
         self.connections: set[Guest] = set()
         self._ready: list[Guest] = []
+        self._held: deque[Guest] = deque()
         self._storing: set[asyncio.Task[None]] = set()
 
     def enter(self, connection: Guest, address: str) -> bool:
@@ -108,6 +116,21 @@ class Reception:
         if not self._ready:
             asyncio.get_running_loop().call_soon(self._begin_to_store)
         self._ready.append(connection)
+
+    def let_read(self, connection: Guest) -> None:
+        """Have a connection that was paused read on in its turn.
+
+        When a thousand flood, all would be read before anything else gets a turn.
+        """
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._let_some_read)
+        self._held.append(connection)
+
+    def _let_some_read(self) -> None:
+        for _ in range(min(_READ_AT_A_TIME, len(self._held))):
+            self._held.popleft().read_on()
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._let_some_read)
 
     def _begin_to_store(self) -> None:
         task = asyncio.create_task(self._store())

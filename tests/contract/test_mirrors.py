@@ -476,6 +476,21 @@ def test_keys_of_others_are_left_alone(stage: Stage, client: redis.Redis) -> Non
     assert stage.effect.counts["conflicts"] == 2
 
 
+def test_a_filling_shows_the_newer_of_number_and_text(stage: Stage, client: redis.Redis) -> None:
+    """A metric that changed its kind is two series, of which one is shown."""
+    device = stage.add("d")
+    for metric, first, second in (("a", 1.0, "two"), ("b", "one", 2.0)):
+        stage.say(device, 1, **{metric: first})
+        stage.say(device, 2, **{metric: second})
+    stage.commit()
+    stage.fold()
+    stage.show()
+    assert shown(client) == {"d": {"a": "two", "b": "2"}}
+    client.flushall()
+    stage.show()
+    assert shown(client) == {"d": {"a": "two", "b": "2"}}
+
+
 def test_many_series_are_filled(stage: Stage, client: redis.Redis) -> None:
     """More values than go into one write."""
     devices = [stage.add(f"d{n}") for n in range(60)]
