@@ -12,6 +12,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from tests.harness import OPEN, HubProcess, cli, environment, recent, records, send
 
@@ -169,7 +170,6 @@ def test_an_export_has_what_was_there_at_its_start(hub: HubProcess) -> None:
 
 def test_parquet_holds_every_value_exactly(hub: HubProcess, tmp_path: Path) -> None:
     """Numbers and texts have a column each; the time is a moment."""
-    duckdb: Any = pytest.importorskip("duckdb")
     file = tmp_path / "it's.parquet"
     done = hub.cli("export", "--format", "parquet", "-o", str(file))
     assert done.returncode == 0, done.stderr
