@@ -254,12 +254,14 @@ def decode_properties(body: Body, kind: type[_P]) -> _P:
             if row.form is _FLAG:
                 value = bool(value)
         if row.name in repeatable:
-            found[row.name] = (*found.get(row.name, ()), value)
+            found.setdefault(row.name, []).append(value)
         elif row.name in found:
             raise protocol_error(f"The property {row.name} is repeated.")
         else:
             found[row.name] = value
     body.end = end
+    for name in repeatable & found.keys():
+        found[name] = tuple(found[name])
     return kind(**found)
 
 

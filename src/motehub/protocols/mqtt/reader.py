@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from motehub.protocols.mqtt import decoding
-from motehub.protocols.mqtt.decoding import FROM_CLIENT, FROM_SERVER, PUBLISH_FLAGS
+from motehub.protocols.mqtt.connecting import answer_version, decode_connect, protocol_version
+from motehub.protocols.mqtt.decoding import FROM_CLIENT, FROM_SERVER, PUBLISH_FLAGS, publish
 from motehub.protocols.mqtt.packets import (
     Connect,
     Disconnect,
@@ -171,18 +171,18 @@ class PacketReader:
 
     def _connect(self, body: Body) -> Connect:
         # Where no version can be read, the CONNECT is not answered.
-        self.version = decoding.answer_version(body)
+        self.version = answer_version(body)
         start = body.position
-        version = self.version = decoding.protocol_version(body)
+        version = self.version = protocol_version(body)
         if version is Version.V5 and body.data[start - 1] == 0:
             raise malformed("The remaining length is longer than it has to be [MQTT-1.5.5-1].")
-        packet = decoding.connect(body, version)
+        packet = decode_connect(body, version)
         self._opened = True
         return packet
 
     def _publish(self, flags: tuple[int, bool, bool], body: Body) -> Publish:
         assert self.version is not None
-        packet = decoding.publish(body, flags, self.version)
+        packet = publish(body, flags, self.version)
         if packet.properties.subscription_identifier and self._decoders is FROM_CLIENT:
             raise protocol_error("A client's PUBLISH has a subscription identifier [MQTT-3.3.4-6].")
         name = packet.topic.encode()
@@ -232,7 +232,7 @@ class PacketReader:
         if self._needed <= self.maximum_packet_size:
             return
         if first == _CONNECT:
-            self.version = decoding.answer_version(body)
+            self.version = answer_version(body)
         # [MQTT-3.2.2-15]
         raise Refused(
             ReasonCode.PACKET_TOO_LARGE,
