@@ -10,6 +10,7 @@ import enum
 import hashlib
 import unicodedata
 from array import array
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -196,6 +197,7 @@ def check_device_name(name: str) -> str:
     return name
 
 
+@lru_cache(4096)
 def derived_device_name(key: str) -> str:
     """Return the name that a device begins with: its key, where that may be one.
 

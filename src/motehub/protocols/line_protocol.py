@@ -143,6 +143,8 @@ class _Column:
             _Doubt: a time or a value is out of its range.
         """
         multiply, divide = times
+        if len(self.lines) == 1 and not self.is_text:
+            return self._finish_one(now, multiply, divide)
         if self.clock is Clock.HUB:
             micros = array("q", (now,)) * len(self.lines)
         else:
@@ -157,6 +159,15 @@ class _Column:
             if min(self.values) == -math.inf or max(self.values) == math.inf:
                 raise _Doubt
             record = Samples(self.metric, "", micros, array("d", self.values), self.clock)
+        return Column(self.device, record, array("I", self.lines))
+
+    def _finish_one(self, now: int, multiply: int, divide: int) -> Column:
+        """Return the column of one number, as most are in a body of many series."""
+        (value,) = self.values
+        time = self.stamps[0] * multiply // divide if self.stamps else now
+        if not FIRST_TIME <= time <= LAST_TIME or value in (math.inf, -math.inf):
+            raise _Doubt
+        record = Samples(self.metric, "", array("q", (time,)), array("d", (value,)), self.clock)
         return Column(self.device, record, array("I", self.lines))
 
 
@@ -189,21 +200,25 @@ class _Points:
         Raises:
             _Doubt: something is, which only ``take_exactly`` can judge.
         """
-        dated, numbers, integers = self._dated, self._numbers, self._integers
+        numbers, integers = self._numbers, self._integers
         quick = 0
         for line, block in blocks:
-            # This is the most usual point: one field that is a number, and a timestamp.
+            # This is the most usual point: one field that is a number.
             try:
-                head, fields, stamp = block.split(" ")
+                head, fields, *stamps = block.split(" ")
                 key, value = fields.split("=")
-                column = dated[head, key]
+                known = self._dated if stamps else self._undated
+                column = known.get((head, key)) or self._plain_column(head, key, known)
                 if value[-1] == "i":
                     number = self._integer(value)
                 else:
                     number = float(value)
                     numbers.append(value)
-                column.stamps.append(int(stamp))
-            except (ValueError, LookupError):
+                if stamps:
+                    (stamp,) = stamps
+                    column.stamps.append(int(stamp))
+                    integers.append(stamp)
+            except (ValueError, LookupError, Fault):
                 if self._take_plainly(block, line):
                     quick += 1
                 else:
@@ -211,7 +226,6 @@ class _Points:
                 continue
             column.values.append(number)
             column.lines.append(line)
-            integers.append(stamp)
             quick += 1
         self._count += quick
         for taken, usual in ((numbers, _NUMBER_BYTES), (integers, _STAMP_BYTES)):

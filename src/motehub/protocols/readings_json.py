@@ -68,7 +68,10 @@ def decode_readings(body: bytes, now: int, *, lines: bool, first_line: int = 1) 
     ``first_line`` is the number of the body's first line or item. The caller bounds the body.
     """
     items = _decode_lines(body) if lines else _decode_array(body)
-    if items is not None:
+    if items is not None and len(items) == 1:
+        if column := _only_column(items[0], now, body.count(b'"'), first_line):
+            return Body([column], [], 1)
+    elif items is not None:
         columns = _Groups(items, now).columns(body.count(b'"'), first_line)
         if columns is not None:
             return Body(columns, [], len(items))
@@ -97,6 +100,50 @@ def _decode_lines(body: bytes) -> list[_Item] | None:
     seams = body.count(b"}\n{")
     newlines = body.count(b"\n") - body.endswith(b"\n")
     return items if seams == newlines == len(items) - 1 else None
+
+
+def _only_column(item: _Item, now: int, quotes: int, line: int) -> Column | None:
+    """Return the column of the only item, or None when it must be looked at exactly.
+
+    What ``_Groups`` does for many, without their bookkeeping: boards send one at a time.
+    """
+    device, unit, value, time = item.device, item.unit, item.value, item.time
+    if quotes != 6 + (
+        _QUOTES.get(device.__class__, _QUOTES_WITHOUT_TEXT)
+        + _QUOTES.get(unit.__class__, _QUOTES_WITHOUT_TEXT)
+        + _QUOTES.get(time.__class__, _QUOTES_WITHOUT_TEXT)
+        + 2 * (value.__class__ is str)
+    ):
+        return None
+    try:
+        _check_names(None if device is UNSET else device, item.metric, unit or "")
+        moment = now if time is UNSET or time is None else _moment(time)
+    except (_Fault, OverflowError):
+        return None
+    times = array("q", (moment,))
+    clock = Clock.HUB if time is UNSET or time is None else Clock.DEVICE
+    record: Samples | Texts
+    if isinstance(value, str):
+        record = Texts(item.metric, times, [value], clock)
+    else:
+        record = Samples(item.metric, unit or "", times, array("d", (value,)), clock)
+    return Column(device or None, record, array("I", (line,)))
+
+
+def _moment(time: int | float | str) -> int:
+    """Return UTC µs.
+
+    Raises:
+        _Fault: it is no time, or out of bounds.
+        OverflowError: it is too great for a double.
+    """
+    if isinstance(time, int):
+        moment = time * MICROSECONDS
+    else:
+        moment = _parse(time) if isinstance(time, str) else _round(time)
+    if not 0 <= moment < _END:
+        raise _Fault("out of bounds")
+    return moment
 
 
 class _Groups:

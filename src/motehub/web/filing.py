@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -11,6 +12,7 @@ from motehub.model import (
     Delivery,
     Malformed,
     Receipt,
+    Record,
     Source,
     Token,
     derived_device_name,
@@ -114,21 +116,29 @@ class Filing:
 
     def _deliver(self) -> Iterator[Delivery]:
         """Yield a delivery for each device, and one of nobody for what is left."""
-        left: list[Malformed] = []
-        malformed: dict[str, list[Malformed]] = {}
-        for bad in self._bad:
-            record = Malformed(bad.payload, f"{bad.reason} (line {bad.line})")
-            if bad.device is not None and bad.device in self._columns:
-                malformed.setdefault(bad.device, []).append(record)
-            else:
-                left.append(record)
+        malformed = self._malformed() if self._bad else {}
+        for device, columns in self._columns.items():
+            records: list[Record] = [column.record for column in columns]
+            if device in malformed:
+                records += malformed.pop(device)
+            yield Delivery(_source(self._dialect, device, self._peer), records)
+        left = [record for records in malformed.values() for record in records]
         if self._body.unlisted:
             reason = "these lines too can't be read"
             left.append(Malformed(b"", reason, self._body.unlisted))
-        for device, columns in self._columns.items():
-            name = derived_device_name(device)
-            source = Source(self._dialect, _IDENTITY + device, name, self._peer, vouched=True)
-            records = [column.record for column in columns]
-            yield Delivery(source, [*records, *malformed.get(device, ())])
         if left:
             yield Delivery(Source(self._dialect, "", "", self._peer), list(left))
+
+    def _malformed(self) -> dict[str | None, list[Malformed]]:
+        """Return the bad lines by the device that they would have been of."""
+        found: dict[str | None, list[Malformed]] = {}
+        for bad in self._bad:
+            record = Malformed(bad.payload, f"{bad.reason} (line {bad.line})")
+            found.setdefault(bad.device, []).append(record)
+        return found
+
+
+@lru_cache(4096)
+def _source(dialect: str, device: str, peer: str) -> Source:
+    name = derived_device_name(device)
+    return Source(dialect, _IDENTITY + device, name, peer, vouched=True)
