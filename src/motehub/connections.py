@@ -290,8 +290,9 @@ class Connection(asyncio.Protocol):
         self._successor = self._listener.succeed(self._leave)
         data = b"".join(self._early)
         self._early = []
-        self._successor.begin(self._transport, data)
+        # First, since the successor may have a reason to pause again.
         self._resume()
+        self._successor.begin(self._transport, data)
 
     def _close(self) -> None:
         """Close once: early Python 3.11 can't abort a TLS transport that was closed twice."""

@@ -7,7 +7,7 @@ way (``web/front.py``) and the ASGI application (``web/asgi.py``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -58,8 +58,27 @@ class Exchange(msgspec.Struct, frozen=True):
     note: Note | None = None
 
 
-Handler = Callable[[Request, int], Exchange | Response]
-"""Takes a request and the present time in UTC microseconds."""
+class Handler(Protocol):
+    """Takes the requests to an ingest path; times are UTC microseconds.
+
+    ``body_limit`` is the longest body in bytes, packed and unpacked.
+    """
+
+    @property
+    def body_limit(self) -> int:
+        """The longest body in bytes."""
+        ...
+
+    def check(self, request: Request, now: int) -> Response | None:
+        """Return why nothing is taken from this sender, as far as a request without body tells.
+
+        It is asked before a long body is read.
+        """
+        ...
+
+    def __call__(self, request: Request, now: int) -> Exchange | Response:
+        """Take a whole request."""
+        ...
 
 
 def problem(status: int, title: str, detail: str, *headers: Header) -> Response:

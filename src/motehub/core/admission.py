@@ -9,7 +9,7 @@ import msgspec
 from motehub.core.registry import Registry
 from motehub.errors import InvalidName
 from motehub.frames import Batch, EventOccurred, HeldReleased
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.model import Admission, Device, Source
 
 _logger = Logger("motehub.admission")
@@ -53,6 +53,8 @@ class Doorkeeper:
         self._policy = policy
         self.limits = limits
         self._registry = registry
+        # One request can bring a thousand new devices.
+        self._log = OccasionalLogger(_logger)
 
     def admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         """Return the device that ``source`` is, registered when it is new and may be."""
@@ -85,11 +87,22 @@ class Doorkeeper:
             if device.admission is Admission.BLOCKED:
                 return Refusal("the device is blocked", device)
             if device.admission is Admission.ACCEPTED:
-                identities = (*device.identities, source.identity)
-                device = msgspec.structs.replace(device, identities=identities)
-                self._registry.replace(batch, device)
-                return device
+                return self._join(batch, device, source, now)
         return self._add(batch, source, Admission.ACCEPTED, now)
+
+    def _join(self, batch: Batch, device: Device, source: Source, now: int) -> Device:
+        """Bind the identity to ``device``, which has a key from now on.
+
+        Whoever shows none only knows its name, and must not write to it any more.
+        """
+        anonymous = f"{source.dialect}.anonymous:"
+        kept = [one for one in device.identities if not one.startswith(anonymous)]
+        joined = msgspec.structs.replace(device, identities=(*kept, source.identity))
+        self._registry.replace(batch, joined)
+        if len(kept) < len(device.identities):
+            text = "it has a key now: what comes without one is of another device"
+            batch.entries.append(EventOccurred(device.id, now, "key", text))
+        return joined
 
     def _clear(self, batch: Batch, source: Source, now: int) -> None:
         """Have a stranger who waits under the name of a vouched ``source`` wait under another.
@@ -106,7 +119,7 @@ class Doorkeeper:
             self._registry.replace(batch, msgspec.structs.replace(stranger, name=other))
             text = f"renamed from {name} to {other}: a device that you know has this name"
             batch.entries.append(EventOccurred(stranger.id, now, "renamed", text))
-            _logger.info("stranger renamed", name=name, to=other, for_peer=source.peer)
+            self._log.info("stranger renamed", name=name, to=other, for_peer=source.peer)
 
     def _meet(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         if self._policy is Policy.OPEN:
@@ -120,14 +133,14 @@ class Doorkeeper:
     def _add(
         self, batch: Batch, source: Source, admission: Admission, now: int
     ) -> Device | Refusal:
-        if len(self._registry.devices()) >= self.limits.devices:
+        if self._registry.count() >= self.limits.devices:
             return Refusal(f"there are {self.limits.devices} devices already")
         if source.vouched:
             self._clear(batch, source, now)
         device = self._registry.add(
             batch, source.suggested_name, source.dialect, source.identity, admission, now
         )
-        _logger.info("new device", name=device.name, admission=admission.value, peer=source.peer)
+        self._log.info("new device", name=device.name, admission=admission.value, peer=source.peer)
         return device
 
 

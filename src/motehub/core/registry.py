@@ -41,6 +41,9 @@ class Registry:
         self._identities: dict[str, int] = {}
         self._gauges: dict[int, dict[str, Series]] = {}
         self._texts: dict[int, dict[str, Series]] = {}
+        self._pending: set[int] = set()
+        # The gauges again, by each identity of the devices that may write.
+        self._open: dict[str, dict[str, Series]] = {}
         self._last_device = self._last_series = 0
         for device in devices:
             self._index(device)
@@ -78,6 +81,10 @@ class Registry:
         """Return all devices, by id."""
         return list(self._devices.values())
 
+    def count(self) -> int:
+        """Return how many devices there are."""
+        return len(self._devices)
+
     def by_identity(self, identity: str) -> Device | None:
         """Return the device to which ``identity`` is bound."""
         device = self._identities.get(identity)
@@ -104,7 +111,7 @@ class Registry:
 
     def pending(self) -> int:
         """Return how many devices wait for the owner's approval."""
-        return sum(d.admission is Admission.PENDING for d in self._devices.values())
+        return len(self._pending)
 
     def add(
         self, batch: Batch, name: str, dialect: str, identity: str, admission: Admission, now: int
@@ -167,6 +174,10 @@ class Registry:
             name = wanted.encode()[:room].decode("utf-8", "ignore") + ending
         return name
 
+    def open_gauges(self, identity: str) -> Mapping[str, Series] | None:
+        """Return the number series by metric of the device of ``identity``, if it may write."""
+        return self._open.get(identity)
+
     def series(self, device: Device, record: Samples | Texts) -> Series | None:
         """Return the device's series of that metric and kind, if it is known."""
         table = self._texts if isinstance(record, Texts) else self._gauges
@@ -188,6 +199,11 @@ class Registry:
         self._names[device.name] = device.id
         for identity in device.identities:
             self._identities[identity] = device.id
+        if device.admission is Admission.PENDING:
+            self._pending.add(device.id)
+        elif device.admission is Admission.ACCEPTED:
+            gauges = self._gauges.setdefault(device.id, {})
+            self._open.update(dict.fromkeys(device.identities, gauges))
         self._last_device = max(self._last_device, device.id)
 
     def _index_series(self, series: Series) -> None:
@@ -202,5 +218,7 @@ class Registry:
 
     def _forget(self, device: Device) -> None:
         self._names.pop(device.name, None)
+        self._pending.discard(device.id)
         for identity in device.identities:
             self._identities.pop(identity, None)
+            self._open.pop(identity, None)

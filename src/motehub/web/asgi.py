@@ -7,11 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 from motehub.http_exchange import Request, Response, problem
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.web.ingest import Gone, Ingest, Receive, Scope, request_of
+from motehub.web.intake import http_date
 
 SEND_SECONDS: Final = 60.0
 """Longest time in seconds that a client may take to read a piece of an answer."""
+
+_SMALL: Final = 4_096
+_SMALL_SECONDS: Final = 5.0
 
 _SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -23,6 +27,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = Callable[[Request], Response]
 
 _logger = Logger("motehub.web")
+_occasional = OccasionalLogger(_logger)
 
 
 class WebApplication:
@@ -53,10 +58,11 @@ class WebApplication:
             await self._route(scope, receive, bounded)
         except Gone:
             pass
-        except TimeoutError:
-            _logger.info("client reads nothing", peer=request_of(scope, b"").peer)
-            raise
         except Exception as error:
+            if bounded.stalled:
+                # The server closes the connection, and aborts it when that takes long.
+                _occasional.info("client reads nothing", peer=request_of(scope, b"").peer)
+                return
             # Whatever it is, the client gets an answer and the owner one line.
             _logger.error("request failed", path=scope["path"], fault=repr(error)[:500])
             if not bounded.started:
@@ -65,25 +71,33 @@ class WebApplication:
 
     async def _route(self, scope: Scope, receive: Receive, send: _Sender) -> None:
         method, path = scope["method"], scope["path"]
+        wanted = "GET" if method == "HEAD" else method
         if method == "POST" and path in self._ingest_paths:
             await reply(send, await self._ingest.answer(scope, receive))
-        elif answer := self._answers.get((method, path)):
+        elif answer := self._answers.get((wanted, path)):
             await reply(send, answer(request_of(scope, await _small_body(receive))))
         else:
             await self._api(scope, receive, send)
 
 
 class _Sender:
-    """Sends pieces of an answer, each within a time."""
+    """Sends pieces of an answer, each within a time, and the date (RFC 9110 § 6.6.1)."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.stalled = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"date", http_date())]
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            self.stalled = True
+            raise
         self.started = True
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(message)
 
 
 async def reply(send: Send, response: Response) -> None:
@@ -97,11 +111,21 @@ async def reply(send: Send, response: Response) -> None:
 
 
 async def _small_body(receive: Receive) -> bytes:
-    """Read the body of a request that needs none: what is longer than 4 KiB is cut off."""
+    """Read the body of a request that needs none, as far as it is here soon; 4 KiB at most.
+
+    Raises:
+        Gone: the client went away.
+    """
     body = b""
-    while len(body) < 4096:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
+    more = True
+    while more and len(body) < _SMALL:
+        try:
+            async with asyncio.timeout(_SMALL_SECONDS):
+                message = await receive()
+        except TimeoutError:
             break
-    return body[:4096]
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body[:_SMALL]

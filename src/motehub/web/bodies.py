@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Final, Protocol
 
 import zstandard
@@ -10,6 +11,17 @@ import zstandard
 _GZIP: Final = 16 + zlib.MAX_WBITS
 # What a frame may ask the decoder to keep: 8 MiB, as RFC 8878 § 3.1.1.1.2 advises.
 _ZSTD_WINDOW: Final = 8 * 1024 * 1024
+
+PIECE: Final = 65_536
+"""Longest piece of an unpacked body, in bytes."""
+
+PARTS: Final = 1_000
+"""Most gzip members or zstd frames in a body: each costs work, even one that holds nothing."""
+
+# Bytes that are given to zlib at once: what it leaves of them is copied.
+_GZIP_SLICE: Final = 16_384
+# zstd has no limit of its own: little at once bounds what one step yields.
+_ZSTD_SLICE: Final = 256
 
 
 class BodyError(Exception):
@@ -23,11 +35,14 @@ class BodyError(Exception):
 class Unpacker(Protocol):
     """Unpacks a body piece by piece."""
 
-    def feed(self, data: bytes, limit: int) -> bytes:
-        """Return what ``data`` unpacks to.
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yield what ``data`` unpacks to, at most ``PIECE`` bytes at a time.
+
+        Nothing is unpacked before it is asked for, so the caller can stop where it likes; only
+        after all pieces were taken may more data follow.
 
         Raises:
-            BodyError: it is more than ``limit`` bytes, or not in this form.
+            BodyError: it is not in this form, or in more than ``PARTS`` parts.
         """
         ...
 
@@ -67,21 +82,47 @@ def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
     if not encoding:
         return body
     one = unpacker(encoding)
-    plain = one.feed(body, limit)
+    parts: list[bytes] = []
+    left = limit
+    for part in one.pieces(body):
+        left -= len(part)
+        if left < 0:
+            raise BodyError(413, f"The body unpacks to more than {limit} bytes. Send it in parts.")
+        parts.append(part)
     one.eof()
-    return plain
-
-
-def _too_long(limit: int) -> BodyError:
-    return BodyError(413, f"The body unpacks to more than {limit} bytes. Send it in parts.")
+    return b"".join(parts)
 
 
 class _Identity:
-    def feed(self, data: bytes, limit: int) -> bytes:
-        return data
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        return _cut(data)
 
     def eof(self) -> None:
         """Whatever it is, it is whole."""
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), PIECE):
+        yield data[start : start + PIECE]
+
+
+class _Parts:
+    """Counts the parts of a body."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.count = 0
+
+    def next(self) -> None:
+        """Begin one more.
+
+        Raises:
+            BodyError: there are too many.
+        """
+        self.count += 1
+        if self.count > PARTS:
+            detail = f"The body is in more than {PARTS:,} {self._name}. Pack it as one."
+            raise BodyError(400, detail)
 
 
 class _Gzip:
@@ -89,29 +130,30 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(_GZIP)
-        self._begun = False
+        self._members = _Parts("gzip members")
 
-    def feed(self, data: bytes, limit: int) -> bytes:
-        parts: list[bytes] = []
-        left = limit
-        try:
-            while data:
-                if self._stream.eof:
-                    self._stream = zlib.decompressobj(_GZIP)
-                self._begun = True
-                # One byte more than may be: whether there is more can't be told otherwise.
-                part = self._stream.decompress(data, left + 1)
-                left -= len(part)
-                if left < 0:
-                    raise _too_long(limit)
-                parts.append(part)
-                data = self._stream.unused_data
-        except zlib.error as error:
-            raise BodyError(400, f"The body is not gzip: {error}.") from error
-        return b"".join(parts)
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        whole = memoryview(data)
+        position, more = 0, False
+        while more or position < len(whole):
+            if not more and (self._stream.eof or not self._members.count):
+                self._members.next()
+                self._stream = zlib.decompressobj(_GZIP)
+            given = whole[position : position + _GZIP_SLICE]
+            try:
+                piece = self._stream.decompress(given, PIECE)
+            except zlib.error as error:
+                raise BodyError(400, f"The body is not gzip: {error}.") from error
+            ended = self._stream.eof
+            left = self._stream.unused_data if ended else self._stream.unconsumed_tail
+            position += len(given) - len(left)
+            # zlib may hold back what had no room in a full piece, with nothing left to give it.
+            more = len(piece) == PIECE and not ended
+            if piece:
+                yield piece
 
     def eof(self) -> None:
-        if self._begun and not self._stream.eof:
+        if self._members.count and not self._stream.eof:
             raise BodyError(400, "The gzip body is cut off.")
 
 
@@ -121,31 +163,23 @@ class _Zstd:
     def __init__(self) -> None:
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
         self._stream = self._decompressor.decompressobj()
-        self._begun = False
+        self._frames = _Parts("zstd frames")
 
-    def feed(self, data: bytes, limit: int) -> bytes:
-        parts: list[bytes] = []
-        left = limit
-        try:
-            while data:
-                if self._stream.eof:
-                    self._stream = self._decompressor.decompressobj()
-                self._begun = True
-                # The decoder has no limit of its own: small pieces bound what one step yields.
-                piece, data = data[:_ZSTD_PIECE], data[_ZSTD_PIECE:]
-                part = self._stream.decompress(piece)
-                left -= len(part)
-                if left < 0:
-                    raise _too_long(limit)
-                parts.append(part)
-                data = self._stream.unused_data + data
-        except zstandard.ZstdError as error:
-            raise BodyError(400, f"The body is not zstd: {error}.") from error
-        return b"".join(parts)
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        whole = memoryview(data)
+        position = 0
+        while position < len(whole):
+            if self._stream.eof or not self._frames.count:
+                self._frames.next()
+                self._stream = self._decompressor.decompressobj()
+            given = whole[position : position + _ZSTD_SLICE]
+            try:
+                part = self._stream.decompress(given)
+            except zstandard.ZstdError as error:
+                raise BodyError(400, f"The body is not zstd: {error}.") from error
+            position += len(given) - len(self._stream.unused_data)
+            yield from _cut(part)
 
     def eof(self) -> None:
-        if self._begun and not self._stream.eof:
+        if self._frames.count and not self._stream.eof:
             raise BodyError(400, "The zstd body is cut off.")
-
-
-_ZSTD_PIECE: Final = 256

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from heapq import nsmallest
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -21,6 +23,9 @@ from motehub.points import BadLine, Body, Column
 
 LISTED: Final = 1_000
 """Bad lines that an answer names; the others are only counted."""
+
+MOST_DEVICES: Final = 1_000
+"""Devices that one body may speak for; lines of further ones are rejected."""
 
 NameOf = Callable[[str], str | None]
 """Returns the present name of the device to which an identity is bound."""
@@ -74,40 +79,62 @@ class Filing:
         self._peer = peer
         self._name_of = name_of
         self._bad = list(body.bad)
+        self._unlisted = body.unlisted
         self._forbidden = False
         self._columns: dict[str, list[Column]] = {}
-        for column in body.columns:
-            self._sort_in(column)
+        self._sort()
         self.deliveries = list(self._deliver())
 
     def outcome(self, receipts: Sequence[Receipt]) -> Outcome:
         """Return what became of every line."""
-        outcome = Outcome(forbidden=self._forbidden)
-        errors = [LineError(bad.line, bad.reason) for bad in self._bad]
+        stored = 0
+        rejected = len(self._bad) + self._unlisted
+        errors = [(bad.line, bad.reason) for bad in self._bad]
         for columns, receipt in zip(self._columns.values(), receipts, strict=False):
-            outcome.stored += receipt.taken
+            stored += receipt.taken
             for refused in receipt.refused:
                 if refused.record < len(columns):
                     lines = columns[refused.record].lines[refused.start :]
-                    errors += [LineError(line, refused.reason) for line in lines]
-        errors.sort(key=lambda error: error.line)
-        outcome.rejected = len(errors) + self._body.unlisted
-        outcome.errors = errors[:LISTED]
-        return outcome
+                    rejected += len(lines)
+                    errors += [(line, refused.reason) for line in lines[:LISTED]]
+        if not rejected:
+            return Outcome(stored)
+        first = nsmallest(LISTED, errors, key=itemgetter(0))
+        return Outcome(stored, rejected, [LineError(*error) for error in first], self._forbidden)
 
-    def _sort_in(self, column: Column) -> None:
-        device = column.device or self._default
-        reason = None
-        if device is None:
-            reason = "the device is not named, and the token is not bound to one"
-        elif device not in self._columns and not self._may_write(device):
-            reason = f"the token {self._token.name} may not write {device}"
-            self._forbidden = True
-        if reason is None and device is not None:
-            self._columns.setdefault(device, []).append(column)
-            return
-        for line in column.lines:
-            self._bad.append(BadLine(line, column.record.metric.encode(), reason or "", device))
+    def _sort(self) -> None:
+        """Sort the columns by device; those that can't be taken become bad lines."""
+        refused: list[tuple[Column, str]] = []
+        for column in self._body.columns:
+            device = column.device or self._default
+            if device in self._columns:
+                self._columns[device].append(column)
+            elif device is None:
+                reason = "the device is not named, and the token is not bound to one"
+                refused.append((column, reason))
+            elif not self._may_write(device):
+                refused.append((column, f"the token {self._token.name} may not write {device}"))
+                self._forbidden = True
+            elif len(self._columns) >= MOST_DEVICES:
+                refused.append((column, f"{MOST_DEVICES} other devices are in the body before it"))
+            else:
+                self._columns[device] = [column]
+        if refused:
+            self._add_bad(refused)
+
+    def _add_bad(self, refused: list[tuple[Column, str]]) -> None:
+        """List the first lines of columns that can't be taken, and count the others."""
+        lines = (
+            (line, number)
+            for number, (column, _) in enumerate(refused)
+            for line in column.lines[:LISTED]
+        )
+        first = nsmallest(LISTED, lines)
+        for line, number in first:
+            column, reason = refused[number]
+            device = column.device or self._default
+            self._bad.append(BadLine(line, column.record.metric.encode(), reason, device))
+        self._unlisted += sum(len(column.lines) for column, _ in refused) - len(first)
 
     def _may_write(self, device: str) -> bool:
         if not self._token.devices:
@@ -122,12 +149,11 @@ class Filing:
             if device in malformed:
                 records += malformed.pop(device)
             yield Delivery(_source(self._dialect, device, self._peer), records)
-        left = [record for records in malformed.values() for record in records]
-        if self._body.unlisted:
-            reason = "these lines too can't be read"
-            left.append(Malformed(b"", reason, self._body.unlisted))
+        left: list[Record] = [record for records in malformed.values() for record in records]
+        if self._unlisted:
+            left.append(Malformed(b"", "these lines too can't be taken", self._unlisted))
         if left:
-            yield Delivery(Source(self._dialect, "", "", self._peer), list(left))
+            yield Delivery(Source(self._dialect, "", "", self._peer), left)
 
     def _malformed(self) -> dict[str | None, list[Malformed]]:
         """Return the bad lines by the device that they would have been of."""

@@ -26,17 +26,25 @@ LONGEST_BODY: Final = 65_536
 """Longest body that is decoded here, while everything else waits; others are handed over."""
 
 SMALL_BODY: Final = 4_096
-"""A body up to this length may arrive in parts without being counted."""
+"""A body up to this length may arrive in parts before it is looked at who sends it."""
 
 _SECONDS: Final = 30
 _BYTES_PER_SECOND: Final = 2_000
 
 _REQUEST_LINE: Final = re.compile(rb"POST (/[!-~]*) HTTP/1\.1")
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
 _RARE: Final = frozenset(
-    {b"expect", b"idempotency-key", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+    {
+        b"content-encoding",
+        b"expect",
+        b"idempotency-key",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+    }
 )
-_STAYS: Final = frozenset({b"", b"keep-alive"})
+# An offer to upgrade may be ignored (RFC 9110 § 7.8).
+_STAYS: Final = frozenset({b"", b"keep-alive", b"upgrade", b"http2-settings"})
 _LENGTH: Final = re.compile(rb"[0-9]{1,10}")
 
 
@@ -63,7 +71,7 @@ class HttpFront:
         self._head: _Head | None = None
         self._raw_head = b""
         self._known_head: _Head | None = None
-        self._taken = 0
+        self._checked: _Head | None = None
         self._began: int | None = None
 
     @property
@@ -85,11 +93,10 @@ class HttpFront:
                 rest = head
             elif head is None:
                 break
-            elif not self._may_come(head):
-                self._forget()
-                full = too_busy("too many bodies are on their way")
-                return self._turn([*answers, full], end="too many bodies are on their way")
             elif len(self._buffer) < head.length:
+                if denied := self._denies(head, now):
+                    self._forget()
+                    return self._turn([*answers, denied], end="its sender is not known")
                 break
             else:
                 answers.append(self._take(head, now))
@@ -140,50 +147,43 @@ class HttpFront:
             header = _HEADER.fullmatch(one)
             if header is None or (name := header[1].lower()) in headers:
                 return None
-            headers[name] = header[2]
+            headers[name] = header[2].strip(b" \t")
         target, _, query = line[1].partition(b"?")
         path = unquote(target.decode("ascii"))
         handler = self._intake.handlers.get(path)
         length = headers.get(b"content-length", b"")
         if handler is None or b"host" not in headers or headers.keys() & _RARE:
             return None
-        if headers.get(b"connection", b"").lower() not in _STAYS:
+        options = headers.get(b"connection", b"").lower().split(b",")
+        if not _STAYS.issuperset([option.strip() for option in options]):
             return None
-        if not _LENGTH.fullmatch(length) or int(length) > min(
-            LONGEST_BODY, self._intake.body_limit
-        ):
+        longest = min(LONGEST_BODY, handler.body_limit)
+        if not _LENGTH.fullmatch(length) or int(length) > longest:
             return None
         return _Head(path, query, headers, int(length), handler)
 
-    def _may_come(self, head: _Head) -> bool:
-        """Tell whether there is room for the body, which is counted while it arrives."""
-        if len(self._buffer) >= head.length or head.length <= SMALL_BODY or self._taken:
-            return True
-        if not self._intake.allowance.take(head.length):
-            return False
-        self._taken = head.length
-        return True
+    def _denies(self, head: _Head, now: int) -> Response | None:
+        """Return why a long body need not be waited for: its sender may not send any."""
+        if head.length <= SMALL_BODY or head is self._checked:
+            return None
+        self._checked = head
+        return head.handler.check(self._request(head, b""), now)
+
+    def _request(self, head: _Head, body: bytes) -> Request:
+        return Request("POST", head.path, head.query, head.headers, body, self._peer)
 
     def _take(self, head: _Head, now: int) -> Exchange | Response:
         body = bytes(self._buffer[: head.length])
         del self._buffer[: head.length]
-        self._head = None
-        self._give_back()
+        self._head = self._checked = None
         if (reason := self._intake.hub.held_back) is not None:
             return too_busy(reason)
-        return head.handler(
-            Request("POST", head.path, head.query, head.headers, body, self._peer), now
-        )
+        return head.handler(self._request(head, body), now)
 
     def _forget(self) -> None:
         self._buffer.clear()
         self._began = None
-        self._head = None
-        self._give_back()
-
-    def _give_back(self) -> None:
-        self._intake.allowance.give_back(self._taken)
-        self._taken = 0
+        self._head = self._checked = None
 
     def _turn(
         self,

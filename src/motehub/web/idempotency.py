@@ -69,7 +69,8 @@ class IdempotencyKeys:
     ) -> dict[str, bytes | None]:
         """Return the state that remembers ``name`` from ``now`` (µs) on, and forgets old ones."""
         changes: dict[str, bytes | None] = dict.fromkeys(self._forget_old(now))
-        kept = Outcome(outcome.stored, outcome.rejected, outcome.errors[:_ERRORS])
+        errors = outcome.errors[:_ERRORS]
+        kept = Outcome(outcome.stored, outcome.rejected, errors, outcome.forbidden)
         self._entries[name] = _Entry(now, fingerprint, kept)
         changes[name] = _encode(self._entries[name])
         return changes
@@ -92,9 +93,12 @@ class IdempotencyKeys:
         return old
 
 
-def name_of(token: str, key: bytes) -> str:
-    """Return the name in the state of a sender's key: nobody can use another sender's."""
-    return _IN_STATE + hashlib.sha256(token.encode() + b"\0" + key).hexdigest()
+def name_of(token: bytes, key: bytes) -> str:
+    """Return the name in the state of a sender's key: nobody can use another sender's.
+
+    ``token`` is the digest of the sender's token: one of the same name made later is another.
+    """
+    return _IN_STATE + fingerprint(token, key).hex()
 
 
 def fingerprint(*parts: bytes) -> bytes:

@@ -6,6 +6,7 @@ those of InfluxDB's HTTP API: clients and Telegraf decide by them whether to sen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs
@@ -43,7 +44,12 @@ class WriteHandler:
     def __init__(self, find: FindToken, name_of: NameOf, body_limit: int) -> None:
         self._find = find
         self._name_of = name_of
-        self._body_limit = body_limit
+        self.body_limit = body_limit
+
+    def check(self, request: Request, now: int) -> Response | None:
+        """Return why nothing is taken from the sender, or None."""
+        token = self._token(request, now)
+        return token if isinstance(token, Response) else None
 
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
@@ -56,7 +62,7 @@ class WriteHandler:
             known = "ns, us, ms, s, m or h"
             return refuse(request, 400, f'invalid precision "{precision[:20]}": use {known}')
         try:
-            body = unpack(request.body, request.header(b"content-encoding"), self._body_limit)
+            body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
         except BodyError as error:
             return refuse(request, error.status, str(error))
         decoded = decode_points(body, now, precision=precision)
@@ -136,4 +142,5 @@ def query(request: Request) -> Response:
 
 
 def _header_text(reason: str) -> bytes:
-    return reason.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")[:500]
+    """Return ``reason`` as a header may hold it: printable ASCII."""
+    return re.sub(rb"[^ -~]", b"?", reason[:500].encode("ascii", "replace"))

@@ -11,7 +11,7 @@ import msgspec
 
 from motehub.errors import StorageError
 from motehub.http_exchange import PROBLEM, Request, Response, problem
-from motehub.model import Receipt, Token
+from motehub.model import MICROSECONDS, Receipt, Token
 from motehub.protocols.line_splitter import LineSplitter
 from motehub.web import idempotency
 from motehub.web.bodies import BodyError, unpack, unpacker
@@ -23,7 +23,10 @@ from motehub.web.readings import PATH as READINGS_PATH
 from motehub.web.readings import ReadingsHandler, is_ndjson, respond
 
 BODY_SECONDS: Final = 30.0
-"""Longest silence within a body, in seconds."""
+"""Longest silence within a body, and time for a short one, in seconds."""
+
+BYTES_PER_SECOND: Final = 2_000
+"""How fast a long body has to come at least."""
 
 _Result = TypeVar("_Result")
 
@@ -62,15 +65,20 @@ class Ingest:
         request = request_of(scope, b"")
         if (reason := self._intake.hub.held_back) is not None:
             return too_busy(reason)
+        handler = self._intake.handlers[request.path]
+        # Before the body is read: strangers must not hold the room for bodies.
+        if denied := handler.check(request, self._clock()):
+            return denied
         key = request.header(b"idempotency-key")
         try:
             if request.path == READINGS_PATH and is_ndjson(request) and not key:
                 return await self._stream(request, receive)
-            request = msgspec.structs.replace(request, body=await self._body(request, receive))
+            body = await self._body(request, receive, handler.body_limit)
+            request = msgspec.structs.replace(request, body=body)
             if request.path == READINGS_PATH and key:
                 return await self._once(request, key)
-            handler = self._intake.handlers[request.path]
-            exchange = await _beside(len(request.body), handler, request, self._clock())
+            size = _size(request.body, request.header(b"content-encoding"))
+            exchange = await _beside(size, handler, request, self._clock())
             if isinstance(exchange, Response):
                 return exchange
             return exchange.answer(await self._intake.hub.accept(exchange.deliveries))
@@ -79,17 +87,21 @@ class Ingest:
         except StorageError as error:
             return too_busy(str(error))
 
-    async def _body(self, request: Request, receive: Receive) -> bytes:
-        """Read a whole body within the bounds of one and of all."""
-        limit, allowance = self._intake.body_limit, self._intake.allowance
+    async def _body(self, request: Request, receive: Receive, limit: int) -> bytes:
+        """Read a whole body within the bounds of one and of all, and in its time."""
+        allowance = self._intake.allowance
         length = request.header(b"content-length")
         if length and int(length) > limit:
             raise _too_long(limit)
         body = bytearray()
         taken = 0
+        began = self._clock()
         try:
             while True:
                 piece, more = await _piece(receive)
+                seconds = (self._clock() - began) / MICROSECONDS
+                if seconds > BODY_SECONDS + len(body) / BYTES_PER_SECOND:
+                    raise BodyError(408, "The body comes too slowly.")
                 if len(body) + len(piece) > limit:
                     raise _too_long(limit)
                 if not allowance.take(len(piece)):
@@ -109,7 +121,7 @@ class Ingest:
         if len(key) > idempotency.KEY_LENGTH:
             detail = f"Idempotency-Key is longer than {idempotency.KEY_LENGTH} bytes."
             return problem(400, "Bad key", detail)
-        name = idempotency.name_of(token.name, key)
+        name = idempotency.name_of(token.digest, key)
         kind = request.header(b"content-type")
         mark = idempotency.fingerprint(request.body, kind, request.header(b"content-encoding"))
         before = self._keys.begin(name, mark)
@@ -122,7 +134,8 @@ class Ingest:
         stored = False
         try:
             encoding = request.header(b"content-encoding")
-            size, limit = len(request.body), self._intake.body_limit
+            size = _size(request.body, encoding)
+            limit = self._readings.body_limit
             body = await _beside(size, unpack, request.body, encoding, limit)
             filing = await _beside(
                 len(body), self._readings.file, body, token, request, self._clock()
@@ -150,9 +163,8 @@ class Ingest:
                 token = self._readings.token(request, self._clock())
                 if isinstance(token, Response):
                     return _stopped(token, outcome)
-                limit = self._intake.body_limit
-                plain = await _beside(len(piece), unpacking.feed, piece, limit)
-                await self._take_lines(splitter.feed(plain), splitter, token, request, outcome)
+                for plain in unpacking.pieces(piece):
+                    await self._take_lines(splitter.feed(plain), splitter, token, request, outcome)
             unpacking.eof()
             assert isinstance(token, Token)
             await self._take_lines(splitter.eof(), splitter, token, request, outcome)
@@ -201,6 +213,11 @@ def request_of(scope: Scope, body: bytes) -> Request:
         body,
         client[0] if client else "",
     )
+
+
+def _size(body: bytes, encoding: bytes) -> int:
+    """Return how long a body is at least: one that is packed may be any length."""
+    return LONGEST_BODY + 1 if encoding else len(body)
 
 
 async def _beside(size: int, work: Callable[..., _Result], *given: Any) -> _Result:

@@ -37,11 +37,10 @@ class Allowance:
 
 
 class Intake(msgspec.Struct, frozen=True):
-    """The ingest handlers by path, the longest body in bytes, and room for bodies."""
+    """The ingest handlers by path, and room for long bodies."""
 
     hub: Acceptor
     handlers: Mapping[str, Handler]
-    body_limit: int
     allowance: Allowance
 
 
@@ -49,18 +48,19 @@ class _Date:
     """The ``Date`` header (RFC 9110 § 6.6.1), made once a second."""
 
     _second = 0
-    _line = b""
+    _text = b""
 
-    def line(self) -> bytes:
-        """Return the header's line for now."""
+    def __call__(self) -> bytes:
+        """Return the header's value for now."""
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode()
-        return self._line
+            self._text = formatdate(second, usegmt=True).encode()
+        return self._text
 
 
-_date = _Date()
+http_date: Final = _Date()
+"""Returns the present value of the header ``Date``."""
 
 
 def encode(response: Response) -> bytes:
@@ -68,10 +68,10 @@ def encode(response: Response) -> bytes:
     lines = b"".join([b"%b: %b\r\n" % header for header in response.headers])
     if response.status == HTTPStatus.NO_CONTENT:
         # RFC 9110 § 8.6: no length with 204.
-        return b"%b%b%b\r\n" % (_STATUS[response.status], _date.line(), lines)
-    return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (
+        return b"%bdate: %b\r\n%b\r\n" % (_STATUS[response.status], http_date(), lines)
+    return b"%bdate: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
         _STATUS[response.status],
-        _date.line(),
+        http_date(),
         lines,
         len(response.body),
         response.body,

@@ -33,10 +33,13 @@ class Metrics(Collector):
         """Return all metrics."""
         secret = secret_of(request.headers)
         token = self._find(secret, self._clock()) if secret else None
-        if token is None or not token.allows(Scope.READ):
+        if token is None:
             detail = "Send a token with the scope read: Authorization: Bearer TOKEN."
             challenge = (b"www-authenticate", b"Bearer")
             return problem(401, "Not authorised", detail, challenge)
+        if not token.allows(Scope.READ) or token.devices:
+            detail = f"The token {token.name} has no scope read, or is bound to devices."
+            return problem(403, "Not allowed", detail)
         return Response(200, (_TYPE,), generate_latest(self._registry))
 
     def describe(self) -> list[Metric]:

@@ -25,7 +25,10 @@ class PimonitorRules(msgspec.Struct, frozen=True):
 
     zone_of: Callable[[str], tzinfo]
     key_required: bool
-    body_limit: int
+
+
+BODY_LIMIT: Final = 65_536
+"""Longest post in bytes: nobody has to show a token before it is read."""
 
 
 class PimonitorHandler:
@@ -47,10 +50,15 @@ class PimonitorHandler:
         self._name_of = name_of
         self._is_pending = is_pending
 
+    body_limit = BODY_LIMIT
+
+    def check(self, request: Request, now: int) -> None:
+        """Return None: who posts is said in the body."""
+
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
         try:
-            body = unpack(request.body, request.header(b"content-encoding"), self._rules.body_limit)
+            body = unpack(request.body, request.header(b"content-encoding"), BODY_LIMIT)
         except BodyError as error:
             return refuse(request, error.status, str(error))
         post = decode_post(body, now, self._rules.zone_of)

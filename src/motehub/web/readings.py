@@ -31,7 +31,12 @@ class ReadingsHandler:
     def __init__(self, find: FindToken, name_of: NameOf, body_limit: int) -> None:
         self._find = find
         self._name_of = name_of
-        self._body_limit = body_limit
+        self.body_limit = body_limit
+
+    def check(self, request: Request, now: int) -> Response | None:
+        """Return why nothing is taken from the sender, or None."""
+        token = self.token(request, now)
+        return token if isinstance(token, Response) else None
 
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
@@ -39,7 +44,7 @@ class ReadingsHandler:
         if isinstance(token, Response):
             return token
         try:
-            body = unpack(request.body, request.header(b"content-encoding"), self._body_limit)
+            body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
         except BodyError as error:
             return problem(error.status, "The body can't be read", str(error))
         filing = self.file(body, token, request, now)

@@ -80,12 +80,12 @@ class WebServer:
         handlers: dict[str, Handler] = {readings.PATH: taking}
         handlers |= dict.fromkeys(influx.PATHS, WriteHandler(hub.tokens.find, self._name_of, limit))
         if pimonitor.enabled:
-            rules = PimonitorRules(_zones(pimonitor, zone), pimonitor.key_required, limit)
+            rules = PimonitorRules(_zones(pimonitor, zone), pimonitor.key_required)
             handler = PimonitorHandler(
                 rules, hub.tokens.find_by_hash, self._name_of, self._is_pending
             )
             handlers |= dict.fromkeys(pimonitor.paths, handler)
-        intake = Intake(hub, handlers, limit, Allowance(int(settings.bodies)))
+        intake = Intake(hub, handlers, Allowance(int(settings.bodies)))
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
         services = ApiServices(hub, self._queries, ground.clock, health)
         metrics = Metrics(hub.tokens.find, ground.clock, health)
@@ -133,7 +133,6 @@ class WebServer:
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,
             ("GET", "/ping"): influx.ping,
-            ("HEAD", "/ping"): influx.ping,
             ("GET", "/health"): influx.health,
         }
         for path in ("/query", "/api/v1/query"):

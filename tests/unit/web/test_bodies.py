@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
+import random
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,7 +43,7 @@ def test_a_body_may_come_in_pieces(encoding: bytes, size: int) -> None:
     packed = ENCODINGS[encoding](PLAIN) * 2
     one = unpacker(encoding)
     pieces = [packed[i : i + size] for i in range(0, len(packed), size)]
-    assert b"".join(one.feed(piece, 10**6) for piece in pieces) == PLAIN * 2
+    assert b"".join(part for piece in pieces for part in one.pieces(piece)) == PLAIN * 2
     one.eof()
 
 
@@ -81,6 +84,61 @@ def test_the_limit_is_exact(encoding: bytes) -> None:
         unpack(packed, encoding, len(PLAIN) - 1)
 
 
+@pytest.mark.parametrize("encoding", [*ENCODINGS, b"identity"])
+def test_a_body_unpacks_to_short_pieces_one_after_the_other(encoding: bytes) -> None:
+    """Of a bomb no more is unpacked than the caller asks for, in pieces of 64 KiB at most."""
+    plain = random.Random(1).randbytes(300_000) + bytes(3_000_000)
+    packed = ENCODINGS.get(encoding, bytes)(plain)
+    pieces = list(unpacker(encoding).pieces(packed))
+    assert b"".join(pieces) == plain
+    assert 0 < min(map(len, pieces)) <= max(map(len, pieces)) <= 65_536
+    few = itertools.islice(unpacker(encoding).pieces(packed + b"garbage behind it"), 10)
+    assert plain.startswith(b"".join(few))
+
+
+@each_encoding
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 131_072])
+def test_a_body_as_long_as_its_pieces_is_whole(encoding: bytes, size: int) -> None:
+    """What fills the last piece exactly, or one byte more, is not lost, with nothing behind it."""
+    for plain in (bytes(size), random.Random(2).randbytes(size)):
+        one = unpacker(encoding)
+        packed = ENCODINGS[encoding](plain)
+        assert b"".join(one.pieces(packed)) == plain
+        one.eof()
+        assert unpack(packed + packed, encoding, 2 * size) == plain * 2
+
+
+@each_encoding
+def test_a_body_has_a_thousand_parts_at_most(encoding: bytes) -> None:
+    """Further members or frames are refused, also those that hold nothing and come singly."""
+    empty, full = ENCODINGS[encoding](b""), ENCODINGS[encoding](b"x")
+    assert unpack(full * 1000, encoding, 10**6) == b"x" * 1000
+    one = unpacker(encoding)
+    for _ in range(1000):
+        assert not b"".join(one.pieces(empty))
+    with pytest.raises(BodyError, match="more than 1,000") as caught:
+        list(one.pieces(empty))
+    assert caught.value.status == 400
+
+
+@each_encoding
+def test_what_follows_a_part_is_not_copied_for_each(
+    encoding: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpacking many short parts takes work in proportion to their length."""
+    monkeypatch.setattr("motehub.web.bodies.PARTS", 10**6)
+    empty = ENCODINGS[encoding](b"")
+
+    def seconds(count: int) -> float:
+        packed = empty * count
+        begin = time.process_time()
+        assert unpack(packed, encoding, 10) == b""
+        return time.process_time() - begin
+
+    short = min(seconds(4_000) for _ in range(3))
+    assert seconds(64_000) < 80 * short  # were it quadratic, it would be 256 times as much
+
+
 @each_encoding
 @given(garbage=st.binary(min_size=1, max_size=200))
 def test_garbage_is_refused(encoding: bytes, garbage: bytes) -> None:
@@ -109,4 +167,4 @@ def test_an_unknown_encoding_is_named() -> None:
 def test_without_encoding_the_body_stays_as_it_is() -> None:
     """Identity is what no header means."""
     assert unpack(PLAIN, b"", 1) == PLAIN
-    assert unpacker(b"identity").feed(PLAIN, 10**6) == PLAIN
+    assert b"".join(unpacker(b"identity").pieces(PLAIN * 10)) == PLAIN * 10

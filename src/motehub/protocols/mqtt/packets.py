@@ -186,6 +186,16 @@ class Auth(msgspec.Struct, frozen=True):
     properties: AuthProperties = NO_AUTH
 
 
+def is_payload_valid(message: Publish | Will) -> bool:
+    """Tell whether the payload is text where it says so (§3.3.2.3.2): if not, 0x99."""
+    if message.properties.payload_format_indicator:
+        try:
+            message.payload.decode()
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
 Ack = PubAck | PubRec | PubRel | PubComp
 Packet = (
     Connect

@@ -1,0 +1,313 @@
+"""From deliveries to a batch for the journal: what is taken, held or rejected, and why."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from motehub.core.admission import Doorkeeper, Refusal
+from motehub.core.registry import Registry
+from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings
+from motehub.logs import Logger
+from motehub.model import (
+    MICROSECONDS,
+    Admission,
+    Clock,
+    Device,
+    Diagnostic,
+    Malformed,
+    Receipt,
+    Record,
+    RefusedRecord,
+    Samples,
+    Series,
+    Source,
+    Texts,
+)
+
+_PAYLOAD_BYTES: Final = 200
+
+_logger = Logger("motehub.hub")
+
+
+class Intake:
+    """Puts what sources say into batches, as the registry and the doorkeeper allow."""
+
+    def __init__(self, registry: Registry, doorkeeper: Doorkeeper) -> None:
+        self._registry = registry
+        self._doorkeeper = doorkeeper
+        self._last_stamps: dict[int, int] = {}
+
+    def take(self, batch: Batch, source: Source, records: Sequence[Record], now: int) -> Receipt:
+        """Put ``records``, which arrived at ``now`` (µs), into ``batch``; say what became of them.
+
+        Nothing is durable before the batch is.
+        """
+        # Nearly all that ever comes are numbers of series that are known, of an accepted device.
+        known = self._registry.open_gauges(source.identity)
+        if known is None:
+            return self._take_each(batch, source, records, now)
+        readings = batch.readings
+        taken = 0
+        for number, record in enumerate(records):
+            series = known.get(record.metric) if type(record) is Samples else None
+            if series is None or not _same_unit(series, record):
+                return self._take_each(batch, source, records, now, number, taken)
+            times = record.times
+            if record.clock is Clock.HUB:
+                times = self._stamp(series.id, times)
+            readings.add(series.id, times, record.values)
+            taken += len(times)
+        return _all_taken(taken)
+
+    def _take_each(
+        self,
+        batch: Batch,
+        source: Source,
+        records: Sequence[Record],
+        now: int,
+        start: int = 0,
+        taken: int = 0,
+    ) -> Receipt:
+        """Take the records from ``start`` on, whatever they are; ``taken`` readings are before."""
+        device = self._admit(batch, source, now)
+        if isinstance(device, Refusal):
+            return self._refuse(batch, source, device, records, now)
+        numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
+        refused: list[RefusedRecord] = []
+        for number in range(start, len(records)):
+            record = records[number]
+            known = len(batch.entries)
+            if isinstance(record, Samples):
+                device = self._take_samples(batch, source, device, record, now)
+            elif isinstance(record, Texts):
+                device = self._take_texts(batch, source, device, record, now)
+            elif isinstance(record, Malformed):
+                self._take_malformed(batch, source, device.id, record, now)
+                continue
+            else:
+                device = self._take_diagnostic(batch, device, record, now)
+                continue
+            if len(batch.entries) > known:
+                refused += _refused(number, record, batch.entries[known:])
+        taken += len(batch.readings) + len(batch.held) - numbers
+        if len(batch.entries) == entries:
+            return _all_taken(taken)
+        return _receipt(taken, batch.entries[entries:], refused)
+
+    def _admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        if not source.identity:
+            return Refusal("nobody knows whose readings these are")
+        return self._doorkeeper.admit(batch, source, now)
+
+    def _take_samples(
+        self, batch: Batch, source: Source, device: Device, samples: Samples, now: int
+    ) -> Device:
+        series = self._series(batch, source, device, samples, now)
+        if series is None:
+            return device
+        if not _same_unit(series, samples):
+            reason = f"{samples.metric} is kept in {series.unit}, not in {samples.unit}"
+            self._reject_samples(batch, source, device, samples, reason, now)
+            return device
+        times, values = samples.times, samples.values
+        if samples.clock is Clock.HUB:
+            times = self._stamp(series.id, times)
+        if device.admission is Admission.ACCEPTED:
+            batch.readings.add(series.id, times, values)
+            return device
+        room, device = self._room_to_hold(batch, source, device, samples, now)
+        if room:
+            batch.held.add(series.id, times[:room], values[:room])
+        return device
+
+    def _take_texts(
+        self, batch: Batch, source: Source, device: Device, texts: Texts, now: int
+    ) -> Device:
+        series = self._series(batch, source, device, texts, now)
+        if series is None:
+            return device
+        times = texts.times
+        if texts.clock is Clock.HUB:
+            times = self._stamp(series.id, times)
+        held = device.admission is not Admission.ACCEPTED
+        room = len(times)
+        if held:
+            room, device = self._room_to_hold(batch, source, device, texts, now)
+        if room:
+            entry = TextReadings(series.id, times[:room].tolist(), texts.values[:room], held)
+            batch.entries.append(entry)
+        return device
+
+    def _series(
+        self, batch: Batch, source: Source, device: Device, record: Samples | Texts, now: int
+    ) -> Series | None:
+        """Return the series of the record, registered when it is new; None if it may not be."""
+        if series := self._registry.series(device, record):
+            return series
+        most = self._doorkeeper.limits.series
+        if self._registry.series_count(device) < most:
+            return self._registry.add_series(batch, device, record)
+        reason = f"the device has {most} metrics already"
+        self._reject_samples(batch, source, device, record, reason, now)
+        return None
+
+    def _room_to_hold(
+        self, batch: Batch, source: Source, device: Device, record: Samples | Texts, now: int
+    ) -> tuple[int, Device]:
+        """Return how many of the record's readings fit into quarantine; reject the others."""
+        count = len(record.times)
+        room = min(count, max(0, self._doorkeeper.limits.held - device.held))
+        if room < count:
+            rest = msgspec.structs.replace(
+                record, times=record.times[room:], values=record.values[room:]
+            )
+            reason = "the quarantine of this device is full; accept or block it"
+            self._reject_samples(batch, source, device, rest, reason, now)
+        if room:
+            device = msgspec.structs.replace(device, held=device.held + room)
+            self._registry.replace_quietly(batch, device)
+        return room, device
+
+    def _stamp(self, series: int, times: array[int]) -> array[int]:
+        """Return ``times`` made distinct among all that the hub has stamped for this series."""
+        last = self._last_stamps.get(series, 0)
+        if last - times[-1] > MICROSECONDS:
+            # The hub's clock was set back: going on from the old time would stop the clock.
+            last = 0
+        first = times[0]
+        if len(times) == 1 and first > last:
+            self._last_stamps[series] = first
+            return times
+        if times.count(first) == len(times):
+            # One moment, as a read has: the loop below, in C.
+            first = max(first, last + 1)
+            distinct = array("q", range(first, first + len(times)))
+        else:
+            distinct = array("q")
+            for time in times:
+                last = max(time, last + 1)
+                distinct.append(last)
+        self._last_stamps[series] = distinct[-1]
+        return distinct
+
+    def _take_malformed(
+        self, batch: Batch, source: Source, device: int | None, record: Malformed, now: int
+    ) -> None:
+        batch.entries.append(
+            Rejected(device, source.peer, now, record.payload, record.reason, record.count)
+        )
+
+    def _take_diagnostic(
+        self, batch: Batch, device: Device, record: Diagnostic, now: int
+    ) -> Device:
+        if record.once:
+            if record.kind in device.noted:
+                return device
+            device = msgspec.structs.replace(device, noted=(*device.noted, record.kind))
+            self._registry.replace_quietly(batch, device)
+        batch.entries.append(EventOccurred(device.id, now, record.kind, record.text))
+        return device
+
+    def _refuse(
+        self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
+    ) -> Receipt:
+        _logger.debug("refused", peer=source.peer, reason=refusal.reason)
+        device = refusal.device.id if refusal.device else None
+        first = None
+        count = total = 0
+        reason: str | None = None
+        for record in records:
+            weight = _weight(record)
+            total += weight
+            if isinstance(record, Malformed) and not source.identity:
+                # It would not have been taken from anybody: that is the better reason.
+                self._take_malformed(batch, source, device, record, now)
+                reason = reason or record.reason
+            elif weight:
+                first = first or record
+                count += weight
+        if first is not None:
+            reason = reason or refusal.reason
+            rejected = Rejected(device, source.peer, now, _excerpt(first), refusal.reason, count)
+            _add_rejected(batch.entries, rejected)
+        refused = [RefusedRecord(number, 0, refusal.reason) for number in range(len(records))]
+        return Receipt(0, total, reason, tuple(refused) if total else ())
+
+    def _reject_samples(
+        self,
+        batch: Batch,
+        source: Source,
+        device: Device,
+        record: Samples | Texts,
+        reason: str,
+        now: int,
+    ) -> None:
+        count = len(record.times)
+        batch.entries.append(Rejected(device.id, source.peer, now, _excerpt(record), reason, count))
+
+
+def _add_rejected(entries: list[Entry], rejected: Rejected) -> None:
+    """Append ``rejected``, or count it with the entry before if that says the same.
+
+    A body may speak for a thousand devices that are all refused for one reason: they are
+    counted whole, with the first as a sample.
+    """
+    last = entries[-1] if entries else None
+    if (
+        isinstance(last, Rejected)
+        and (last.device, last.source, last.time)
+        == (rejected.device, rejected.source, rejected.time)
+        and last.reason == rejected.reason
+    ):
+        entries[-1] = msgspec.structs.replace(last, count=last.count + rejected.count)
+    else:
+        entries.append(rejected)
+
+
+@lru_cache(1024)
+def _all_taken(count: int) -> Receipt:
+    return Receipt(count, 0)
+
+
+def _receipt(taken: int, entries: Sequence[Entry], refused: Sequence[RefusedRecord]) -> Receipt:
+    rejected = [entry for entry in entries if isinstance(entry, Rejected)]
+    taken += sum(len(entry.times) for entry in entries if isinstance(entry, TextReadings))
+    reason = rejected[0].reason if rejected else None
+    return Receipt(taken, sum(entry.count for entry in rejected), reason, tuple(refused))
+
+
+def _refused(
+    number: int, record: Samples | Texts, entries: Sequence[Entry]
+) -> Iterator[RefusedRecord]:
+    """Say which readings of a record were rejected: all, or the last ones."""
+    for entry in entries:
+        if isinstance(entry, Rejected):
+            yield RefusedRecord(number, len(record.times) - entry.count, entry.reason)
+
+
+def _same_unit(series: Series, samples: Samples) -> bool:
+    # Many dialects say nothing of units.
+    return series.unit == samples.unit or not series.unit or not samples.unit
+
+
+def _weight(record: Record) -> int:
+    """Return how many readings or records a record stands for."""
+    if isinstance(record, Samples | Texts):
+        return len(record.times)
+    return record.count if isinstance(record, Malformed) else 1
+
+
+def _excerpt(record: Record) -> bytes:
+    """Return what the list of rejected payloads shows of a record, however long that is."""
+    if isinstance(record, Malformed):
+        return record.payload[:_PAYLOAD_BYTES]
+    if isinstance(record, Diagnostic):
+        head, value = record.kind, record.text
+    else:
+        head, value = record.metric, str(record.values[0])
+    return f"{head[:_PAYLOAD_BYTES]} {value[:_PAYLOAD_BYTES]}".encode()[:_PAYLOAD_BYTES]
