@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 PAYLOAD_LIMIT: Final = 200
@@ -100,8 +101,8 @@ def decode(data: bytes) -> Any:
     return value
 
 
-def decode_items(data: bytes) -> list[tuple[Any, bytes]]:
-    """Return each value of the array in ``data`` with its own first bytes.
+def decode_items(data: bytes) -> Iterator[tuple[Any, bytes]]:
+    """Yield each value of the array in ``data`` with its own first bytes, as it is asked for.
 
     Raises:
         NotJson: as for ``decode``, and when it is not an array.
@@ -110,21 +111,19 @@ def decode_items(data: bytes) -> list[tuple[Any, bytes]]:
     position = skip_space(text, 0)
     if text[position : position + 1] != "[":
         raise NotJson(f"not JSON: '[' expected at byte {_byte(text, position)}")
-    items: list[tuple[Any, bytes]] = []
     position = skip_space(text, position + 1)
     more = text[position : position + 1] != "]"
     while more:
         start = skip_space(text, position)
         value, position = _value_at(text, start)
         piece = text[start : min(position, start + PAYLOAD_LIMIT)].encode("utf-8", "replace")
-        items.append((value, piece[:PAYLOAD_LIMIT]))
+        yield value, piece[:PAYLOAD_LIMIT]
         position = skip_space(text, position)
         more = text[position : position + 1] == ","
         position += more
     if text[position : position + 1] != "]":
         raise NotJson(f"not JSON: ',' or ']' expected at byte {_byte(text, position)}")
     _check_end(text, position + 1)
-    return items
 
 
 def is_text(value: str) -> bool:

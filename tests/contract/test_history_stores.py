@@ -426,6 +426,16 @@ def test_the_registry_comes_back(opener: Opener) -> None:
     assert series == [Series(1, 1, "temperature", "°C"), Series(2, 2, "temperature", "°C")]
 
 
+def test_an_identity_can_change_hands(store: HistoryStore) -> None:
+    """One that a device no longer has may be another's in the same fold."""
+    both = Device(1, "pi", "x", ("anonymous:pi", "key:pi"), Admission.ACCEPTED, 5)
+    joined = msgspec.structs.replace(both, identities=("key:pi",))
+    other = Device(2, "pi-2", "x", ("anonymous:pi",), Admission.PENDING, 5)
+    fold(store, frame([DeviceChanged(both)]))
+    fold(store, frame([DeviceChanged(joined), DeviceChanged(other)]))
+    assert sorted(store.registry()[0], key=lambda one: one.id) == [joined, other]
+
+
 def test_the_newest_of_every_series(store: HistoryStore) -> None:
     """Numbers and texts, of all devices or of one; what is held is not among them."""
     entries = [*A, *B, SeriesAdded(Series(3, 1, "door", "", Kind.TEXT))]

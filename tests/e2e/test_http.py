@@ -11,7 +11,6 @@ import socket
 import subprocess
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import influxdb
@@ -20,57 +19,8 @@ import zstandard
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
-from tests.harness import PATIENCE, HubProcess, Settings, stored
-
-WEB: Settings = {
-    "web": {"host": "127.0.0.1", "port": 0},
-    "pimonitor": {"time_zone": "US/Eastern"},
-}
-
-
-class WebHub(HubProcess):
-    """A hub with a web port, and tokens for it."""
-
-    @property
-    def web_port(self) -> int:
-        return int(self.run_file["listeners"]["web"]["port"])
-
-    @property
-    def url(self) -> str:
-        scheme = "https" if self.run_file["listeners"]["web"]["tls"] else "http"
-        return f"{scheme}://127.0.0.1:{self.web_port}"
-
-    def token(self, name: str, scope: str = "write", *options: str) -> str:
-        done = self.cli("token", "create", name, "--scope", scope, *options)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def curl(
-        self, path: str, *options: str, body: bytes | None = None, token: str = ""
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body of what curl gets."""
-        command = ["curl", "-sS", "--noproxy", "*", "-D", "-", *options, self.url + path]
-        if token:
-            command += ["-H", f"Authorization: Bearer {token}"]
-        if body is not None:
-            command += ["--data-binary", "@-"]
-        done = subprocess.run(
-            command, input=body, capture_output=True, timeout=PATIENCE, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        head, _, rest = done.stdout.partition(b"\r\n\r\n")
-        while head.startswith(b"HTTP/1.1 100"):
-            head, _, rest = rest.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        return int(first.split()[1]), headers, rest
-
-    def send(self, body: Any, *options: str, token: str) -> tuple[int, dict[str, Any]]:
-        """Post readings with curl; return status and document."""
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        status, _, answer = self.curl("/api/v1/readings", *options, body=raw, token=token)
-        document: dict[str, Any] = json.loads(answer)
-        return status, document
+from tests.harness import PATIENCE, HubProcess, stored
+from tests.web_hub import WEB, WebHub
 
 
 def values(hub: HubProcess, device: str, metric: str) -> list[float]:

@@ -31,7 +31,7 @@ def test_items_of_an_array(items: list[object], space: str) -> None:
     """Each item comes with the bytes that it was written with."""
     texts = [json.dumps(item) for item in items]
     body = "[" + f"{space},{space}".join(texts) + f"{space}]{space}"
-    found = exact_json.decode_items(body.encode())
+    found = list(exact_json.decode_items(body.encode()))
     assert [piece for _, piece in found] == [text.encode()[:PAYLOAD_LIMIT] for text in texts]
     assert [json.dumps(item) for item, _ in found] == texts
 
@@ -63,4 +63,4 @@ def test_garbage(data: bytes) -> None:
     else:
         exact_json.decode(data)
     with contextlib.suppress(NotJson):
-        exact_json.decode_items(data)
+        list(exact_json.decode_items(data))

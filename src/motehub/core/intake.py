@@ -55,7 +55,7 @@ class Intake:
         taken = 0
         for number, record in enumerate(records):
             series = known.get(record.metric) if type(record) is Samples else None
-            if series is None or not _same_unit(series, record):
+            if series is None or (series.unit != record.unit and not _same_unit(series, record)):
                 return self._take_each(batch, source, records, now, number, taken)
             times = record.times
             if record.clock is Clock.HUB:

@@ -13,6 +13,15 @@ NAME_BYTES: Final = 128
 CACHED_LENGTH: Final = 512
 """Longest beginning of a line, in characters, whose meaning is kept."""
 
+NAME_LENGTH: Final = 1_000
+"""What no part of a name is as long as, in characters with its escapes."""
+
+WORD_LENGTH: Final = 400
+"""Longest number, in characters: more than the longest double written out."""
+
+STAMP_LENGTH: Final = 40
+"""Longest timestamp, in characters."""
+
 # InfluxDB keeps times in 64 bits of nanoseconds: from the year 1677 to 2262.
 FIRST_TIME: Final = -(2**63 // 1_000)
 LAST_TIME: Final = 2**63 // 1_000
@@ -24,15 +33,17 @@ BOOLEANS: Final = dict.fromkeys(("t", "T", "true", "True", "TRUE"), 1.0) | dict.
 INTEGER_RANGES: Final = {"i": (-(2**63), 2**63 - 1), "u": (0, 2**64 - 1)}
 
 # A backslash escapes only what would end the part; before anything else it is itself.
-_MEASUREMENT: Final = re.compile(r"(?:[^, \\]+|\\[, ]?)+")
-_PART: Final = re.compile(r"(?:[^,= \\]+|\\[,= ]?)+")
+# Repeating a group takes memory each time, so it has a bound: no name has more escapes.
+_MEASUREMENT: Final = re.compile(r"(?:[^, \\]+|\\[, ]?){1,1000}")
+_PART: Final = re.compile(r"(?:[^,= \\]+|\\[,= ]?){1,1000}")
+_PLAIN_PART: Final = re.compile(r"[^,= \\]+")
 _ESCAPED_IN_MEASUREMENT: Final = re.compile(r"\\([, ])")
 _ESCAPED_IN_PART: Final = re.compile(r"\\([,= ])")
 _ESCAPED_IN_STRING: Final = re.compile(r'\\(["\\])')
 _BARE: Final = re.compile(r"[^, ]*")
-_FLOAT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_FLOAT: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER: Final = re.compile(r"(-?[0-9]{1,40})([iu])")
-_STAMP: Final = re.compile(r"-?[0-9]{1,40}")
+_STAMP: Final = re.compile(r"-?[0-9]{1,39}")
 _SPACE: Final = re.compile(r"[ \t]*")
 _NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -89,10 +100,10 @@ def resolve(head: str, key: str) -> tuple[str | None, str] | None:
     It is None where they have escapes, are very long, or can't be accepted: then the point has to
     be read part by part.
     """
-    if "\\" in head or "\\" in key or len(head) > CACHED_LENGTH or head.startswith("#"):
+    if "\\" in head or len(head) > CACHED_LENGTH or head.startswith("#"):
         return None
     found = _plain_head(head)
-    if not found or not key or not _PART.fullmatch(key):
+    if not found or not _PLAIN_PART.fullmatch(key):
         return None
     try:
         return found.device, found.metric(key)
@@ -175,7 +186,7 @@ class Point:
         part = _MEASUREMENT.match(self.text, start)
         if not part:
             raise self._fault("the measurement is missing")
-        self.position = part.end()
+        self._check_length(part, "the measurement")
         measurement = _ESCAPED_IN_MEASUREMENT.sub(r"\1", part[0])
         tags: dict[str, str] = {}
         while self._here() == ",":
@@ -202,8 +213,14 @@ class Point:
         part = _PART.match(self.text, self.position)
         if not part:
             raise self._fault(f"{what} is missing")
-        self.position = part.end()
+        self._check_length(part, what)
         return _ESCAPED_IN_PART.sub(r"\1", part[0])
+
+    def _check_length(self, part: re.Match[str], what: str) -> None:
+        """Pass over a part of a name, unless it is so long that it may have been cut."""
+        if part.end() - part.start() >= NAME_LENGTH:
+            raise self._fault(f"{what} is longer than {NAME_LENGTH - 1} characters")
+        self.position = part.end()
 
     def _read_field(self, head: Head) -> None:
         place = self.position
@@ -234,8 +251,7 @@ class Point:
         return value
 
     def _read_number(self) -> float:
-        bare = _BARE.match(self.text, self.position)
-        text = bare[0] if bare else ""
+        text = self._bare("the value of a field")
         value = BOOLEANS.get(text)
         if value is None and (integer := _INTEGER.fullmatch(text)):
             first, last = INTEGER_RANGES[integer[2]]
@@ -251,11 +267,17 @@ class Point:
         self.position += len(text)
         return value
 
+    def _bare(self, what: str) -> str:
+        bare = _BARE.match(self.text, self.position)
+        text = bare[0] if bare else ""
+        if len(text) > WORD_LENGTH:
+            raise self._fault(f"{what} is longer than {WORD_LENGTH} characters")
+        return text
+
     def _read_stamp(self, times: tuple[int, int]) -> None:
         if not self._here():
             return
-        bare = _BARE.match(self.text, self.position)
-        text = bare[0] if bare else ""
+        text = self._bare("the timestamp")
         if not _STAMP.fullmatch(text):
             raise self._fault(f"{text[:40]!r} is not a timestamp, which is an integer")
         stamp = int(text)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 from array import array
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from motehub.model import Clock, Samples, Texts
@@ -19,6 +21,8 @@ from motehub.protocols._line_protocol_point import (
     FIRST_TIME,
     INTEGER_RANGES,
     LAST_TIME,
+    STAMP_LENGTH,
+    WORD_LENGTH,
     Fault,
     Point,
     resolve,
@@ -26,8 +30,11 @@ from motehub.protocols._line_protocol_point import (
     string_end,
 )
 
-BAD_LINES: Final = 10_000
-"""Most bad lines of a body that are listed; more are counted."""
+BAD_LINES: Final = 1_000
+"""Most bad lines of a body that are listed: with one more the body is given up."""
+
+SERIES: Final = 10_000
+"""Most series, which are columns, in a body."""
 
 PAYLOAD_LIMIT: Final = 200
 """Bytes of a rejected line that are passed on."""
@@ -52,6 +59,11 @@ _MULTIPLIERS: Final = {
 _NUMBER_BYTES: Final = b"0123456789.+-eE"
 _STAMP_BYTES: Final = b"0123456789-"
 
+_CUT_AT_ONCE: Final = 65_536  # characters
+
+# What a line begins with that may be no point; the empty text is among it too.
+_NO_POINT: Final = "# \t"
+
 _HEAD_END: Final = re.compile(r"(?<!\\) ")
 _OPENING: Final = re.compile(r'(?<!\\)="')
 
@@ -75,30 +87,54 @@ def decode_points(body: bytes, now: int, *, precision: str = "ns") -> Body:
     """
     times = _MULTIPLIERS[precision]
     text = body.decode("utf-8", "surrogateescape")
-    blocks = _blocks(text)
-    if "\r" in text:
-        blocks = [(line, block.removesuffix("\r")) for line, block in blocks]
     try:
-        return _Points(now, times).take_quickly(blocks)
+        return _Points(now, times).take_quickly(text)
     except _Doubt:
-        return _Points(now, times).take_exactly(blocks)
+        return _Points(now, times).take_exactly(text)
 
 
-def _blocks(text: str) -> list[tuple[int, str]]:
+def _blocks(text: str) -> Iterator[tuple[int, str]]:
     """Return each point with the number of its first line: a string may hold newlines.
 
-    Blank lines and comments may be among them.
+    Empty lines may be among them.
     """
-    if '"' not in text:
-        return [block for block in enumerate(text.split("\n"), 1) if block[1]]
-    blocks: list[tuple[int, str]] = []
+    blocks = _blocks_with_strings(text) if '"' in text else _lines(text)
+    if "\r" in text:
+        blocks = ((line, block.removesuffix("\r")) for line, block in blocks)
+    if text[:1] in _NO_POINT or any(f"\n{mark}" in text for mark in _NO_POINT):
+        return ((line, block) for line, block in blocks if not _is_blank(block))
+    return blocks
+
+
+def _is_blank(block: str) -> bool:
+    """Return True for nothing but space, and for a comment."""
+    return block[:1] in _NO_POINT and block.lstrip(" \t")[:1] in ("", "#")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Return each line with its number; a long text is not all cut up at once."""
+    if len(text) <= _CUT_AT_ONCE:
+        return enumerate(text.split("\n"), 1)
+    return enumerate(chain.from_iterable(part.split("\n") for part in _parts(text)), 1)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Return parts of ``text`` that are whole lines, without the newline that ends each."""
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start + _CUT_AT_ONCE)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
+
+
+def _blocks_with_strings(text: str) -> Iterator[tuple[int, str]]:
     line, start = 1, 0
     while start <= len(text):
         end = _block_end(text, start)
-        blocks.append((line, text[start:end]))
+        yield line, text[start:end]
         line += 1 + text.count("\n", start, end)
         start = end + 1
-    return blocks
 
 
 def _block_end(text: str, start: int) -> int:
@@ -188,13 +224,15 @@ class _Points:
         self._count = 0
         self._unlisted = 0
 
-    def take_exactly(self, blocks: list[tuple[int, str]]) -> Body:
+    def take_exactly(self, text: str) -> Body:
         """Return what the points say, each read part by part."""
-        for line, block in blocks:
-            self._take_exactly(line, block)
+        for line, block in _blocks(text):
+            if not self._take_exactly(line, block):
+                self._give_up(text, line, block)
+                break
         return self._body()
 
-    def take_quickly(self, blocks: list[tuple[int, str]]) -> Body:
+    def take_quickly(self, text: str) -> Body:
         """Return the same for much less work, where nothing is unusual.
 
         Raises:
@@ -202,7 +240,9 @@ class _Points:
         """
         numbers, integers = self._numbers, self._integers
         quick = 0
-        for line, block in blocks:
+        for line, block in _blocks(text):
+            if not block:
+                continue
             # This is the most usual point: one field that is a number.
             try:
                 head, fields, *stamps = block.split(" ")
@@ -221,17 +261,24 @@ class _Points:
             except (ValueError, LookupError, Fault):
                 if self._take_plainly(block, line):
                     quick += 1
-                else:
-                    self._take_exactly(line, block)
+                elif not self._take_exactly(line, block):
+                    self._give_up(text, line, block)
+                    break
                 continue
             column.values.append(number)
             column.lines.append(line)
             quick += 1
         self._count += quick
-        for taken, usual in ((numbers, _NUMBER_BYTES), (integers, _STAMP_BYTES)):
-            if "".join(taken).encode("utf-8", "surrogateescape").translate(None, usual):
-                raise _Doubt
+        self._check(numbers, _NUMBER_BYTES, WORD_LENGTH)
+        self._check(integers, _STAMP_BYTES, STAMP_LENGTH)
         return self._body()
+
+    @staticmethod
+    def _check(taken: list[str], usual: bytes, longest: int) -> None:
+        if "".join(taken).encode("utf-8", "surrogateescape").translate(None, usual):
+            raise _Doubt
+        if taken and len(max(taken, key=len)) > longest:
+            raise _Doubt
 
     def _body(self) -> Body:
         taken = [column for column in self._columns.values() if column.lines]
@@ -307,32 +354,49 @@ class _Points:
         return column
 
     def _column(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> _Column:
+        """Return the column of a series.
+
+        Raises:
+            Fault: it would be one too many.
+        """
         key = (device, metric, is_text, clock)
         column = self._columns.get(key)
         if column is None:
+            if len(self._columns) >= SERIES:
+                raise Fault(f"more than {SERIES:,} series in one body")
             column = self._columns[key] = _Column(device, metric, is_text, clock)
         return column
 
-    def _take_exactly(self, line: int, block: str) -> None:
-        """Take one point, or say why it is none; blank lines and comments are passed over."""
-        start = skip_space(block, 0)
-        if start == len(block) or block[start] == "#":
-            return
+    def _take_exactly(self, line: int, block: str) -> bool:
+        """Take one point, or say why it is none; return False where that is one too many."""
+        if not block:
+            return True
         self._count += 1
         point = Point(block)
         try:
-            point.read(start, self._times)
+            point.read(skip_space(block, 0), self._times)
+            clock = Clock.HUB if point.stamp is None else Clock.DEVICE
+            columns = [
+                self._column(point.device, metric, isinstance(value, str), clock)
+                for metric, value in point.values.items()
+            ]
         except Fault as fault:
-            self._reject(line, block, str(fault), point.device)
-            return
-        clock = Clock.HUB if point.stamp is None else Clock.DEVICE
-        for metric, value in point.values.items():
-            column = self._column(point.device, metric, isinstance(value, str), clock)
+            return self._reject(line, block, str(fault), point.device)
+        for column, value in zip(columns, point.values.values(), strict=True):
             column.add(value, point.stamp, line)
+        return True
 
-    def _reject(self, line: int, block: str, reason: str, device: str | None) -> None:
-        if len(self._bad) < BAD_LINES:
-            payload = block[:PAYLOAD_LIMIT].encode("utf-8", "surrogateescape")
-            self._bad.append(BadLine(line, payload[:PAYLOAD_LIMIT], reason, device))
-        else:
+    def _reject(self, line: int, block: str, reason: str, device: str | None) -> bool:
+        if len(self._bad) >= BAD_LINES:
             self._unlisted += 1
+            return False
+        payload = block[:PAYLOAD_LIMIT].encode("utf-8", "surrogateescape")
+        self._bad.append(BadLine(line, payload[:PAYLOAD_LIMIT], reason, device))
+        return True
+
+    def _give_up(self, text: str, line: int, block: str) -> None:
+        """Count the lines behind ``block``, which began at ``line``, as bad without a look."""
+        lines = text.count("\n") + (not text.endswith("\n"))
+        unseen = lines - line - block.count("\n")
+        self._count += unseen
+        self._unlisted += unseen

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,20 +18,18 @@ from motehub import exact_json
 from motehub.exact_json import PAYLOAD_LIMIT
 from motehub.model import MICROSECONDS, Clock, Samples, Texts
 from motehub.points import BadLine, Body, Column
+from motehub.protocols._readings_json_columns import (
+    END,
+    Columns,
+    Fault,
+    check_names,
+    hint,
+    parse,
+    round_seconds,
+)
 
-NAME_BYTES: Final = 128
-"""Longest metric and device, in UTF-8 bytes."""
-
-UNIT_BYTES: Final = 32
-"""Longest unit, in UTF-8 bytes."""
-
-BAD_LINES: Final = 10_000
-"""Most bad lines of a body that are listed; more are counted."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_END_SECOND: Final = int(datetime(2262, 1, 1, tzinfo=UTC).timestamp())
-_END: Final = _END_SECOND * MICROSECONDS
-"""Times are from 1970 on and before this, the year 2262."""
+BAD_LINES: Final = 1_000
+"""Most bad lines of a body that are listed: with one more the body is given up."""
 
 _BEYOND_ALL_UNITS: Final = 1e20
 """What is no time, whichever unit was meant."""
@@ -46,10 +43,6 @@ class _Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     device: str | UnsetType | None = UNSET
     time: int | float | str | UnsetType | None = UNSET
     unit: str | UnsetType | None = UNSET
-
-
-class _Fault(Exception):
-    """Why an item can't be accepted."""
 
 
 _one: Final = msgspec.json.Decoder(_Item)
@@ -78,8 +71,11 @@ def decode_readings(body: bytes, now: int, *, lines: bool, first_line: int = 1) 
     taking = _OneByOne(now)
     if lines:
         taking.take_lines(body, first_line)
-    else:
+        return taking.body()
+    try:
         taking.take_document(body, first_line)
+    except exact_json.NotJson as error:
+        return Body([], [BadLine(first_line, body[:PAYLOAD_LIMIT], str(error))], 1)
     return taking.body()
 
 
@@ -116,9 +112,9 @@ def _only_column(item: _Item, now: int, quotes: int, line: int) -> Column | None
     ):
         return None
     try:
-        _check_names(None if device is UNSET else device, item.metric, unit or "")
+        check_names(None if device is UNSET else device, item.metric, unit or "")
         moment = now if time is UNSET or time is None else _moment(time)
-    except (_Fault, OverflowError):
+    except (Fault, OverflowError):
         return None
     times = array("q", (moment,))
     clock = Clock.HUB if time is UNSET or time is None else Clock.DEVICE
@@ -134,15 +130,15 @@ def _moment(time: int | float | str) -> int:
     """Return UTC µs.
 
     Raises:
-        _Fault: it is no time, or out of bounds.
+        Fault: it is no time, or out of bounds.
         OverflowError: it is too great for a double.
     """
     if isinstance(time, int):
         moment = time * MICROSECONDS
     else:
-        moment = _parse(time) if isinstance(time, str) else _round(time)
-    if not 0 <= moment < _END:
-        raise _Fault("out of bounds")
+        moment = parse(time) if isinstance(time, str) else round_seconds(time)
+    if not 0 <= moment < END:
+        raise Fault("out of bounds")
     return moment
 
 
@@ -185,18 +181,18 @@ class _Groups:
             )
         if needed != quotes:
             return None
-        columns = _Columns(self._now)
+        columns = Columns(self._now)
         try:
             for key, positions in self._groups.items():
                 self._add(key, positions, first_line, columns)
             return columns.finish()
-        except (_Fault, OverflowError):
+        except (Fault, OverflowError):
             return None
 
-    def _add(self, key: Any, positions: list[int], first_line: int, columns: _Columns) -> None:
+    def _add(self, key: Any, positions: list[int], first_line: int, columns: Columns) -> None:
         device, metric, unit, kind, time = key
         target = columns.find(device or None, metric, unit or "", kind, time)
-        _check_names(None if device is UNSET else device, metric, target.unit)
+        check_names(None if device is UNSET else device, metric, target.unit)
         target.groups += 1
         items: list[Any] = self._items
         if len(positions) < len(items):
@@ -204,117 +200,13 @@ class _Groups:
         if time is int:
             target.times += [item.time * MICROSECONDS for item in items]
         elif time is str:
-            target.times += [_parse(item.time) for item in items]
+            target.times += [parse(item.time) for item in items]
         elif time is float:
-            target.times += [_round(item.time) for item in items]
+            target.times += [round_seconds(item.time) for item in items]
         else:
             target.times += [self._now] * len(items)
         target.values += [item.value for item in items]
         target.lines += [first_line + p for p in positions]
-
-
-def _parse(text: str) -> int:
-    """Return UTC µs of an ISO 8601 time with an offset.
-
-    Raises:
-        _Fault: it is none, or has no offset.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise _Fault(f"'time' is not an ISO 8601 time: {text[:40]!r}") from None
-    if time.tzinfo is None:
-        raise _Fault(f"'time' has no zone: {text[:40]!r}; add Z or an offset such as +01:00")
-    passed = time - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * MICROSECONDS + passed.microseconds
-
-
-def _round(seconds: float) -> int:
-    """Return µs of seconds.
-
-    Raises:
-        OverflowError: they are too many for a double.
-    """
-    return round(seconds * MICROSECONDS)
-
-
-def _check_names(device: str | None, metric: str, unit: str) -> None:
-    if not metric or not metric.isprintable() or len(metric.encode()) > NAME_BYTES:
-        raise _Fault(f"'metric' is not a name of 1 to {NAME_BYTES} printable bytes")
-    if device is not None and not (device and exact_json.is_text(device)):
-        raise _Fault("'device' is not a name")
-    if device is not None and len(device.encode()) > NAME_BYTES:
-        raise _Fault(f"'device' is longer than {NAME_BYTES} bytes")
-    if unit and (not unit.isprintable() or len(unit.encode()) > UNIT_BYTES):
-        raise _Fault(f"'unit' is not a text of at most {UNIT_BYTES} printable bytes")
-
-
-class _Target:
-    """A column under way."""
-
-    def __init__(self, device: str | None, metric: str, unit: str, is_text: bool, clock: Clock):
-        self.device, self.metric, self.unit = device, metric, unit
-        self.is_text, self.clock = is_text, clock
-        self.times: list[int] = []
-        self.values: list[Any] = []
-        self.lines: list[int] = []
-        self.groups = 0
-
-    def column(self) -> Column:
-        """Return the column, in the order of its lines.
-
-        Raises:
-            _Fault: a time is out of bounds.
-        """
-        if self.groups > 1:
-            order = sorted(range(len(self.lines)), key=self.lines.__getitem__)
-            self.times = [self.times[p] for p in order]
-            self.values = [self.values[p] for p in order]
-            self.lines = [self.lines[p] for p in order]
-        if self.clock is Clock.DEVICE and not (min(self.times) >= 0 and max(self.times) < _END):
-            raise _Fault(f"'time' is not between 1970 and 2261{_hint(max(self.times))}")
-        times = array("q", self.times)
-        record: Samples | Texts
-        if self.is_text:
-            record = Texts(self.metric, times, self.values, self.clock)
-        else:
-            values = array("d", self.values)
-            record = Samples(self.metric, self.unit, times, values, self.clock)
-        return Column(self.device, record, array("I", self.lines))
-
-
-def _hint(time: int) -> str:
-    """Return what may be meant by a time that lies after the last year."""
-    for unit, divisor in (("milliseconds", 1_000), ("microseconds", 10**6), ("nanoseconds", 10**9)):
-        if time >= _END and time // divisor < _END:
-            return f"; it looks like {unit}, where seconds are expected"
-    return ""
-
-
-class _Columns:
-    """The columns of a body under way."""
-
-    def __init__(self, now: int) -> None:
-        self._now = now
-        self._targets: dict[Any, _Target] = {}
-
-    def find(self, device: str | None, metric: str, unit: str, kind: type, time: type) -> _Target:
-        """Return the column of readings with these classes of value and time."""
-        clock = Clock.HUB if time is UnsetType or time is type(None) else Clock.DEVICE
-        is_text = kind is str
-        key = (device, metric, "" if is_text else unit, is_text, clock)
-        target = self._targets.get(key)
-        if target is None:
-            target = self._targets[key] = _Target(device, metric, unit, is_text, clock)
-        return target
-
-    def finish(self) -> list[Column]:
-        """Return all columns.
-
-        Raises:
-            _Fault: as for ``_Target.column``.
-        """
-        return [target.column() for target in self._targets.values()]
 
 
 class _OneByOne:
@@ -322,7 +214,7 @@ class _OneByOne:
 
     def __init__(self, now: int) -> None:
         self._now = now
-        self._columns = _Columns(now)
+        self._columns = Columns(now)
         self._bad: list[BadLine] = []
         self._count = 0
         self._unlisted = 0
@@ -333,52 +225,63 @@ class _OneByOne:
 
     def take_lines(self, body: bytes, first_line: int) -> None:
         """Take each line of ``body`` as an item."""
-        for line, text in enumerate(body.split(b"\n"), first_line):
-            text = text.strip(b" \t\r")
-            if not text:
-                continue
-            try:
-                value = exact_json.decode(text)
-            except exact_json.NotJson as error:
-                self._reject(line, text, str(error))
-            else:
-                self._take(line, value, text)
+        line, start = first_line, 0
+        while start < len(body):
+            end = body.find(b"\n", start)
+            end = len(body) if end < 0 else end
+            text = body[start:end].strip(b" \t\r") if end > start else b""
+            start = end + 1
+            if text and not self._take_line(line, text):
+                unseen = body.count(b"\n", start) + (start < len(body) and body[-1:] != b"\n")
+                self._count += unseen
+                self._unlisted += unseen
+                return
+            line += 1
+
+    def _take_line(self, line: int, text: bytes) -> bool:
+        try:
+            value = exact_json.decode(text)
+        except exact_json.NotJson as error:
+            return self._reject(line, text, str(error))
+        return self._take(line, value, text)
 
     def take_document(self, body: bytes, first_line: int) -> None:
-        """Take ``body`` as one item or an array of them."""
-        try:
-            if body.lstrip()[:1] == b"[":
-                items = exact_json.decode_items(body)
-            else:
-                items = [(exact_json.decode(body), body)]
-        except exact_json.NotJson as error:
-            self._reject(first_line, body, str(error))
-            return
-        for line, (value, text) in enumerate(items, first_line):
-            self._take(line, value, text)
+        """Take ``body`` as one item or an array of them.
 
-    def _take(self, line: int, item: Any, text: bytes) -> None:
+        Raises:
+            NotJson: it is neither; what was taken is to be forgotten.
+        """
+        if body.lstrip()[:1] != b"[":
+            self._take(first_line, exact_json.decode(body), body)
+            return
+        for line, (value, text) in enumerate(exact_json.decode_items(body), first_line):
+            if not self._take(line, value, text):
+                # How many items follow is not known without decoding them.
+                return
+
+    def _take(self, line: int, item: Any, text: bytes) -> bool:
+        """Take an item, or list why not; return False where that is one too many."""
         device = item.get("device") if isinstance(item, dict) else None
         try:
             self._add(line, item)
-        except _Fault as fault:
+        except Fault as fault:
             usable = isinstance(device, str) and device and exact_json.is_text(device)
-            self._reject(line, text, str(fault), device if usable else None)
-        else:
-            self._count += 1
+            return self._reject(line, text, str(fault), device if usable else None)
+        self._count += 1
+        return True
 
     def _add(self, line: int, item: Any) -> None:
         if not isinstance(item, dict):
-            raise _Fault(f"{exact_json.kind_of(item)} where an object is expected")
+            raise Fault(f"{exact_json.kind_of(item)} where an object is expected")
         if isinstance(item, exact_json.Repeated):
-            raise _Fault(f"the key {item.key[:40]!r} occurs twice")
+            raise Fault(f"the key {item.key[:40]!r} occurs twice")
         for key in item:
             if key not in _KEYS:
-                raise _Fault(f"unknown key {key[:40]!r}; known are {', '.join(sorted(_KEYS))}")
+                raise Fault(f"unknown key {key[:40]!r}; known are {', '.join(sorted(_KEYS))}")
         device, metric, unit = (_text_of(item, key) for key in ("device", "metric", "unit"))
         if metric is None:
-            raise _Fault("'metric' is missing")
-        _check_names(device, metric, unit or "")
+            raise Fault("'metric' is missing")
+        check_names(device, metric, unit or "")
         value, time = _value_of(item), _time_of(item)
         clock = UnsetType if time is None else int
         target = self._columns.find(device, metric, unit or "", value.__class__, clock)
@@ -386,33 +289,34 @@ class _OneByOne:
         target.values.append(value)
         target.lines.append(line)
 
-    def _reject(self, line: int, text: bytes, reason: str, device: str | None = None) -> None:
+    def _reject(self, line: int, text: bytes, reason: str, device: str | None = None) -> bool:
         self._count += 1
-        if len(self._bad) < BAD_LINES:
-            self._bad.append(BadLine(line, text[:PAYLOAD_LIMIT], reason, device))
-        else:
+        if len(self._bad) >= BAD_LINES:
             self._unlisted += 1
+            return False
+        self._bad.append(BadLine(line, text[:PAYLOAD_LIMIT], reason, device))
+        return True
 
 
 def _text_of(item: dict[str, Any], key: str) -> str | None:
     text = item.get(key)
     if not isinstance(text, str | None):
-        raise _Fault(f"{key!r} is {exact_json.kind_of(text)} where a text is expected")
+        raise Fault(f"{key!r} is {exact_json.kind_of(text)} where a text is expected")
     return text
 
 
 def _value_of(item: dict[str, Any]) -> float | str:
     if "value" not in item:
-        raise _Fault("'value' is missing")
+        raise Fault("'value' is missing")
     value = item["value"]
     if isinstance(value, str):
         if not exact_json.is_text(value):
-            raise _Fault("'value' has half of a surrogate pair")
+            raise Fault("'value' has half of a surrogate pair")
         return value
     if not isinstance(value, float | int):
-        raise _Fault(f"'value' is {exact_json.kind_of(value)}, which is no reading")
+        raise Fault(f"'value' is {exact_json.kind_of(value)}, which is no reading")
     if not math.isfinite(value):
-        raise _Fault("'value' is not a finite number")
+        raise Fault("'value' is not a finite number")
     return float(value)
 
 
@@ -421,15 +325,15 @@ def _time_of(item: dict[str, Any]) -> int | None:
     if time is None:
         return None
     if isinstance(time, str):
-        micros = _parse(time)
+        micros = parse(time)
     elif isinstance(time, bool) or not isinstance(time, float | int):
-        raise _Fault(f"'time' is {exact_json.kind_of(time)} where a time is expected")
+        raise Fault(f"'time' is {exact_json.kind_of(time)} where a time is expected")
     elif isinstance(time, int):
         micros = time * MICROSECONDS
     elif not abs(time) < _BEYOND_ALL_UNITS:
-        raise _Fault("'time' is not between 1970 and 2261")
+        raise Fault("'time' is not between 1970 and 2261")
     else:
-        micros = _round(time)
-    if not 0 <= micros < _END:
-        raise _Fault(f"'time' is not between 1970 and 2261{_hint(micros)}")
+        micros = round_seconds(time)
+    if not 0 <= micros < END:
+        raise Fault(f"'time' is not between 1970 and 2261{hint(micros)}")
     return micros

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from motehub.web.asgi import WebApplication
+from motehub.web.chunks import BadChunk, ChunkedBody
 from motehub.web.front import HEAD_BYTES
 
 _HEAD_SECONDS: Final = 30.0
@@ -32,9 +33,6 @@ _WATCH_SECONDS: Final = 5.0
 
 _PIECE: Final = 16_384
 _BACKLOG: Final = 16_384
-# What frames chunks, and trailers, beyond 16 bytes for each byte of the body.
-_OVERHEAD: Final = 65_536
-_OVERHEAD_A_BYTE: Final = 16
 
 _METHOD: Final = re.compile(rb"[A-Z]{1,20}( |$)")
 # This server switches to no other protocol, which a client has to put up with (RFC 9110 § 7.8);
@@ -76,7 +74,7 @@ class _Phase(enum.Enum):
     BODY = enum.auto()
     ANSWER = enum.auto()
     LAST = enum.auto()
-    """As ANSWER, and the connection ends with it."""
+    """Nothing more is taken."""
 
 
 class _Flow(FlowControl):
@@ -103,8 +101,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._left = left
         self._phase = _Phase.HEAD
         self._backlog = bytearray()
-        self._body_left: int | None = 0
-        self._overhead = 0
+        self._ended = False
+        self._body_left = 0
+        self._chunks: ChunkedBody | None = None
         self._since = self._heard = self._head_since = self.loop.time()
         self._unwritten = 0
         self._written = self._since
@@ -133,53 +132,29 @@ class BoundedHttp(HttpToolsProtocol):
             self._advance()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep a half-closed connection open until its answer is written; TLS can't."""
-        if self.scheme == "https" or self._phase in (_Phase.HEAD, _Phase.BODY):
-            return False
-        if not self._is_answered():
-            self.cycle.keep_alive = False
-        return not self._is_answered()
-
-    def on_body(self, body: bytes) -> None:
-        """Let the application have a piece of the body."""
-        self._overhead -= (1 + _OVERHEAD_A_BYTE) * len(body)
-        super().on_body(body)
+        """Keep a half-closed connection open until all is answered; TLS can't."""
+        self._ended = True
+        asked = self._phase is _Phase.ANSWER or (self._phase is _Phase.HEAD and self._backlog)
+        return bool(asked) and self.scheme != "https"
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers (RFC 9110 § 6.5) mean nothing here."""
         if self._phase is _Phase.HEAD:
             super().on_header(name, value)
 
-    def on_message_begin(self) -> None:
-        """Begin a request, unless it is behind the last one."""
-        if self._phase is _Phase.HEAD:
-            super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target."""
-        if self._phase is _Phase.HEAD:
-            super().on_url(url)
-
     def on_headers_complete(self) -> None:
         """Let the application have the request, with its body to come."""
-        if self._phase is not _Phase.HEAD:
-            return
         super().on_headers_complete()
         self._phase = _Phase.BODY
-        self._overhead = 0
-        chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
-        lengths = [int(value) for name, value in self.headers if name == b"content-length"]
-        self._body_left = None if chunked else sum(lengths[:1])
-        if chunked:
-            # Where a chunked body ends is known only when the parser has seen what is behind it.
-            self.cycle.keep_alive = False
+        # The parser has made sure that there is one of the two at most, and that it is right.
+        headers = dict(self.headers)
+        self._chunks = ChunkedBody() if b"transfer-encoding" in headers else None
+        self._body_left = int(headers.get(b"content-length", b"0"))
 
     def on_message_complete(self) -> None:
         """The request is here whole."""
-        if self._phase is not _Phase.BODY:
-            return
         super().on_message_complete()
-        self._phase = _Phase.LAST if self._body_left is None else _Phase.ANSWER
+        self._phase = _Phase.ANSWER
         if self.cycle.response_complete:
             self._begin_next()
 
@@ -222,12 +197,14 @@ class BoundedHttp(HttpToolsProtocol):
                     self._take_body()
                 else:
                     break
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, BadChunk):
             self._refuse(b"400 Bad Request")
         if self._phase is _Phase.LAST:
             self._backlog.clear()
         if self._phase is _Phase.ANSWER and len(self._backlog) >= _BACKLOG:
             self.flow.pause_reading()
+        elif self._phase is _Phase.HEAD and self._ended:
+            self.transport.close()
         elif self._phase is _Phase.HEAD:
             self.flow.resume_reading()
 
@@ -251,15 +228,20 @@ class BoundedHttp(HttpToolsProtocol):
         return False
 
     def _take_body(self) -> None:
-        size = _PIECE if self._body_left is None else min(_PIECE, self._body_left)
-        piece = bytes(self._backlog[:size])
-        del self._backlog[:size]
-        if self._body_left is not None:
+        """Parse what is here of the body, and nothing that is behind it."""
+        piece = bytes(self._backlog[:_PIECE])
+        if self._chunks is not None:
+            piece = piece[: self._chunks.take(piece)]
+            ended = self._chunks.ended
+        else:
+            piece = piece[: self._body_left]
             self._body_left -= len(piece)
-        self._overhead += len(piece)
+            ended = not self._body_left
+        del self._backlog[: len(piece)]
         self.parser.feed_data(piece)
-        if self._body_left is None and self._overhead > _OVERHEAD:
-            self.transport.abort()
+        if ended is (self._phase is _Phase.BODY):
+            # The parser sees another end: whose the next bytes are is in doubt.
+            self._refuse(b"400 Bad Request")
 
     def _refuse(self, status: bytes) -> None:
         """Answer what is no request; inside another's answer there is nothing to say."""

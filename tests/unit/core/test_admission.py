@@ -7,7 +7,7 @@ from tests.unit.core.support import SOURCE, START, FakeClock, frames, open_hub, 
 
 from motehub.core.admission import Policy, RegistryLimits
 from motehub.errors import InvalidName
-from motehub.frames import EventOccurred, HeldReleased
+from motehub.frames import DeviceChanged, EventOccurred, HeldReleased
 from motehub.model import Admission, Source
 
 ODD = "a\u202eb;"
@@ -103,3 +103,45 @@ async def test_a_stranger_keeps_his_name_when_there_is_no_room_for_another_devic
         await say(hub, STRANGER, [temperature(1)])
         assert (await say(hub, KITCHEN, [temperature(2)])).rejected == 1
         assert [device.name for device in hub.registry.devices()] == ["kitchen"]
+
+
+NAMELESS = Source("pimonitor", "pimonitor.anonymous:pi", "pi", "192.0.2.66")
+WITH_KEY = Source("pimonitor", "pimonitor:pi", "pi", "192.0.2.9", vouched=True)
+
+
+@pytest.mark.parametrize("policy", [Policy.APPROVE, Policy.OPEN])
+async def test_a_device_that_has_got_a_key_is_not_written_to_without_it(
+    tmp_path: Path, policy: Policy
+) -> None:
+    """Who posts without a key from then on is another device; so it stays after a restart."""
+    clock = FakeClock()
+    async with open_hub(tmp_path, clock, policy) as (hub, _):
+        await say(hub, NAMELESS, [temperature(1)])
+        await hub.accept_device("pi")
+        await say(hub, WITH_KEY, [temperature(2)])
+        (device,) = hub.registry.devices()
+        assert device.identities == (WITH_KEY.identity,)
+    async with open_hub(tmp_path, clock, policy) as (hub, _):
+        assert hub.registry.by_identity(NAMELESS.identity) is None
+        await say(hub, NAMELESS, [temperature(3)])
+        await say(hub, WITH_KEY, [temperature(4)])
+        first, other = hub.registry.devices()
+        assert (first.id, first.identities) == (device.id, (WITH_KEY.identity,))
+        assert (other.name, other.identities) == ("pi-2", (NAMELESS.identity,))
+        waits = Admission.PENDING if policy is Policy.APPROVE else Admission.ACCEPTED
+        assert other.admission is waits
+    stored = [frame for _, frame in frames(tmp_path)]
+    told = [e.device for f in stored for e in f.entries if isinstance(e, DeviceChanged)]
+    assert [one.identities for one in told if one.id == device.id][-1] == (WITH_KEY.identity,)
+    kinds = [e.kind for f in stored for e in f.entries if isinstance(e, EventOccurred)]
+    assert kinds == ["accepted", "key"]
+
+
+async def test_other_identities_of_a_device_stay_when_a_key_joins(tmp_path: Path) -> None:
+    """A certificate or another dialect's name is no post without a key."""
+    board = Source("x", "address:192.0.2.9", "pi", "192.0.2.9")
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        await say(hub, board, [temperature(1)])
+        await say(hub, WITH_KEY, [temperature(2, time=START + 9)])
+        (device,) = hub.registry.devices()
+    assert device.identities == (board.identity, WITH_KEY.identity)

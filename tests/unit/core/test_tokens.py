@@ -216,11 +216,12 @@ async def test_tokens_are_there_after_a_restart(tmp_path: Path) -> None:
 
 
 async def test_a_token_follows_a_device_to_its_new_name(tmp_path: Path) -> None:
-    """Renaming or accepting under another name takes the bound tokens along, durably."""
+    """Renaming an accepted device, in either way, takes the bound tokens along, durably."""
     clock = FakeClock()
     async with open_hub(tmp_path, clock, Policy.APPROVE) as (hub, _):
         await say(hub, SOURCE, [temperature(1)])
         old = SOURCE.suggested_name
+        await hub.accept_device(old)
         await hub.create_token("bound", WRITE, [old, "attic", old])
         await hub.create_token("other", WRITE, ["attic"])
         await hub.create_token("free", WRITE)
@@ -257,6 +258,25 @@ async def test_a_token_does_not_follow_a_stranger_who_has_to_give_a_name_back(
         await say(hub, kitchen, [temperature(2)])
         assert hub.registry.has_name("kitchen-2")
         assert hub.tokens.all()[0].devices == ("kitchen",)
+
+
+@pytest.mark.parametrize("way", ["accepted", "renamed", "blocked"])
+async def test_a_token_does_not_follow_a_stranger_whom_the_owner_renames(
+    tmp_path: Path, way: str
+) -> None:
+    """The device for which it was made may only not have come yet."""
+    stranger = Source("x", "name:alpha", "alpha", "192.0.2.66")
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        await hub.create_token("ba", WRITE, ["alpha"])
+        await say(hub, stranger, [temperature(1)])
+        if way == "blocked":
+            await hub.block_device("alpha")
+        if way == "renamed":
+            await hub.rename_device("alpha", "beta")
+        else:
+            await hub.accept_device("alpha", "beta")
+        assert hub.registry.by_name("beta").identities == (stranger.identity,)
+        assert hub.tokens.all()[0].devices == ("alpha",)
 
 
 async def test_a_token_can_be_bound_to_a_device_with_an_odd_name(tmp_path: Path) -> None:

@@ -175,8 +175,17 @@ BAD_LINES = [
     (r"m\ f=1 5", "the field '5' has no value at byte 8"),
     (r"m f\=1 5", "the field 'f=1' has no value at byte 6"),
     ("m f=1,g=x 5", "'x' is not a number, boolean or text in double quotes at byte 8"),
-    ("m f=1" + "0" * 5000 + "i 5", "is not a number, boolean or text in double quotes at byte 4"),
-    ("m f=1 1" + "0" * 5000, "is not a timestamp, which is an integer at byte 6"),
+    ("m f=1" + "0" * 300 + "i 5", "is not a number, boolean or text in double quotes at byte 4"),
+    ("m f=1" + "0" * 400, "the value of a field is longer than 400 characters at byte 4"),
+    ("m f=0." + "0" * 399, "the value of a field is longer than 400 characters at byte 4"),
+    ("m f=" + "1" * 65_536 + "x", "the value of a field is longer than 400 characters at byte 4"),
+    ("m " + "f" * 900 + ",f=1", "has no value at byte 902"),
+    ("m " + "\\," * 9000 + "=1", "a field's key is longer than 999 characters at byte 2"),
+    ("\\" * 9000, "the measurement is longer than 999 characters at byte 0"),
+    ("m,a=" + "b" * 9000 + " f=1", "the tag 'a' is longer than 999 characters at byte 4"),
+    ("m f=1 1" + "0" * 39, "is not a timestamp, which is an integer at byte 6"),
+    ("m f=1 -" + "0" * 40, "is not a timestamp, which is an integer at byte 6"),
+    ("m f=1 1" + "0" * 400, "the timestamp is longer than 400 characters at byte 6"),
 ]
 
 
@@ -293,11 +302,54 @@ def test_a_precision_that_there_is_not() -> None:
     assert multiplier("d") is None
 
 
-def test_a_flood_of_bad_lines_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more bad lines are listed than there is room for."""
-    monkeypatch.setattr(line_protocol, "BAD_LINES", 3)
-    body = decode("x\n" * 10)
-    assert (len(body.bad), body.unlisted, body.lines) == (3, 7, 10)
+def test_a_number_that_is_digits_at_length_is_looked_at_once() -> None:
+    """An expression that tries every way to cut up digits would not end."""
+    digits = "1" * 200_000
+    for expression in (grammar._FLOAT, grammar._INTEGER, grammar._STAMP, grammar._PLAIN_PART):
+        for end in ("x,", ".x,", "e1x,", "."):
+            expression.fullmatch(digits + end)
+
+
+@pytest.mark.parametrize("good", ["m f=1", 'm f="x"', "m\\ f=1 f=1"])
+def test_a_body_with_too_many_bad_lines_is_given_up(good: str) -> None:
+    """Behind 1,001 bad lines nothing is looked at, and every line is counted."""
+    flood = f"{good}\n" + "x\n" * 1001
+    for behind, lines in ((f"{good}\n" * 9, 9), (f"{good}\n\n{good}", 3), ("", 0), ("\n", 1)):
+        body = decode(flood + behind)
+        assert [row[0] for row in rows(body)] == [1]
+        assert (len(body.bad), body.unlisted, body.lines) == (1000, 1 + lines, 1002 + lines)
+        check_counts(body)
+    body = decode("x\n" * 1000 + good)
+    assert [row[0] for row in rows(body)] == [1001]
+    assert body.unlisted == 0
+
+
+def test_a_body_is_given_up_behind_all_of_a_point() -> None:
+    """A point of several lines that is one bad line too many is one line."""
+    body = decode("x\n" * 1000 + 'm f="\n\n"x\nm f=1\nm f=1\n')
+    assert (body.columns, body.unlisted, body.lines) == ([], 3, 1003)
+
+
+def test_a_long_body_is_numbered_through() -> None:
+    """Where a long body is cut up for work means nothing."""
+    lines = [f"m f={i}" if i % 7 else "" for i in range(30_000)]
+    expected = [(i + 1, float(i)) for i in range(30_000) if i % 7]
+    for end in ("", "\n"):
+        for newline in ("\n", "\r\n"):
+            body = decode(newline.join(lines) + end)
+            assert [(row[0], row[4]) for row in rows(body)] == expected
+            check_counts(body)
+
+
+@pytest.mark.parametrize("line", ["m{} f=1", "m f{}=1,g=2", 'm{} f="x"', "m{}\\ f=1 f=1"])
+def test_a_body_has_10_000_series_at_most(line: str) -> None:
+    """Readings of further series are bad lines, those of the first ones still are taken."""
+    lines = [line.format(i) for i in (*range(10_003), 5)]
+    body = decode("\n".join(lines))
+    assert len(body.columns) == 10_000
+    assert {bad.reason for bad in body.bad} == {"more than 10,000 series in one body"}
+    assert len(body.bad) == body.lines - 10_001 if "g" not in line else 5_000
+    assert rows(body)[-1][0] == 10_004
 
 
 def encode_name(name: str, special: str) -> str:
@@ -391,8 +443,7 @@ def test_both_ways_agree(lines: list[str]) -> None:
     """What is taken quickly is what is read part by part."""
     text = "\n".join(lines)
     quick = decode(text)
-    blocks = [(n, b.removesuffix("\r")) for n, b in line_protocol._blocks(text)]
-    exact = line_protocol._Points(NOW, (1, 1_000)).take_exactly(blocks)
+    exact = line_protocol._Points(NOW, (1, 1_000)).take_exactly(text)
     assert rows(quick) == rows(exact)
     assert quick.bad == exact.bad
     assert quick.lines == exact.lines

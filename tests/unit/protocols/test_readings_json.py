@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from motehub.model import MICROSECONDS, Clock, Samples, Texts
 from motehub.points import BadLine, Body
-from motehub.protocols import readings_json
 from motehub.protocols.readings_json import decode_readings
 
 NOW = 1_795_215_909_000_000
@@ -307,11 +306,40 @@ def test_numbering_goes_on() -> None:
     assert [row[0] for row in rows(whole)] == [41]
 
 
-def test_a_flood_of_bad_lines_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more bad lines are listed than there is room for."""
-    monkeypatch.setattr(readings_json, "BAD_LINES", 3)
-    body = raw("x\n" * 10, lines=True)
-    assert (len(body.bad), body.unlisted, body.lines) == (3, 7, 10)
+def test_lines_with_too_many_bad_ones_are_given_up() -> None:
+    """Behind 1,001 bad lines nothing is looked at, and every line is counted."""
+    good = json.dumps(ITEM)
+    flood = f"{good}\n" + "x\n" * 1001
+    for behind, lines in ((f"{good}\n" * 9, 9), (f"{good}\n\n{good}", 3), ("", 0), ("\n", 1)):
+        body = raw(flood + behind, lines=True)
+        assert [row[0] for row in rows(body)] == [1]
+        assert (len(body.bad), body.unlisted, body.lines) == (1000, 1 + lines, 1002 + lines)
+        check_counts(body)
+    body = raw("x\n" * 1000 + good, lines=True)
+    assert [row[0] for row in rows(body)] == [1001]
+    assert body.unlisted == 0
+
+
+def test_an_array_with_too_many_bad_items_is_given_up() -> None:
+    """What follows 1,001 bad items is not decoded, and so not counted."""
+    body = raw(json.dumps([ITEM] + [{}] * 1001 + [ITEM] * 5)[:-1] + ", neither JSON")
+    assert [row[0] for row in rows(body)] == [1]
+    assert (len(body.bad), body.unlisted, body.lines) == (1000, 1, 1002)
+    body = decode(*[{}] * 1000, ITEM)
+    assert [row[0] for row in rows(body)] == [1001]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("more", [[], [{"metric": ""}]])
+def test_a_body_has_10_000_series_at_most(lines: bool, more: list[dict[str, str]]) -> None:
+    """Readings of further series are bad lines, those of the first ones still are taken."""
+    items = [ITEM | {"metric": f"m{i}"} for i in (*range(10_003), 5)]
+    body = decode(*items, *more, lines=lines)
+    assert len(body.columns) == 10_000
+    bad = dict.fromkeys((10001, 10002, 10003), "more than 10,000 series in one body")
+    assert {k: v for k, v in reasons(body).items() if k < 10_005} == bad
+    assert rows(body)[-1][0] == 10_004
+    check_counts(body)
 
 
 WHOLE = json.dumps([ITEM, ITEM | {"device": "äö", "value": 'a "quoted" text', "unit": "°C"}])

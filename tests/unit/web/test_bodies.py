@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,24 +118,6 @@ def test_a_body_has_a_thousand_parts_at_most(encoding: bytes) -> None:
     with pytest.raises(BodyError, match="more than 1,000") as caught:
         list(one.pieces(empty))
     assert caught.value.status == 400
-
-
-@each_encoding
-def test_what_follows_a_part_is_not_copied_for_each(
-    encoding: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unpacking many short parts takes work in proportion to their length."""
-    monkeypatch.setattr("motehub.web.bodies.PARTS", 10**6)
-    empty = ENCODINGS[encoding](b"")
-
-    def seconds(count: int) -> float:
-        packed = empty * count
-        begin = time.process_time()
-        assert unpack(packed, encoding, 10) == b""
-        return time.process_time() - begin
-
-    short = min(seconds(4_000) for _ in range(3))
-    assert seconds(64_000) < 80 * short  # were it quadratic, it would be 256 times as much
 
 
 @each_encoding

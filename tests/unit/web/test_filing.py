@@ -16,7 +16,7 @@ from motehub.model import (
     Token,
 )
 from motehub.points import BadLine, Body, Column
-from motehub.web.filing import LISTED, Filing, LineError, Outcome
+from motehub.web.filing import LISTED, MOST_DEVICES, Filing, LineError, Outcome
 
 TOKEN = Token("writer", b"", (Scope.WRITE,), (), 0)
 
@@ -115,3 +115,37 @@ def test_an_answer_names_a_bounded_number_of_lines() -> None:
         outcome.add(file([], bad).outcome([Receipt(0, len(bad))]))
     assert len(outcome.errors) == LISTED
     assert outcome.rejected == 3 * len(bad)
+
+
+def test_a_body_speaks_for_a_bounded_number_of_devices() -> None:
+    """Lines of further ones are rejected with a reason; those of the first are all taken."""
+    more = LISTED + 500
+    columns = [column(f"d{n}", "t", n + 1) for n in range(MOST_DEVICES + more)]
+    last = len(columns) + 1
+    filing = file([*columns, column("d0", "h", last)])
+    *devices, nobodys = filing.deliveries
+    assert len(devices) == MOST_DEVICES
+    assert len(devices[0].records) == 2
+    assert len(nobodys.records) == LISTED + 1
+    assert sum(r.count for r in nobodys.records if isinstance(r, Malformed)) == more
+    receipts = [Receipt(len(one.records), 0) for one in devices]
+    outcome = filing.outcome([*receipts, Receipt(0, more)])
+    assert (outcome.stored, outcome.rejected, outcome.forbidden) == (MOST_DEVICES + 1, more, False)
+    assert [one.line for one in outcome.errors] == [MOST_DEVICES + 1 + n for n in range(LISTED)]
+    assert {one.reason for one in outcome.errors} == {
+        f"{MOST_DEVICES} other devices are in the body before it"
+    }
+
+
+def test_of_many_forbidden_lines_the_first_are_named_and_the_others_counted() -> None:
+    """In the answer and for the hub, whatever the order of their columns."""
+    token = Token("board", b"", (Scope.WRITE,), ("attic",), 0)
+    even, odd = range(2, 4 * LISTED, 2), range(1, 4 * LISTED, 2)
+    count = len(even) + len(odd)
+    filing = file([column("cellar", "t", *even), column("cellar", "h", *odd)], token=token)
+    (nobodys,) = filing.deliveries
+    assert len(nobodys.records) == LISTED + 1
+    outcome = filing.outcome([Receipt(0, count)])
+    assert outcome.forbidden
+    assert outcome.rejected == count
+    assert [one.line for one in outcome.errors] == list(range(1, LISTED + 1))

@@ -21,6 +21,7 @@ from motehub.protocols.mqtt.intake import Intake
 from motehub.protocols.mqtt.packets import (
     NO_ACK,
     NO_CONNACK,
+    NO_DISCONNECT,
     NO_PUBLISH,
     Auth,
     ConnAck,
@@ -49,7 +50,7 @@ from motehub.protocols.mqtt.properties import (
 )
 from motehub.protocols.mqtt.reader import PacketReader
 from motehub.protocols.mqtt.reason_codes import ReasonCode
-from motehub.protocols.mqtt.session import Session
+from motehub.protocols.mqtt.session import Session, seconds_kept, session_expiry
 from motehub.protocols.mqtt.wire import Refused, protocol_error
 
 _SHORT_ACK: Final = Struct(">BBH").pack
@@ -161,7 +162,7 @@ class Connection:
         the CONNECT.
         """
         connect = self._asked()
-        self._session_expiry = _session_expiry(connect)
+        self._session_expiry = session_expiry(connect)
         seconds = connect.keep_alive if keep_alive is None else keep_alive
         self._keep_alive = seconds * MICROSECONDS * 3 // 2
         self._heard = now
@@ -204,7 +205,7 @@ class Connection:
         """End the connection from our side; MQTT 5 clients are told why."""
         # [MQTT-3.14.0-1]
         if self._session is not None and self._version is Version.V5:
-            told = DisconnectProperties(reason_string=text or None)
+            told = DisconnectProperties(reason_string=text) if text else NO_DISCONNECT
             packet = encode(Disconnect(reason, told), self._version)
             if not self._fits(packet):
                 # [MQTT-3.14.2-3]
@@ -281,7 +282,7 @@ class Connection:
                 if isinstance(packet, Publish) and self._intake is not None:
                     if message := self._published(packet, self._intake):
                         events.append(message)
-                elif self._is_undecided and not isinstance(packet, Auth):
+                elif self._session is None and self._is_undecided(packet):
                     self._wait(packets[at:])
                     break
                 elif isinstance(packet, Violation):
@@ -301,6 +302,10 @@ class Connection:
     def _acted_on(self, packet: Packet) -> Event | None:
         delivery = self._delivery
         match packet:
+            case PubAck() | PubComp():
+                assert delivery is not None
+                delivery.acknowledged(packet)
+                return packet
             case PingReq():
                 # [MQTT-3.12.4-1]
                 self._write(encode(PingResp(), self._version))
@@ -309,10 +314,6 @@ class Connection:
                 return self._disconnected(packet)
             case Auth():
                 self._check_method(packet)
-                return packet
-            case PubAck() | PubComp():
-                assert delivery is not None
-                delivery.acknowledged(packet)
                 return packet
             case PubRec():
                 assert delivery is not None
@@ -338,9 +339,8 @@ class Connection:
         if not self._ended:
             self._out.append(data)
 
-    @property
-    def _is_undecided(self) -> bool:
-        return self._connect is not None and self._session is None
+    def _is_undecided(self, packet: Packet | Violation) -> bool:
+        return self._connect is not None and not isinstance(packet, Auth)
 
     def _connected(self, packet: Connect) -> Connect:
         self._connect = packet
@@ -362,7 +362,7 @@ class Connection:
             if expiry and self._session_expiry == 0:
                 # §3.14.2.2.2
                 raise protocol_error("A session that ends with its connection can't be kept.")
-            self._session_expiry = _seconds(expiry)
+            self._session_expiry = seconds_kept(expiry)
         # [MQTT-3.14.4-3]
         will = packet.reason_code is not ReasonCode.SUCCESS
         return self._close(packet.reason_code, packet.properties.reason_string or "", will=will)
@@ -392,14 +392,3 @@ class Connection:
     def _fits(self, packet: bytes) -> bool:
         limit = None if self._connect is None else self._connect.properties.maximum_packet_size
         return limit is None or len(packet) <= limit
-
-
-def _session_expiry(connect: Connect) -> int | None:
-    if connect.version is Version.V3_1_1:
-        return 0 if connect.clean_start else None
-    return _seconds(connect.properties.session_expiry_interval or 0)
-
-
-def _seconds(interval: int) -> int | None:
-    # §3.1.2.11.2
-    return None if interval == 0xFFFFFFFF else interval

@@ -78,7 +78,11 @@ class Delivery:
         if expires is not None and expires <= now:
             return False
         if not message.qos:
-            return self._write_publish(_counted_down(message, now, expires))
+            message = _counted_down(message, now, expires)
+            if self._is_too_large(message):
+                return False
+            self._write_publish(message)
+            return True
         queue = self._session.queue
         # Nothing overtakes what waits [MQTT-4.6.0-5].
         if queue or self._resend or len(self._sent) >= self._quota:
@@ -97,10 +101,11 @@ class Delivery:
             packet_id = self._resend.popleft()
             packet = session.outgoing.get(packet_id)
             if isinstance(packet, Publish):
-                if self._write_publish(replace(packet, dup=True)):
-                    sent.add(packet_id)
-                else:
+                if self._is_too_large(packet):
                     del session.outgoing[packet_id]
+                else:
+                    self._write_publish(replace(packet, dup=True))
+                    sent.add(packet_id)
             elif packet is not None:
                 self._write(encode(packet, self._version))
                 sent.add(packet_id)
@@ -153,10 +158,14 @@ class Delivery:
         self._write(encode(PubRel(packet.packet_id, code), self._version))
 
     def _start(self, message: Publish, now: int, expires: int | None) -> bool:
-        packet_id = self._session.free_packet_id()
-        message = replace(_counted_down(message, now, expires), packet_id=packet_id)
-        if not self._write_publish(message):
+        message = _counted_down(message, now, expires)
+        if self._is_too_large(message):
             return False
+        packet_id = self._session.free_packet_id()
+        # Not ``replace``, which takes three times as long.
+        topic, payload, qos, retain = message.topic, message.payload, message.qos, message.retain
+        message = Publish(topic, payload, qos, retain, False, packet_id, message.properties)
+        self._write_publish(message)
         self._session.outgoing[packet_id] = message
         self._sent.add(packet_id)
         return True
@@ -165,16 +174,13 @@ class Delivery:
         del self._session.outgoing[packet_id]
         self._sent.discard(packet_id)
 
-    def _write_publish(self, message: Publish) -> bool:
-        if self._is_too_large(message):
-            # [MQTT-3.1.2-24], [MQTT-3.1.2-25]
-            return False
+    def _write_publish(self, message: Publish) -> None:
         if self._alias_maximum:
             message = self._with_alias(message)
         self._write(encode(message, self._version))
-        return True
 
     def _is_too_large(self, message: Publish) -> bool:
+        # [MQTT-3.1.2-24], [MQTT-3.1.2-25]
         limit = self._maximum_packet_size
         if limit is None:
             return False

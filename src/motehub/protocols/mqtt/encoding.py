@@ -36,6 +36,7 @@ from motehub.protocols.mqtt.reason_codes import ReasonCode, connect_return_code
 from motehub.protocols.mqtt.wire import binary_bytes, text_bytes, variable_bytes
 
 _SHORT_ACK: Final = Struct(">BBH").pack
+_SHORT_HEADER: Final = Struct("BB").pack
 _TWO_BYTES: Final = Struct(">H").pack
 
 
@@ -91,18 +92,19 @@ def _conn_ack(packet: ConnAck, version: Version) -> bytes:
 
 def _publish(packet: Publish, version: Version) -> bytes:
     topic = packet.topic.encode()
+    payload = packet.payload
     qos = packet.qos
     first = 0x30 | packet.dup << 3 | qos << 1 | packet.retain
-    parts = [b"", _TWO_BYTES(len(topic)), topic]
+    head = _TWO_BYTES(len(topic)) + topic
     if qos:
-        parts.append(_TWO_BYTES(packet.packet_id))
+        head += _TWO_BYTES(packet.packet_id)
     if version is Version.V5:
         properties = packet.properties
-        parts.append(b"\0" if properties is NO_PUBLISH else encode_properties(properties))
-    parts.append(packet.payload)
-    length = sum(map(len, parts))
-    parts[0] = bytes((first, length)) if length < 0x80 else bytes((first,)) + variable_bytes(length)
-    return b"".join(parts)
+        head += b"\0" if properties is NO_PUBLISH else encode_properties(properties)
+    length = len(head) + len(payload)
+    if length < 0x80:
+        return _SHORT_HEADER(first, length) + head + payload
+    return b"".join((bytes((first,)), variable_bytes(length), head, payload))
 
 
 def _ack(first: int) -> Callable[[Ack, Version], bytes]:

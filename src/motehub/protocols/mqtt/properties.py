@@ -241,7 +241,7 @@ def decode_properties(body: Body, kind: type[_P]) -> _P:
     allowed = _ALLOWED[kind]
     repeatable = _REPEATABLE[kind]
     found: dict[str, Any] = {}
-    while body.left:
+    while body.position < body.end:
         identifier = body.variable()
         if (row := allowed.get(identifier)) is None:
             name = _NAMES.get(identifier, "no property")

@@ -250,8 +250,10 @@ class PacketReader:
         elif first == _CONNACK and allowed is FROM_SERVER:
             raise protocol_error("A second CONNACK [MQTT-3.2.0-2].")
         elif kind == 3:
+            if first & 0x06 == 0x06:
+                raise malformed("A PUBLISH has QoS 3 [MQTT-3.3.1-4].")
             if first not in PUBLISH_FLAGS:
-                raise malformed("A PUBLISH has QoS 3 or is a DUP at QoS 0 [MQTT-3.3.1-2].")
+                raise malformed("A PUBLISH is a duplicate at QoS 0 [MQTT-3.3.1-2].")
         elif kind == 0 or (kind == 15 and self.version is Version.V3_1_1):
             raise malformed(f"{kind} is no packet type (§2.1.2).")
         elif first not in allowed:

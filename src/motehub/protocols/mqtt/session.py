@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.protocols.mqtt.packets import Publish, PubRel
+from motehub.protocols.mqtt.packets import Connect, Publish, PubRel, Version
 
 PACKET_IDS: Final = 65_535
 """How many packet identifiers there are; 0 is none."""
@@ -30,6 +30,10 @@ class Session:
     been acknowledged, without alias; and, once it has its PUBREC, the PUBREL in its place.
     ``incoming`` are the identifiers of QoS 2 messages that were taken and not yet released.
     ``queue`` are messages that found no room in flight; whoever sends keeps it bounded.
+
+    For a session that outlives the hub, ``incoming`` with the identifiers of the messages being
+    kept belongs into the same commit as those messages, and what a PUBREC or PUBREL changes is
+    committed before it is acknowledged: so a crash makes nothing come twice at QoS 2.
     """
 
     __slots__ = ("_last_id", "client_id", "incoming", "outgoing", "queue")
@@ -49,3 +53,15 @@ class Session:
             if packet_id not in self.outgoing:
                 self._last_id = packet_id
                 return packet_id
+
+
+def session_expiry(connect: Connect) -> int | None:
+    """Return how many seconds the session outlives its connection, None without end."""
+    if connect.version is Version.V3_1_1:
+        return 0 if connect.clean_start else None
+    return seconds_kept(connect.properties.session_expiry_interval or 0)
+
+
+def seconds_kept(interval: int) -> int | None:
+    """Return a session expiry interval with None for the one that never ends (§3.1.2.11.2)."""
+    return None if interval == 0xFFFFFFFF else interval

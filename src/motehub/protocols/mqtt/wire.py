@@ -66,12 +66,15 @@ class Body:
 
     def variable(self) -> int:
         """Read a variable byte integer of at most four bytes in its shortest form."""
-        value = 0
-        for shift in (0, 7, 14, 21):
+        value = self.byte()
+        if value < 0x80:
+            return value
+        value &= 0x7F
+        for shift in (7, 14, 21):
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                if shift and not byte:
+                if not byte:
                     # [MQTT-1.5.5-1]
                     raise malformed("A variable byte integer is longer than it has to be.")
                 return value
@@ -79,9 +82,14 @@ class Body:
 
     def binary(self) -> bytes:
         """Read binary data with its length in front."""
-        length = self.two_bytes()
-        at = self._take(length)
-        return self.data[at : at + length]
+        # Without ``two_bytes`` and ``_take``: most of what properties are made of comes by here.
+        data, at = self.data, self.position + 2
+        if at <= self.end:
+            stop = at + (data[at - 2] << 8 | data[at - 1])
+            if stop <= self.end:
+                self.position = stop
+                return data[at:stop]
+        raise malformed("The packet ends inside one of its fields.")
 
     def text(self) -> str:
         """Read a UTF-8 string.

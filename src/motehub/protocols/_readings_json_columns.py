@@ -1,0 +1,141 @@
+"""The columns of readings in JSON under way, and what their names and times may be."""
+
+from __future__ import annotations
+
+from array import array
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from msgspec import UnsetType
+
+from motehub import exact_json
+from motehub.model import MICROSECONDS, Clock, Samples, Texts
+from motehub.points import Column
+
+NAME_BYTES: Final = 128
+"""Longest metric and device, in UTF-8 bytes."""
+
+UNIT_BYTES: Final = 32
+"""Longest unit, in UTF-8 bytes."""
+
+SERIES: Final = 10_000
+"""Most series, which are columns, in a body."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END_SECOND: Final = int(datetime(2262, 1, 1, tzinfo=UTC).timestamp())
+END: Final = _END_SECOND * MICROSECONDS
+"""Times are from 1970 on and before this, the year 2262."""
+
+
+class Fault(Exception):
+    """Why an item can't be accepted."""
+
+
+def parse(text: str) -> int:
+    """Return UTC µs of an ISO 8601 time with an offset.
+
+    Raises:
+        Fault: it is none, or has no offset.
+    """
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise Fault(f"'time' is not an ISO 8601 time: {text[:40]!r}") from None
+    if time.tzinfo is None:
+        raise Fault(f"'time' has no zone: {text[:40]!r}; add Z or an offset such as +01:00")
+    passed = time - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * MICROSECONDS + passed.microseconds
+
+
+def round_seconds(seconds: float) -> int:
+    """Return µs of seconds.
+
+    Raises:
+        OverflowError: they are too many for a double.
+    """
+    return round(seconds * MICROSECONDS)
+
+
+def check_names(device: str | None, metric: str, unit: str) -> None:
+    if not metric or not metric.isprintable() or len(metric.encode()) > NAME_BYTES:
+        raise Fault(f"'metric' is not a name of 1 to {NAME_BYTES} printable bytes")
+    if device is not None and not (device and exact_json.is_text(device)):
+        raise Fault("'device' is not a name")
+    if device is not None and len(device.encode()) > NAME_BYTES:
+        raise Fault(f"'device' is longer than {NAME_BYTES} bytes")
+    if unit and (not unit.isprintable() or len(unit.encode()) > UNIT_BYTES):
+        raise Fault(f"'unit' is not a text of at most {UNIT_BYTES} printable bytes")
+
+
+class _Target:
+    """A column under way."""
+
+    def __init__(self, device: str | None, metric: str, unit: str, is_text: bool, clock: Clock):
+        self.device, self.metric, self.unit = device, metric, unit
+        self.is_text, self.clock = is_text, clock
+        self.times: list[int] = []
+        self.values: list[Any] = []
+        self.lines: list[int] = []
+        self.groups = 0
+
+    def column(self) -> Column:
+        """Return the column, in the order of its lines.
+
+        Raises:
+            Fault: a time is out of bounds.
+        """
+        if self.groups > 1:
+            order = sorted(range(len(self.lines)), key=self.lines.__getitem__)
+            self.times = [self.times[p] for p in order]
+            self.values = [self.values[p] for p in order]
+            self.lines = [self.lines[p] for p in order]
+        if self.clock is Clock.DEVICE and not (min(self.times) >= 0 and max(self.times) < END):
+            raise Fault(f"'time' is not between 1970 and 2261{hint(max(self.times))}")
+        times = array("q", self.times)
+        record: Samples | Texts
+        if self.is_text:
+            record = Texts(self.metric, times, self.values, self.clock)
+        else:
+            values = array("d", self.values)
+            record = Samples(self.metric, self.unit, times, values, self.clock)
+        return Column(self.device, record, array("I", self.lines))
+
+
+def hint(time: int) -> str:
+    """Return what may be meant by a time that lies after the last year."""
+    for unit, divisor in (("milliseconds", 1_000), ("microseconds", 10**6), ("nanoseconds", 10**9)):
+        if time >= END and time // divisor < END:
+            return f"; it looks like {unit}, where seconds are expected"
+    return ""
+
+
+class Columns:
+    """The columns of a body under way."""
+
+    def __init__(self, now: int) -> None:
+        self._now = now
+        self._targets: dict[Any, _Target] = {}
+
+    def find(self, device: str | None, metric: str, unit: str, kind: type, time: type) -> _Target:
+        """Return the column of readings with these classes of value and time.
+
+        Raises:
+            Fault: it would be one too many.
+        """
+        clock = Clock.HUB if time is UnsetType or time is type(None) else Clock.DEVICE
+        is_text = kind is str
+        key = (device, metric, "" if is_text else unit, is_text, clock)
+        target = self._targets.get(key)
+        if target is None:
+            if len(self._targets) >= SERIES:
+                raise Fault(f"more than {SERIES:,} series in one body")
+            target = self._targets[key] = _Target(device, metric, unit, is_text, clock)
+        return target
+
+    def finish(self) -> list[Column]:
+        """Return all columns.
+
+        Raises:
+            Fault: as for ``_Target.column``.
+        """
+        return [target.column() for target in self._targets.values()]
