@@ -117,7 +117,6 @@ _RETURN_CODE: Final[Mapping[ReasonCode, int]] = {
     ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR: 3,
     ReasonCode.BANNED: 5,
     ReasonCode.BAD_AUTHENTICATION_METHOD: 5,
-    ReasonCode.TOPIC_NAME_INVALID: 5,
 }
 
 

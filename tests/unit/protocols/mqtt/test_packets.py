@@ -209,7 +209,9 @@ def test_a_311_client_hears_only_what_its_version_has() -> None:
     assert encode(refused, V3) == b"\x90\x04\x00\x01\x02\x80"
     assert encode(Subscribe(1, (Subscription("a", 1, True, True, 2),)), V3)[-1] == 1
     assert encode(ConnAck(reason_code=ReasonCode.BANNED), V3) == b"\x20\x02\x00\x05"
-    assert encode(ConnAck(reason_code=ReasonCode.MALFORMED_PACKET), V3) == b""
+    # A CONNECT that breaks the rules is closed without CONNACK [3.1.1: MQTT-3.1.4-1].
+    for reason in (ReasonCode.MALFORMED_PACKET, ReasonCode.TOPIC_NAME_INVALID):
+        assert encode(ConnAck(reason_code=reason), V3) == b""
 
 
 def test_a_server_that_knows_no_mqtt_5_is_understood() -> None:
