@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 import pytest
 from tests.harness import PATIENCE, connect, memory

@@ -85,7 +85,7 @@ class Delivery:
             return True
         queue = self._session.queue
         # Nothing overtakes what waits [MQTT-4.6.0-5].
-        if self._resend or len(self._sent) >= self._quota:
+        if queue or self._resend or len(self._sent) >= self._quota:
             if self._is_too_large(message):
                 return False
             queue.append(Queued(message, expires))
