@@ -118,7 +118,7 @@ class PacketReader:
             if length > 0x7F:
                 length, start = self._long_length(data, position)
             stop = start + length
-            if stop > end :
+            if stop > end or stop - position > limit:
                 # Incomplete or too large: ``_hold`` tells.
                 break
             # What sensors send is decoded here; the rest, and what is wrong with it, in
