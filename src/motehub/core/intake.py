@@ -54,8 +54,11 @@ class Intake:
         readings = batch.readings
         taken = 0
         for number, record in enumerate(records):
-            series = known.get(record.metric) if type(record) is Samples else None
-            if series is None or (series.unit != record.unit and not _same_unit(series, record)):
+            if (
+                type(record) is not Samples
+                or (series := known.get(record.metric)) is None
+                or (series.unit != record.unit and not _same_unit(series, record))
+            ):
                 return self._take_each(batch, source, records, now, number, taken)
             times = record.times
             if record.clock is Clock.HUB:

@@ -10,6 +10,9 @@ from typing import Final
 NAME_BYTES: Final = 128
 """Longest metric and device, in UTF-8 bytes."""
 
+SERIES: Final = 10_000
+"""Most series, which are columns, in a body, and so most fields of a point."""
+
 CACHED_LENGTH: Final = 512
 """Longest beginning of a line, in characters, whose meaning is kept."""
 
@@ -159,6 +162,8 @@ class Point:
         more = True
         while more:
             self._read_field(head)
+            if len(self.values) > SERIES:
+                raise self._fault(f"more than {SERIES:,} fields")
             more = self._here() == ","
             self.position += more
         if self._here() not in (" ", ""):

@@ -7,20 +7,18 @@ part, which can say what is wrong.
 
 from __future__ import annotations
 
-import math
 import re
-from array import array
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
-from motehub.model import Clock, Samples, Texts
-from motehub.points import BadLine, Body, Column
+from motehub.model import Clock
+from motehub.points import BadLine, Body
+from motehub.protocols._line_protocol_column import Doubt, OpenColumn
 from motehub.protocols._line_protocol_point import (
     BOOLEANS,
-    FIRST_TIME,
     INTEGER_RANGES,
-    LAST_TIME,
+    SERIES,
     STAMP_LENGTH,
     WORD_LENGTH,
     Fault,
@@ -33,8 +31,8 @@ from motehub.protocols._line_protocol_point import (
 BAD_LINES: Final = 1_000
 """Most bad lines of a body that are listed: with one more the body is given up."""
 
-SERIES: Final = 10_000
-"""Most series, which are columns, in a body."""
+EXACT: Final = 250_000
+"""Most points of a body that are read part by part, which takes about 10 µs for each."""
 
 PAYLOAD_LIMIT: Final = 200
 """Bytes of a rejected line that are passed on."""
@@ -68,10 +66,6 @@ _HEAD_END: Final = re.compile(r"(?<!\\) ")
 _OPENING: Final = re.compile(r'(?<!\\)="')
 
 
-class _Doubt(Exception):
-    """Something was taken that must be looked at exactly."""
-
-
 def multiplier(precision: str) -> tuple[int, int] | None:
     """Return by what to multiply and divide a timestamp for µs, or None: no such precision."""
     return _MULTIPLIERS.get(precision)
@@ -89,7 +83,7 @@ def decode_points(body: bytes, now: int, *, precision: str = "ns") -> Body:
     text = body.decode("utf-8", "surrogateescape")
     try:
         return _Points(now, times).take_quickly(text)
-    except _Doubt:
+    except Doubt:
         return _Points(now, times).take_exactly(text)
 
 
@@ -154,74 +148,22 @@ def _block_end(text: str, start: int) -> int:
     return end
 
 
-class _Column:
-    """A column under way."""
-
-    __slots__ = ("clock", "device", "is_text", "lines", "metric", "stamps", "values")
-
-    def __init__(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> None:
-        self.device, self.metric, self.is_text, self.clock = device, metric, is_text, clock
-        self.values: list[Any] = []
-        self.stamps: list[int] = []
-        self.lines: list[int] = []
-
-    def add(self, value: float | str, stamp: int | None, line: int) -> None:
-        """Take one reading."""
-        self.values.append(value)
-        self.lines.append(line)
-        if stamp is not None:
-            self.stamps.append(stamp)
-
-    def finish(self, now: int, times: tuple[int, int]) -> Column:
-        """Return the column.
-
-        Raises:
-            _Doubt: a time or a value is out of its range.
-        """
-        multiply, divide = times
-        if len(self.lines) == 1 and not self.is_text:
-            return self._finish_one(now, multiply, divide)
-        if self.clock is Clock.HUB:
-            micros = array("q", (now,)) * len(self.lines)
-        else:
-            first, last = (s * multiply // divide for s in (min(self.stamps), max(self.stamps)))
-            if first < FIRST_TIME or last > LAST_TIME:
-                raise _Doubt
-            micros = array("q", [stamp * multiply // divide for stamp in self.stamps])
-        record: Samples | Texts
-        if self.is_text:
-            record = Texts(self.metric, micros, self.values, self.clock)
-        else:
-            if min(self.values) == -math.inf or max(self.values) == math.inf:
-                raise _Doubt
-            record = Samples(self.metric, "", micros, array("d", self.values), self.clock)
-        return Column(self.device, record, array("I", self.lines))
-
-    def _finish_one(self, now: int, multiply: int, divide: int) -> Column:
-        """Return the column of one number, as most are in a body of many series."""
-        (value,) = self.values
-        time = self.stamps[0] * multiply // divide if self.stamps else now
-        if not FIRST_TIME <= time <= LAST_TIME or value in (math.inf, -math.inf):
-            raise _Doubt
-        record = Samples(self.metric, "", array("q", (time,)), array("d", (value,)), self.clock)
-        return Column(self.device, record, array("I", self.lines))
-
-
 class _Points:
     """Takes the points of a body into columns."""
 
     def __init__(self, now: int, times: tuple[int, int]) -> None:
         self._now = now
         self._times = times
-        self._columns: dict[tuple[str | None, str, bool, Clock], _Column] = {}
+        self._columns: dict[tuple[str | None, str, bool, Clock], OpenColumn] = {}
         # Columns by the text of the head and of the field's key, for points with a timestamp.
-        self._dated: dict[tuple[str, str], _Column] = {}
-        self._undated: dict[tuple[str, str], _Column] = {}
+        self._dated: dict[tuple[str, str], OpenColumn] = {}
+        self._undated: dict[tuple[str, str], OpenColumn] = {}
         # Texts that int and float took.
         self._numbers: list[str] = []
         self._integers: list[str] = []
         self._bad: list[BadLine] = []
         self._count = 0
+        self._exact = 0
         self._unlisted = 0
 
     def take_exactly(self, text: str) -> Body:
@@ -236,7 +178,7 @@ class _Points:
         """Return the same for much less work, where nothing is unusual.
 
         Raises:
-            _Doubt: something is, which only ``take_exactly`` can judge.
+            Doubt: something is, which only ``take_exactly`` can judge.
         """
         numbers, integers = self._numbers, self._integers
         quick = 0
@@ -248,7 +190,7 @@ class _Points:
                 head, fields, *stamps = block.split(" ")
                 key, value = fields.split("=")
                 known = self._dated if stamps else self._undated
-                column = known.get((head, key)) or self._plain_column(head, key, known)
+                # The column is looked for last: a point that is not taken makes none.
                 if value[-1] == "i":
                     number = self._integer(value)
                 else:
@@ -256,8 +198,12 @@ class _Points:
                     numbers.append(value)
                 if stamps:
                     (stamp,) = stamps
-                    column.stamps.append(int(stamp))
+                    moment = int(stamp)
                     integers.append(stamp)
+                    column = known.get((head, key)) or self._plain_column(head, key, known)
+                    column.stamps.append(moment)
+                else:
+                    column = known.get((head, key)) or self._plain_column(head, key, known)
             except (ValueError, LookupError, Fault):
                 if self._take_plainly(block, line):
                     quick += 1
@@ -276,9 +222,9 @@ class _Points:
     @staticmethod
     def _check(taken: list[str], usual: bytes, longest: int) -> None:
         if "".join(taken).encode("utf-8", "surrogateescape").translate(None, usual):
-            raise _Doubt
-        if taken and len(max(taken, key=len)) > longest:
-            raise _Doubt
+            raise Doubt
+        if taken and max(map(len, taken)) > longest:
+            raise Doubt
 
     def _body(self) -> Body:
         taken = [column for column in self._columns.values() if column.lines]
@@ -291,13 +237,14 @@ class _Points:
         if not 2 <= len(parts) <= 3:
             return False
         known = self._undated if len(parts) == 2 else self._dated
-        found: list[tuple[_Column, float]] = []
+        found: list[tuple[OpenColumn, float]] = []
         try:
             stamp = self._stamp(parts[2]) if len(parts) == 3 else None
-            for field in parts[1].split(","):
+            for field in parts[1].split(",", SERIES):
                 key, _, value = field.partition("=")
+                number = self._number(value)
                 column = known.get((parts[0], key)) or self._plain_column(parts[0], key, known)
-                found.append((column, self._number(value)))
+                found.append((column, number))
         except (ValueError, Fault):
             return False
         if len({id(column) for column, _ in found}) < len(found):
@@ -339,7 +286,9 @@ class _Points:
         self._integers.append(text)
         return stamp
 
-    def _plain_column(self, head: str, key: str, known: dict[tuple[str, str], _Column]) -> _Column:
+    def _plain_column(
+        self, head: str, key: str, known: dict[tuple[str, str], OpenColumn]
+    ) -> OpenColumn:
         """Return the column of a head and a key that are seen for the first time.
 
         Raises:
@@ -353,7 +302,7 @@ class _Points:
         column = known[head, key] = self._column(device, metric, False, clock)
         return column
 
-    def _column(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> _Column:
+    def _column(self, device: str | None, metric: str, is_text: bool, clock: Clock) -> OpenColumn:
         """Return the column of a series.
 
         Raises:
@@ -364,7 +313,7 @@ class _Points:
         if column is None:
             if len(self._columns) >= SERIES:
                 raise Fault(f"more than {SERIES:,} series in one body")
-            column = self._columns[key] = _Column(device, metric, is_text, clock)
+            column = self._columns[key] = OpenColumn(device, metric, is_text, clock)
         return column
 
     def _take_exactly(self, line: int, block: str) -> bool:
@@ -372,6 +321,11 @@ class _Points:
         if not block:
             return True
         self._count += 1
+        self._exact += 1
+        if self._exact > EXACT:
+            reason = f"more than {EXACT:,} points with text, escapes or faults in one body"
+            self._reject(line, block, reason, None)
+            return False
         point = Point(block)
         try:
             point.read(skip_space(block, 0), self._times)

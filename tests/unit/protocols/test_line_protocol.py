@@ -341,15 +341,31 @@ def test_a_long_body_is_numbered_through() -> None:
             check_counts(body)
 
 
-@pytest.mark.parametrize("line", ["m{} f=1", "m f{}=1,g=2", 'm{} f="x"', "m{}\\ f=1 f=1"])
+@pytest.mark.parametrize("line", ["m{} f=1", "m f{}=1 1", 'm{} f="x"', "m{}\\ f=1 f=1"])
 def test_a_body_has_10_000_series_at_most(line: str) -> None:
     """Readings of further series are bad lines, those of the first ones still are taken."""
     lines = [line.format(i) for i in (*range(10_003), 5)]
     body = decode("\n".join(lines))
     assert len(body.columns) == 10_000
     assert {bad.reason for bad in body.bad} == {"more than 10,000 series in one body"}
-    assert len(body.bad) == body.lines - 10_001 if "g" not in line else 5_000
+    assert len(body.bad) == 3
     assert rows(body)[-1][0] == 10_004
+
+
+def test_a_point_has_10_000_fields_at_most() -> None:
+    """What can't all be series is not read to its end."""
+    fields = ",".join(f"f{i}=1" for i in range(10_002))
+    assert "more than 10,000 fields" in reasons(decode(f"m {fields},"))[1]
+
+
+def test_points_that_take_long_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind as many points with text as may be, the body is given up."""
+    monkeypatch.setattr(line_protocol, "EXACT", 3)
+    body = decode("m f=1\n" * 9 + 'm f="x"\n' * 9 + "m f=1\n")
+    assert [row[0] for row in rows(body)] == list(range(1, 13))
+    assert reasons(body) == {13: "more than 3 points with text, escapes or faults in one body"}
+    assert (body.unlisted, body.lines) == (6, 19)
+    check_counts(body)
 
 
 def encode_name(name: str, special: str) -> str:
