@@ -27,7 +27,7 @@ from motehub.core.journal import Journal
 from motehub.following import STORE_URL
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
-from motehub.process import allow_many_files, stop_on_signals
+from motehub.process import allow_many_files, stop_on_signals, switch_threads_often
 from motehub.storage import (
     open_hub,
     plain_exceptions,
@@ -138,6 +138,7 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         MotehubError: a part can't be opened.
     """
     stop = stop_on_signals()
+    switch_threads_often()
     folder = configuration.data_dir
     data_folder.prepare(folder)
     with data_folder.locked(folder, data_folder.LOCK_WAIT, tell), plain_exceptions():
