@@ -141,7 +141,8 @@ def test_the_hub_process_does_not_load_what_only_commands_need() -> None:
 
     code = (
         "import sys, motehub.app, motehub.config, motehub.cli; motehub.config.sections(); "
-        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis'} & set(sys.modules); "
+        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis'}; "
+        "heavy &= set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
