@@ -18,6 +18,7 @@ from motehub.model import MICROSECONDS
 
 _RETRY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _TRIM_FRAMES: Final = 64
+_GATHER_TURNS: Final = 4
 # Bytes after which the next batch waits for a commit of its own: a frame stays far below what
 # SQLite takes as one value, and its memory is bounded.
 _GROUP_WEIGHT: Final = 16_000_000
@@ -155,6 +156,7 @@ class Journal:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            busy = self._work.is_set()
             await self._work.wait()
             self._work.clear()
             await self._trim()
@@ -162,6 +164,8 @@ class Journal:
                 if not self._hurried and (reason := self._full()):
                     self._hold_back(reason)
                     continue
+                if busy:
+                    await self._gather()
                 group = self._groups.popleft()
                 if not self._groups:
                     self._groups.append(_Group(loop))
@@ -169,6 +173,15 @@ class Journal:
                 self._work.set()
             elif self._closing:
                 return
+
+    async def _gather(self) -> None:
+        """Let those whose bytes are here already join the next commit.
+
+        The event loop needs these turns to answer what the last commit made durable, to read,
+        and to accept. While it has no time to spare, fewer and larger commits leave it more.
+        """
+        for _ in range(_GATHER_TURNS):
+            await asyncio.sleep(0)
 
     async def _commit(self, group: _Group) -> None:
         loop = asyncio.get_running_loop()

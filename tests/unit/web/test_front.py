@@ -252,3 +252,17 @@ def test_the_time_of_a_request_begins_anew_with_the_next() -> None:
     later = NOW + 20 * MICROSECONDS
     one.feed(b"e" + post(b"two")[:10], later)
     assert one.deadline == later + 30 * MICROSECONDS
+
+
+def test_a_request_like_the_last_is_taken_as_it_is() -> None:
+    """With the same head, whole and alone; anything else takes the longer way to the same end."""
+    one = front()
+    requests = [post(b"one"), post(b"two"), post(b"six")]
+    assert said([one.feed(request, NOW) for request in requests]) == ["one", "two", "six"]
+    assert said([one.feed(post(b"ten")[:-1], NOW), one.feed(b"n" + post(b"abc"), NOW)]) == [
+        "ten",
+        "abc",
+    ]
+    broken = post(b"abc").replace(b"\r\n\r\n", b"\r\nX\r")
+    assert len(broken) == len(post(b"abc"))
+    assert said([one.feed(broken, NOW)]) == []
