@@ -51,7 +51,7 @@ class _Date:
     _text = b""
 
     def __call__(self) -> bytes:
-        """Return the header's value for now."""
+        """Return the header's present value."""
         second = int(time.time())
         if second != self._second:
             self._second = second
