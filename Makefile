@@ -46,7 +46,7 @@ lock: ready-run ## resolve pyproject.toml into requirements/ (ARGS=--upgrade: ne
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv and caches; the hub's data stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv tests/mqtt_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-run:
@@ -64,3 +64,12 @@ ready-tests: ready-dev
 	  scripts/system-package redis-server 'the tests start a private server with it'
 	@command -v redis-cli >/dev/null || \
 	  scripts/system-package redis-tools 'the tests read what the hub shows with it'
+	@command -v mosquitto >/dev/null || ls /usr/sbin/mosquitto >/dev/null 2>&1 || \
+	  scripts/system-package mosquitto 'the tests start a private broker with it' mosquitto
+	@command -v mosquitto_pub >/dev/null || \
+	  scripts/system-package mosquitto-clients 'the tests use them as devices'
+	@command -v node >/dev/null || \
+	  scripts/system-package nodejs 'the tests run MQTT.js with it'
+	@command -v npm >/dev/null || \
+	  scripts/system-package npm 'it installs MQTT.js for the tests'
+	@scripts/node-packages tests/mqtt_js

@@ -121,11 +121,11 @@ def run(case: Case, settings: Settings, tell: Callable[[str], None]) -> Result:
     return Result(case.name, samples)
 
 
-class Generator:
-    """A load generator's process: ``bench.load``, ``bench.visits`` and others."""
+class LoadProgram:
+    """A load generator's process: says a line when it is ready, waits for one, prints JSON."""
 
-    def __init__(self, module: str, order: Any) -> None:
-        self._command = [sys.executable, "-m", module, json.dumps(dataclasses.asdict(order))]
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -144,11 +144,11 @@ class Generator:
         self._process.kill()
         self._process.communicate()
 
-    def go(self) -> None:
-        """Let it send from now on."""
+    def go(self, command: str = "") -> None:
+        """Let it send from now on, or carry out a ``command`` that it knows."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
 
     def outcome(self) -> dict[str, float]:
@@ -160,3 +160,10 @@ class Generator:
             raise ProcessFailed("The load generator failed; its own message is above.")
         outcome: dict[str, float] = json.loads(line)
         return outcome
+
+
+class Generator(LoadProgram):
+    """A load generator that is a module: ``bench.load``, ``bench.visits`` and others."""
+
+    def __init__(self, module: str, order: Any) -> None:
+        super().__init__([sys.executable, "-m", module, json.dumps(dataclasses.asdict(order))])

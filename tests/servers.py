@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -257,10 +258,129 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
 
+class MosquittoServer:
+    """A Mosquitto of its own on free ports of 127.0.0.1: MQTT on ``port``, WebSocket on demand.
+
+    ``password`` guards it (user :data:`USER`); without, anyone may connect. ``settings`` are
+    lines for its configuration. With ``durable`` its sessions and retained messages survive a
+    stop (Mosquitto itself keeps them in memory until then).
+    """
+
+    def __init__(
+        self,
+        *,
+        password: str | None = None,
+        websocket: bool = False,
+        durable: bool = False,
+        settings: Sequence[str] = (),
+    ) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="motehub-mosquitto-"))
+        self._password = password
+        self._durable = durable
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self.websocket_port = _free_port() if websocket else None
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the server and remove its files."""
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    @property
+    def process_id(self) -> int:
+        """The server's only process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return (self._folder / "log").read_text("utf-8", "replace")
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        configuration = self._folder / "mosquitto.conf"
+        configuration.write_text("\n".join(self._lines()) + "\n")
+        with open(self._folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [_mosquitto(), "-c", str(configuration)],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", self.port), _START_SECONDS).close()
+                return
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Stop it as its administrator would."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(_START_SECONDS)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Make it stand still, connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _lines(self) -> list[str]:
+        lines = ["log_dest stdout"]
+        if not any(line.startswith("log_type") for line in self._settings):
+            lines += ["log_type all"]
+        # As root it would become another user, who can't read this folder.
+        lines += ["user root"] if os.geteuid() == 0 else []
+        if self._password is None:
+            lines += ["allow_anonymous true"]
+        else:
+            secrets = self._folder / "passwords"
+            secrets.write_text(f"{USER}:{self._password}\n")
+            secrets.chmod(0o600)
+            subprocess.run(["mosquitto_passwd", "-U", str(secrets)], check=True)
+            lines += ["allow_anonymous false", f"password_file {secrets}"]
+        if self._durable:
+            lines += ["persistence true", f"persistence_location {self._folder}/"]
+        lines += self._settings
+        lines += [f"listener {self.port} 127.0.0.1"]
+        if self.websocket_port is not None:
+            lines += [f"listener {self.websocket_port} 127.0.0.1", "protocol websockets"]
+        return lines
+
+
 def readings_in(client: redis.Redis) -> list[dict[str, str]]:
     """Return the entries of the stream of readings, oldest first."""
     entries: Any = client.xrange("motehub:readings")
     return [fields for _, fields in entries]
+
+
+def _mosquitto() -> str:
+    """Return the program; Debian keeps it where not everybody's PATH leads."""
+    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert found, "There is no Mosquitto here. 'make ready-tests' installs one."
+    return found
 
 
 def _programs() -> Path:

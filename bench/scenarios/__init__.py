@@ -1,7 +1,7 @@
 """One scenario a file; each is a function from the settings to its cases."""
 
 from bench.harness import Scenario
-from bench.scenarios import burst, fold, http, idle, journal, json_objects, short, sustained
+from bench.scenarios import burst, fold, http, idle, journal, json_objects, mqtt, short, sustained
 
 SCENARIOS: dict[str, Scenario] = {
     "burst": burst.cases,
@@ -12,5 +12,6 @@ SCENARIOS: dict[str, Scenario] = {
     "json": json_objects.cases,
     "http": http.cases,
     "fold": fold.cases,
+    "mqtt": mqtt.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -22,12 +22,18 @@ from motehub.certificates import (
 from motehub.config import Configuration
 from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
+from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.following import STORE_URL
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
-from motehub.process import allow_many_files, stop_on_signals, switch_threads_often
+from motehub.process import (
+    allow_many_files,
+    collect_garbage_seldom,
+    stop_on_signals,
+    switch_threads_often,
+)
 from motehub.storage import (
     open_hub,
     plain_exceptions,
@@ -144,6 +150,7 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
     with data_folder.locked(folder, data_folder.LOCK_WAIT, tell), plain_exceptions():
         try:
             async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
+                collect_garbage_seldom()
                 hub.write_run_file()
                 hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
@@ -185,7 +192,13 @@ async def running(
             utc_microseconds,
             partial(server_tls, configuration),
             Places(allow_many_files() - _OWN_FILES),
+            hub.commands,
+            SqliteLogReader(folder).state,
+            hub.tokens,
+            hub.registry,
+            configuration.hub.admission is Policy.OPEN,
         )
+        stack.enter_context(hub.commands.kept_in_time())
         transports: dict[str, Transport] = {}
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from motehub import parts
 from motehub.core.admission import Policy
+from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
 from motehub.quantities import Duration, Size
@@ -93,6 +94,26 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[device_sessions]``."""
+
+    name_pattern: Annotated[
+        str,
+        Meta(description="Names of devices that join by MQTT without one; they are numbered."),
+    ] = "capteur{number:02}"
+    contested: Annotated[
+        Contest,
+        Meta(
+            description="A device announced that is online from elsewhere: take over (it begins "
+            "anew), refuse (until that connection ends)."
+        ),
+    ] = Contest.TAKE_OVER
+
+    def __post_init__(self) -> None:
+        """Check the pattern."""
+        check_name_pattern(self.name_pattern)
+
+
 class Configuration(msgspec.Struct, frozen=True):
     """Everything that the owner can set. ``transport`` maps sections to their settings.
 
@@ -107,6 +128,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mirror: dict[str, Any] = {}
     web: WebSettings | None = None
     pimonitor: PimonitorSettings = PimonitorSettings()
+    device_sessions: DeviceSessionSettings = DeviceSessionSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -120,6 +142,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "store": StoreSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
+    "device_sessions": DeviceSessionSettings,
 }
 
 

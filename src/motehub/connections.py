@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import sslproto
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from motehub.contracts import TlsContexts
@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._storing = False
         self._settled: asyncio.Future[None] | None = None
+        self.resumed: Callable[[], None] = _nothing
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
@@ -124,7 +125,30 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read on."""
         self._choked = False
+        self.resumed()
         self._resume()
+
+    # Called by the conversation; see Channel.
+
+    @property
+    def is_choked(self) -> bool:
+        """Whether the peer doesn't read as fast as we write."""
+        return self._choked
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, unless the connection is lost."""
+        if not self._lost and self._transport is not None:
+            self._transport.write(data)
+
+    def offer(self, turn: Turn | None) -> None:
+        """Have something stored and answered that no read has led to."""
+        self._offer(turn, 0)
+
+    def abandon(self, data: bytes) -> None:
+        """Send ``data`` and close; what is not being stored yet is forgotten."""
+        self._waiting.clear()
+        self.write(data)
+        self._close()
 
     async def finish(self) -> None:
         """Read no more, store what was received, close without waiting for the peer."""
@@ -194,7 +218,7 @@ class Connection(asyncio.Protocol):
         self._converse(transport, Peer(self._address, session.peer, session.protocol))
 
     def _converse(self, transport: asyncio.Transport, peer: Peer) -> None:
-        self._conversation = self._listener.converse(peer)
+        self._conversation = self._listener.converse(peer, self)
         self._heard = self._loop.time()
         self._watch_idle()
         early, self._early = self._early, []
@@ -205,6 +229,9 @@ class Connection(asyncio.Protocol):
 
     def _offer(self, turn: Turn | None, size: int) -> None:
         if turn is not None:
+            if not (self._storing or turn.deliveries or turn.note or turn.hand_over is not None):
+                self._answer([turn], ())
+                return
             self._waiting.append(turn)
             if not self._storing:
                 self._storing = True
@@ -356,3 +383,7 @@ class Connection(asyncio.Protocol):
         occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
+
+
+def _nothing() -> None:
+    """Be what a channel calls when its conversation has nothing to go on with."""

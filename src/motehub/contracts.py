@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from motehub.command import CommandDesk
 from motehub.frames import Entry, Frame
-from motehub.model import Delivery, Device, Receipt, Series
+from motehub.model import Delivery, Device, Receipt, Series, Token
 from motehub.tables import Row
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ class Acceptor(Protocol):
         ...
 
 
+    async def interrupt(self, dialect: str) -> None:
+        """Return, when that is durable, after all devices that joined over it are offline.
+
+        A transport whose devices join and leave calls this, by its own name, when it starts: the
+        connections of the last time are gone.
+
+        Raises:
+            StorageError: the hub is stopping and the journal can't be written.
+        """
+        ...
+
+
 class TlsContexts(Protocol):
     """Gives the TLS context for a new connection; renewed certificates show at the next one."""
 
@@ -69,6 +82,10 @@ class TlsContexts(Protocol):
 
     def is_revoked(self, fingerprint: str) -> bool:
         """Tell whether the owner has revoked the certificate with this SHA-256."""
+        ...
+
+    def revocations(self) -> int:
+        """Return another number whenever certificates may have been revoked since."""
         ...
 
 
@@ -106,17 +123,48 @@ class Places:
         self._free += 1
 
 
+class KnownTokens(Protocol):
+    """The tokens that there are; ``edition`` is another number after each change."""
+
+    edition: int
+
+    def find(self, secret: str, now: int) -> Token | None:
+        """Return the token of ``secret``, unless it has expired at ``now`` (µs)."""
+        ...
+
+    def has(self, token: Token) -> bool:
+        """Tell whether the token is still exactly this."""
+        ...
+
+
+class KnownDevices(Protocol):
+    """The devices that there are; ``edition`` is another number after changes."""
+
+    edition: int
+
+    def by_identity(self, identity: str) -> Device | None:
+        """Return the device to which ``identity`` is bound."""
+        ...
+
+
 class Ground(msgspec.Struct, frozen=True):
     """What a transport stands on.
 
     ``clock`` returns UTC microseconds. ``tls`` makes the server contexts of a listener.
-    ``places`` are shared by all listeners.
+    ``places`` are shared by all listeners. ``commands`` wait there for who takes them to devices.
+    ``state`` returns what the journal keeps for good. ``trusted`` says that the owner lets
+    unknown devices in.
     """
 
     hub: Acceptor
     clock: Callable[[], int]
     tls: Callable[[ClientTrust], TlsContexts]
     places: Places
+    commands: CommandDesk
+    state: Callable[[], Mapping[str, bytes]]
+    tokens: KnownTokens
+    devices: KnownDevices
+    trusted: bool
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):
@@ -236,7 +284,7 @@ class Fold(msgspec.Struct, frozen=True):
 class DeviceRow(msgspec.Struct, frozen=True):
     """A device with what history knows about it: the last contact (µs) and counts.
 
-    ``received = stored + duplicate + rejected + device.held``.
+    ``received = stored + duplicate + rejected + discarded + device.held``.
     """
 
     device: Device
@@ -245,6 +293,7 @@ class DeviceRow(msgspec.Struct, frozen=True):
     stored: int
     duplicate: int
     rejected: int
+    discarded: int
 
 
 class RejectedRow(msgspec.Struct, frozen=True):

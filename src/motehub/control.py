@@ -15,7 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from motehub import errors
+from motehub.command import DEFAULT_SECONDS, Command, Value
 from motehub.core.hub import Hub
+from motehub.core.shapes import show_command
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.transfer import pieces
@@ -79,13 +81,30 @@ class ImportReadings(msgspec.Struct, frozen=True, tag="import"):
     content: bytes
 
 
+class SendCommand(msgspec.Struct, frozen=True, tag="send_command"):
+    """Give a device a command: ``setting`` is to be ``value``, or a payload as it is."""
+
+    device: str
+    setting: str | None = None
+    value: Value | None = None
+    payload: str | None = None
+    seconds: float = DEFAULT_SECONDS
+
+
+class FindCommand(msgspec.Struct, frozen=True, tag="find_command"):
+    """Tell where a command stands."""
+
+    id: str
+
+
 class Status(msgspec.Struct, frozen=True, tag="status"):
     """Tell how the hub is."""
 
 
 DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice
 TokenRequest = CreateToken | ListTokens | RevokeToken
-Request = DeviceRequest | TokenRequest | ImportReadings | Status
+CommandRequest = SendCommand | FindCommand
+Request = DeviceRequest | TokenRequest | CommandRequest | ImportReadings | Status
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,12 +122,14 @@ async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[st
     """Do what ``request`` asks and return what the owner is told.
 
     Raises:
-        OwnerError: there is no such device or token, or the new one can't be.
+        OwnerError: there is no such device, token or command, or the new one can't be.
     """
     if isinstance(request, Status):
         return health()
     if isinstance(request, TokenRequest):
         return await _carry_out_for_token(hub, request)
+    if isinstance(request, CommandRequest):
+        return _shown(hub, await _carry_out_command(hub, request))
     if isinstance(request, ImportReadings):
         receipts = await pieces.take_in(hub, pieces.unpack(request.content))
         return {"receipts": [(one.taken, one.rejected, one.reason) for one in receipts]}
@@ -137,6 +158,21 @@ async def _carry_out_for_token(hub: Hub, request: TokenRequest) -> dict[str, Any
             return {"tokens": [_without_digest(token) for token in hub.tokens.all()]}
         case RevokeToken(name):
             return {"name": (await hub.revoke_token(name)).name}
+
+
+async def _carry_out_command(hub: Hub, request: CommandRequest) -> Command:
+    match request:
+        case SendCommand(device, setting, value, payload, seconds):
+            return await hub.command(device, setting, value, payload, seconds)
+        case FindCommand(id_):
+            return hub.commands.find(id_)
+
+
+def _shown(hub: Hub, command: Command) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(
+        show_command(command, hub.registry.by_id(command.device))
+    )
+    return shown
 
 
 def _without_digest(token: Token) -> dict[str, Any]:

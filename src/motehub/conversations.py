@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Transport
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -15,8 +15,10 @@ from motehub.model import Delivery, Receipt
 class Turn(msgspec.Struct, frozen=True):
     """What one read of a connection amounts to.
 
-    ``answer``, when the dialect has one, gets a receipt for each delivery once they are durable
-    and returns the bytes for the peer. ``end`` says why the connection must end after that.
+    ``note`` gets a receipt for each delivery before they are durable; what it changes, the
+    listener may keep in the same commit. ``answer``, when the dialect has one, gets the receipts once all that
+    is durable, and returns the bytes for the peer. ``end`` says why the connection must end
+    after that.
     ``hand_over`` says that from these bytes on the connection speaks something else: after the
     answer the listener's successor takes it, with them.
     """
@@ -25,6 +27,7 @@ class Turn(msgspec.Struct, frozen=True):
     answer: Callable[[Sequence[Receipt]], bytes] | None = None
     end: str | None = None
     hand_over: bytes | None = None
+    note: Callable[[Sequence[Receipt]], None] | None = None
 
 
 class Conversation(Protocol):
@@ -46,6 +49,36 @@ class Conversation(Protocol):
     def eof(self, now: int) -> Turn | None:
         """Return what the end of the connection completes or cuts off."""
         ...
+
+
+class Channel(Protocol):
+    """The way to the peer, for a dialect that speaks without being asked.
+
+    ``resumed`` is called when ``is_choked`` ends: set it to something of your own.
+    """
+
+    resumed: Callable[[], None]
+
+    @property
+    def is_choked(self) -> bool:
+        """Whether the peer doesn't read as fast as we write: better write nothing now."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, unless the connection is lost."""
+        ...
+
+    def offer(self, turn: Turn | None) -> None:
+        """Have something stored and answered that no read has led to."""
+        ...
+
+    def abandon(self, data: bytes) -> None:
+        """Send ``data`` and close; what was read and is not being stored yet is forgotten."""
+        ...
+
+
+Converse = Callable[["Peer", Channel], Conversation]
+"""Begins a conversation with a peer; nothing is written to the channel before that returns."""
 
 
 class Peer(msgspec.Struct, frozen=True):

@@ -9,6 +9,9 @@
     │   ├── InvalidName         a device or token name that the rules forbid, or that is taken
     │   ├── UnknownToken        no token has that name
     │   ├── InvalidToken        a token that can't be made: its key, its scopes, its end
+    │   ├── InvalidCommand      a command that says nothing, or what can't be sent
+    │   ├── UnknownCommand      no command has that id, or it is long over
+    │   ├── DeviceUnready       a device takes no commands: not accepted, or too many wait
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -49,6 +52,18 @@ class UnknownToken(OwnerError):
 
 class InvalidToken(OwnerError):
     """A token can't be made so: its key is short or known, its scopes don't fit, there are many."""
+
+
+class InvalidCommand(OwnerError):
+    """A command says nothing or too much, or something that can't be sent."""
+
+
+class UnknownCommand(OwnerError):
+    """No command has the id that was given, or it has been forgotten."""
+
+
+class DeviceUnready(OwnerError):
+    """A device can't be given a command: it is not accepted, or too many wait already."""
 
 
 class HubRunning(OwnerError):

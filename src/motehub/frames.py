@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from motehub.errors import DamagedDatabase
-from motehub.model import Device, Series
+from motehub.model import Device, Runs, Series
 
 _MAGIC: Final = b"MHF1"
 # magic, checksum, commit time in µs, runs and readings, runs and readings held
@@ -49,7 +49,7 @@ class Columns:
         self.times.extend(times)
         self.values.extend(values)
 
-    def extend(self, other: Columns) -> None:
+    def extend(self, other: Columns | Runs) -> None:
         """Append all readings of ``other``."""
         self.series.extend(other.series)
         self.counts.extend(other.counts)
@@ -61,6 +61,13 @@ class DeviceChanged(msgspec.Struct, frozen=True, tag="device"):
     """A device is new, or something about it changed."""
 
     device: Device
+
+
+class PresenceChanged(msgspec.Struct, frozen=True, tag="presence"):
+    """A device is online from now on, or offline."""
+
+    device: int
+    online: bool
 
 
 class SeriesAdded(msgspec.Struct, frozen=True, tag="series"):
@@ -88,7 +95,10 @@ class EventOccurred(msgspec.Struct, frozen=True, tag="event"):
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
-    """A payload that was not accepted; ``count`` readings or records are lost with it."""
+    """A payload that was not accepted; ``count`` readings or records are lost with it.
+
+    ``discarded`` says that it belonged to a session that is over: it has a counter of its own.
+    """
 
     device: int | None
     source: str
@@ -96,6 +106,7 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     payload: bytes
     reason: str
     count: int = 1
+    discarded: bool = False
 
 
 class HeldReleased(msgspec.Struct, frozen=True, tag="released"):
@@ -118,6 +129,7 @@ class DeviceRemoved(msgspec.Struct, frozen=True, tag="removed"):
 
 Entry = (
     DeviceChanged
+    | PresenceChanged
     | SeriesAdded
     | TextReadings
     | EventOccurred

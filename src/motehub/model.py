@@ -10,6 +10,7 @@ import enum
 import hashlib
 import unicodedata
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -86,7 +87,27 @@ class Malformed(msgspec.Struct, frozen=True):
     count: int = 1
 
 
-Record = Samples | Texts | Diagnostic | Malformed
+class Announced(msgspec.Struct, frozen=True):
+    """A device without a memory begins anew: it wants its name and a new session.
+
+    ``rival`` is the peer of another live connection that holds the device's present session, as
+    far as the transport knows; "" for none.
+    """
+
+    rival: str = ""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """A device is online from now on, in the session that its source claims."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A device is offline from now on: it said so, or its connection was lost."""
+
+    reason: str = ""
+
+
+Record = Samples | Texts | Diagnostic | Malformed | Announced | Joined | Left
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -97,7 +118,9 @@ class Source(msgspec.Struct, frozen=True):
     ``suggested_name`` names a device seen for the first time. ``vouched`` is true when the
     owner has already said who this is: a certificate that the hub issued, or an address that
     the configuration maps to a name. ``alias`` is another identity that the same device may have
-    already.
+    already. ``session`` is for devices that say their name and which session they are in: then
+    the device is the one called ``suggested_name``, and what belongs to another session than its
+    present one is discarded.
     """
 
     dialect: str
@@ -106,13 +129,44 @@ class Source(msgspec.Struct, frozen=True):
     peer: str
     vouched: bool = False
     alias: str = ""
+    session: str | None = None
+
+
+class Runs(msgspec.Struct, frozen=True):
+    """Numbers of series that are known by their ids, of any devices.
+
+    ``series`` and ``counts`` are ``array('I')``: so many readings of that series, run by run.
+    ``times`` and ``values`` are as in ``Samples``, of all runs one after the other.
+    """
+
+    series: array[int]
+    counts: array[int]
+    times: array[int]
+    values: array[float]
+    clock: Clock = Clock.DEVICE
+
+
+class Known(msgspec.Struct, frozen=True):
+    """Readings that may be stored as they are while the registry is still at ``edition``.
+
+    ``otherwise`` returns the same as deliveries of sources, for when that has changed meanwhile.
+    """
+
+    runs: Runs
+    edition: int
+    otherwise: Callable[[], list[Delivery]]
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What one source says at a time: the records go into the journal together."""
+    """What one source says at a time: the records go into the journal together.
+
+    With ``known`` it is that alone, of whatever devices, and ``source`` and ``records`` say
+    nothing.
+    """
 
     source: Source
     records: list[Record]
+    known: Known | None = None
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
@@ -123,17 +177,30 @@ class RefusedRecord(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Assignment(msgspec.Struct, frozen=True):
+    """The answer to a device that announced itself: its name and its new session."""
+
+    name: str
+    session: str
+
+
 class Receipt(msgspec.Struct, frozen=True):
     """What became of a delivery, which is durable: readings taken (or held), records rejected.
 
     ``reason`` says why, for the first one that was rejected. ``refused`` names the readings
     that the hub would not take; records that were malformed from the start are not in it.
+    ``assigned`` answers an announcement, unless the owner has yet to accept the device.
+    ``discarded`` records belonged to a session that is over. ``parts`` are the receipts of the
+    deliveries that took the place of a known one.
     """
 
     taken: int
     rejected: int
     reason: str | None = None
     refused: tuple[RefusedRecord, ...] = ()
+    assigned: Assignment | None = None
+    discarded: int = 0
+    parts: tuple[Receipt, ...] = ()
 
 
 class Admission(enum.Enum):
@@ -148,7 +215,8 @@ class Device(msgspec.Struct, frozen=True):
     """A device as the registry knows it; replaced as a whole when anything changes.
 
     ``held`` counts the readings that wait in quarantine while the device is pending; ``noted``
-    are the kinds of once-only diagnostics that are recorded already.
+    are the kinds of once-only diagnostics that are recorded already. ``online`` is None for a
+    device that does not say when it comes and goes.
     """
 
     id: int
@@ -159,6 +227,7 @@ class Device(msgspec.Struct, frozen=True):
     first_seen: int
     held: int = 0
     noted: tuple[str, ...] = ()
+    online: bool | None = None
 
 
 class Kind(enum.Enum):
@@ -261,6 +330,10 @@ class Token(msgspec.Struct, frozen=True):
     def may_read(self, device: str) -> bool:
         """Tell whether the token may ask for the device that is called so now."""
         return self.allows(Scope.READ) and (not self.devices or device in self.devices)
+
+    def may_control(self, device: str) -> bool:
+        """Tell whether the token may command the device that is called so now."""
+        return self.allows(Scope.CONTROL) and (not self.devices or device in self.devices)
 
 
 def check_token_name(name: str) -> str:

@@ -7,10 +7,11 @@ from 1, so that the answer can say what became of each.
 from __future__ import annotations
 
 from array import array
+from itertools import groupby
 
 import msgspec
 
-from motehub.model import Samples, Texts
+from motehub.model import Clock, Runs, Samples, Texts
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -48,3 +49,17 @@ class Body(msgspec.Struct, frozen=True):
     bad: list[BadLine]
     lines: int
     unlisted: int = 0
+
+
+def make_runs(series: list[int], times: list[int], values: array[float], clock: Clock) -> Runs:
+    """Return readings in their order; neighbours of the same series become one run.
+
+    Raises:
+        OverflowError: a time does not fit in 64 bits.
+    """
+    if len(series) == 1 or len(set(series)) == len(series):
+        ids, counts = series, array("I", (1,)) * len(series)
+    else:
+        runs = [(one, len(list(same))) for one, same in groupby(series)]
+        ids, counts = [one for one, _ in runs], array("I", [count for _, count in runs])
+    return Runs(array("I", ids), counts, array("q", times), values, clock)

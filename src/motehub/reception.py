@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from motehub.contracts import Ground, TlsContexts
-from motehub.conversations import ConnectionLimits, Conversation, Peer, Successor, Turn
+from motehub.contracts import Ground, Note, TlsContexts
+from motehub.conversations import ConnectionLimits, Converse, Successor, Turn
 from motehub.errors import StorageError
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import Receipt
@@ -56,6 +56,7 @@ class Reception:
     that a conversation hands over. Without ``tls`` the connections are plain TCP. ``quick`` has
     every segment acknowledged at once: for clients whose next write waits for that (Nagle's
     algorithm, RFC 896). ``section`` is the part of the configuration that sets the port.
+    ``keep`` returns the state that turns have changed with their notes, for the same commit.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Reception:
         name: str,
         ground: Ground,
         limits: ConnectionLimits,
-        converse: Callable[[Peer], Conversation],
+        converse: Converse,
         tls: TlsContexts | None,
         *,
         quick: bool = False,
         succeed: SucceedWith | None = None,
         section: str = "",
+        keep: Callable[[], Mapping[str, bytes | None]] | None = None,
     ) -> None:
         self.name = name
         self.ground = ground
@@ -78,6 +80,7 @@ class Reception:
         self.quick = quick
         self.succeed = succeed
         self.section = section or f"transport.{name}"
+        self._keep = keep
         self.counters: Counter[str] = Counter()
         self.unstored = 0
         self._addresses: Counter[str] = Counter()
@@ -142,7 +145,7 @@ class Reception:
         taken = [(connection, connection.take_waiting()) for connection in ready]
         deliveries = [one for _, turns in taken for turn in turns for one in turn.deliveries]
         try:
-            receipts = await self.ground.hub.accept(deliveries)
+            receipts = await self.ground.hub.accept(deliveries, self._note(taken))
         except Exception as error:
             # A StorageError while the hub stops; anything else is a fault, and must not leave
             # connections waiting for ever.
@@ -161,6 +164,24 @@ class Reception:
                 _logger.error("answer failed", listener=self.name, fault=repr(error)[:500])
                 connection.not_stored("its answer failed")
             position = end
+
+    def _note(self, taken: Sequence[tuple[Guest, list[Turn]]]) -> Note | None:
+        """Return what calls the notes of all turns, each with the receipts of its deliveries."""
+        keep = self._keep
+        if keep is None:
+            return None
+        turns = [turn for _, turns in taken for turn in turns]
+
+        def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
+            position = 0
+            for turn in turns:
+                end = position + len(turn.deliveries)
+                if turn.note is not None:
+                    turn.note(receipts[position:end])
+                position = end
+            return keep()
+
+        return note
 
     def _refuse(self, counter: str, address: str) -> None:
         self.counters[counter] += 1

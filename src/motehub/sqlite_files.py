@@ -92,6 +92,23 @@ def upgrade_schema(connection: apsw.Connection, path: Path, package: str) -> Non
             connection.execute(f"PRAGMA user_version={newest}")
 
 
+def check_schema(connection: apsw.Connection, path: Path, package: str) -> None:
+    """See that a file which is only read has what the newest script of ``package`` brings.
+
+    Raises:
+        StorageError: an earlier motehub has written it, and no later one has opened it since.
+    """
+    with plain_errors(path):
+        version = schema_version(connection)
+    if not version:
+        raise StorageError(f"There is no history yet in {path}. Start the hub first.")
+    if version < max(schema_scripts(package)):
+        raise StorageError(
+            f"{path} was written by an earlier motehub (schema version {version}). "
+            "Start the hub once: it brings the file up to date."
+        )
+
+
 def schema_version(connection: apsw.Connection) -> int:
     """Return the number of the last schema script that was applied."""
     return int(connection.execute("PRAGMA user_version").get)

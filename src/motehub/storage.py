@@ -13,11 +13,13 @@ from motehub.config import Configuration
 from motehub.contracts import HistoryStore
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.admission import RegistryLimits
+from motehub.core.commands import Commands
 from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
+from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
@@ -66,7 +68,21 @@ def open_hub(
             settings.series_per_device,
         )
         tokens = Tokens.from_state(log.state())
-        hub = Hub(registry, tokens, journal, settings.admission, bounds, utc_microseconds)
+        policy = SessionPolicy(
+            configuration.device_sessions.name_pattern, configuration.device_sessions.contested
+        )
+        sessions = Sessions.from_state(log.state(), registry, policy)
+        commands = Commands.from_state(log.state(), registry, sessions, journal, utc_microseconds)
+        hub = Hub(
+            registry,
+            tokens,
+            sessions,
+            commands,
+            journal,
+            settings.admission,
+            bounds,
+            utc_microseconds,
+        )
         yield hub, journal
     finally:
         log.close()

@@ -31,6 +31,8 @@ TABLES: Final[dict[str, Table]] = {
             "stored",
             "duplicate",
             "rejected",
+            "discarded",
+            "online",
         )
     ),
     "identity": Table(("identity", "device")),

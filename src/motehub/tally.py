@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from motehub.contracts import FoldResult
+from motehub.frames import Rejected
 
 REJECTED_ROWS: Final = 1_000
 """Rejected payloads that are kept of each device, and of all unknown senders together."""
 
 EVENT_ROWS: Final = 10_000
 """Events that are kept of each device; like rejected payloads, the newest stay."""
+
+COUNTERS: Final = 5
+"""Of each device: received, stored, duplicate, rejected, discarded."""
 
 Inserted = Iterable[tuple[int, int, int]]
 """Series, readings given and readings that were new."""
@@ -23,7 +27,7 @@ class Tally:
     def __init__(self, device_of_series: dict[int, int]) -> None:
         self._device_of = device_of_series
         self.devices: dict[int, list[int]] = {}
-        """Received, stored, duplicate and rejected by device."""
+        """Received, stored, duplicate, rejected and discarded by device."""
         self.result = FoldResult(0, 0)
 
     def hold(self, inserted: Inserted) -> None:
@@ -36,6 +40,11 @@ class Tally:
         for series, given, new in inserted:
             self.add(self._device_of[series], received=given, stored=new, duplicate=given - new)
 
+    def reject(self, device: int, entry: Rejected) -> None:
+        """Count what was rejected, or discarded."""
+        count = {"discarded" if entry.discarded else "rejected": entry.count}
+        self.add(device, received=entry.count, **count)
+
     def add(
         self,
         device: int,
@@ -44,11 +53,13 @@ class Tally:
         stored: int = 0,
         duplicate: int = 0,
         rejected: int = 0,
+        discarded: int = 0,
     ) -> None:
         """Add to the counters of ``device``."""
-        counts = self.devices.setdefault(device, [0, 0, 0, 0])
+        counts = self.devices.setdefault(device, [0] * COUNTERS)
         counts[0] += received
         counts[1] += stored
         counts[2] += duplicate
         counts[3] += rejected
+        counts[4] += discarded
         self.result = FoldResult(self.result.stored + stored, self.result.duplicate + duplicate)

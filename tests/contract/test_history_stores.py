@@ -30,6 +30,7 @@ from motehub.frames import (
     Frame,
     HeldDropped,
     HeldReleased,
+    PresenceChanged,
     Rejected,
     SeriesAdded,
     TextReadings,
@@ -139,7 +140,8 @@ def rows(
 
 def check_counts(store: HistoryStore) -> None:
     for row in store.devices():
-        assert row.received == row.stored + row.duplicate + row.rejected + row.device.held
+        settled = row.stored + row.duplicate + row.rejected + row.discarded
+        assert row.received == settled + row.device.held
 
 
 def test_readings_come_back_in_order(store: HistoryStore) -> None:
@@ -371,6 +373,38 @@ def test_rejected_payloads_are_listed_and_counted(store: HistoryStore) -> None:
     (row,) = store.devices()
     assert (row.received, row.rejected) == (4, 4)
     check_counts(store)
+
+
+def test_what_was_discarded_is_listed_and_counted_by_itself(store: HistoryStore) -> None:
+    """It is in the list of rejected payloads, but neither rejected nor a contact."""
+    fold(store, frame([*A, Rejected(1, "x", 10, b"p", "bad")], columns((1, 10, 1.0)), time=2000))
+    late: list[Entry] = [Rejected(1, "x", 20, b"left", "over", n, True) for n in (1, 2)]
+    fold(store, frame([*late, Rejected(None, "x", 30, b"?", "unknown", 1, True)], time=3000))
+    (row,) = store.devices()
+    assert (row.received, row.stored, row.rejected, row.discarded) == (5, 1, 1, 3)
+    assert row.last_seen == 2000
+    check_counts(store)
+    found = [(one.device, one.reason, one.count) for one in store.rejected(10)]
+    assert found == [(None, "unknown", 1), ("a", "over", 3), ("a", "bad", 1)]
+
+
+def test_devices_are_online_or_not_or_do_not_say(opener: Opener) -> None:
+    """As they said last, whatever else changes; a lost history learns it from the registry."""
+    store = opener()
+
+    def online(opened: HistoryStore) -> list[bool | None]:
+        return [row.device.online for row in opened.devices()]
+
+    fold(store, frame([*A, *B]))
+    assert online(store) == [None, None]
+    changes: list[Entry] = [PresenceChanged(1, True), PresenceChanged(3, True)]
+    fold(store, frame([*changes, PresenceChanged(2, True), PresenceChanged(2, False)]))
+    assert online(store) == [True, False]
+    renamed = msgspec.structs.replace(device(1, "z"), online=True)
+    fold(store, frame([DeviceChanged(renamed)]))
+    assert online(opener()) == [False, True]
+    fold(store, frame([PresenceChanged(1, False)]))
+    assert [one.online for one in store.registry()[0]] == [False, False]
 
 
 def test_the_list_of_rejected_payloads_is_bounded(store: HistoryStore) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.desk import Desk
 
 from motehub import parts
 from motehub.contracts import ClientTrust, Ground, Note, Places
+from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
 from motehub.model import Delivery, Receipt
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
@@ -25,6 +28,9 @@ class Collector:
 
     def __init__(self) -> None:
         self.taken: list[Delivery] = []
+
+    async def interrupt(self, dialect: str) -> None:
+        raise NotImplementedError
 
     async def accept(
         self, deliveries: Sequence[Delivery], note: Note | None = None
@@ -49,7 +55,17 @@ def ground(tmp_path: Path) -> Ground:
             protocols=trust.protocols,
         )
 
-    return Ground(Collector(), lambda: time.time_ns() // 1000, tls, Places(1000))
+    return Ground(
+        Collector(),
+        lambda: time.time_ns() // 1000,
+        tls,
+        Places(1000),
+        Desk(),
+        dict,
+        Tokens(),
+        Registry(),
+        False,
+    )
 
 
 @pytest.fixture(params=sorted(parts.transports()))

@@ -25,6 +25,7 @@ from motehub.frames import (
     Entry,
     EventOccurred,
     Frame,
+    PresenceChanged,
     Rejected,
     SeriesAdded,
     TextReadings,
@@ -82,6 +83,9 @@ def fill(store: HistoryStore) -> None:
         *(EventOccurred(7, START + n, "kind", f"text {n}") for n in range(3)),
         Rejected(7, "192.0.2.1", START, b"\xff\0|", "not a record", 3),
         Rejected(None, "192.0.2.2", START, b"", "nobody", 1),
+        Rejected(7, "192.0.2.1", START, b"left", "over", 2, discarded=True),
+        PresenceChanged(7, online=True),
+        PresenceChanged(2, online=False),
     ]
     rng = random.Random(1)
     readings, held = Columns(), Columns()

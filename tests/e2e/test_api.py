@@ -200,7 +200,7 @@ def test_the_document_describes_the_api(api: Api) -> None:
             case.call_and_validate(headers=api.headers, checks=CHECKS)
 
         answers_as_described()
-    assert len(tried) == 16, tried
+    assert len(tried) == 18, tried
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.desk import Desk
 
 from motehub.connections import READ_AHEAD
 from motehub.contracts import ClientTrust, Ground, Note, Places
-from motehub.conversations import ConnectionLimits, Peer, Turn, plain_address
+from motehub.conversations import Channel, ConnectionLimits, Peer, Turn, plain_address
+from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
 from motehub.listening import StreamListener
 from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
 from motehub.protocols.dht_stream import DhtStreamDecoder
@@ -35,6 +38,9 @@ class SlowHub:
         self.sources: list[Source] = []
         self.readings = 0
 
+    async def interrupt(self, dialect: str) -> None:
+        raise NotImplementedError
+
     async def accept(
         self, deliveries: Sequence[Delivery], note: Note | None = None
     ) -> list[Receipt]:
@@ -50,7 +56,7 @@ class Board:
 
     deadline = None
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, _: Channel) -> None:
         name = peer.certificate[1] if peer.certificate else peer.address
         self._source = Source("test", name, name, peer.address)
         self._decoder = DhtStreamDecoder()
@@ -102,7 +108,17 @@ async def listening(
 
     listener = StreamListener(
         "test",
-        Ground(hub, lambda: time.time_ns() // 1000, tls, Places(3)),
+        Ground(
+            hub,
+            lambda: time.time_ns() // 1000,
+            tls,
+            Places(3),
+            Desk(),
+            dict,
+            Tokens(),
+            Registry(),
+            False,
+        ),
         limits or ConnectionLimits(100, 100, 5, 60),
         Board,
         tls(ClientTrust(protocols=("answers",))),

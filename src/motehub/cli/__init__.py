@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from motehub import __version__
-from motehub.cli import certs, devices, look, serve, simulate, tokens, tools, transfer
+from motehub.cli import certs, devices, look, send, serve, simulate, tokens, tools, transfer
 from motehub.errors import ConfigurationError, MotehubError
 
 TRACE_VARIABLE: Final = "MOTEHUB_TRACE"
@@ -62,6 +62,7 @@ for command in (
     look.plot,
     look.events,
     look.rejected,
+    send.send,
     certs.group,
     tokens.group,
     tools.status,

@@ -16,10 +16,12 @@ COLUMNS: Final = (
     "identities",
     "first_seen",
     "last_seen",
+    "online",
     "received",
     "stored",
     "duplicate",
     "rejected",
+    "discarded",
     "waiting",
 )
 
@@ -52,10 +54,12 @@ def list_devices(data: Path, format_: Format) -> None:
                 "identities": list(row.device.identities),
                 "first_seen": row.device.first_seen,
                 "last_seen": row.last_seen,
+                "online": row.device.online,
                 "received": row.received,
                 "stored": row.stored,
                 "duplicate": row.duplicate,
                 "rejected": row.rejected,
+                "discarded": row.discarded,
                 "waiting": row.device.held,
             }
             for row in rows

@@ -40,10 +40,11 @@ class RegistryLimits(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why nothing of a source is accepted."""
+    """Why nothing of a source is accepted; ``discarded`` when its session is over."""
 
     reason: str
     device: Device | None = None
+    discarded: bool = False
 
 
 class Doorkeeper:

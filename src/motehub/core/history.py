@@ -177,16 +177,16 @@ def _by_time(times: array[int], values: _Values) -> tuple[array[int], _Values]:
 def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
     """Return the device whose own message caused the entry."""
     if isinstance(entry, Rejected):
-        return entry.device
+        return None if entry.discarded else entry.device
     if isinstance(entry, TextReadings):
         return devices.get(entry.series)
-    if isinstance(entry, EventOccurred) and entry.kind not in OWNERS_EVENTS:
+    if isinstance(entry, EventOccurred) and entry.kind not in SILENT_EVENTS:
         return entry.device
     return None
 
 
-OWNERS_EVENTS = frozenset({"accepted", "renamed", "blocked"})
-"""Kinds of events that the owner causes: they say nothing about when the device was heard."""
+SILENT_EVENTS = frozenset({"accepted", "renamed", "blocked", "left", "contested"})
+"""Kinds of events that the device itself may not have caused: they are no contact with it."""
 
 
 def _merge_refusals(entries: list[Entry]) -> list[Entry]:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
+from motehub.core.commands import Commands
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
+from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
 from motehub.frames import Batch, EventOccurred, HeldDropped
 from motehub.logs import Logger
@@ -29,6 +32,8 @@ class Hub:
         self,
         registry: Registry,
         tokens: Tokens,
+        sessions: Sessions,
+        commands: Commands,
         journal: Journal,
         policy: Policy,
         limits: RegistryLimits,
@@ -36,8 +41,10 @@ class Hub:
     ) -> None:
         self.registry = registry
         self.tokens = tokens
+        self.sessions = sessions
+        self.commands = commands
         self._journal = journal
-        self._intake = Intake(registry, Doorkeeper(policy, limits, registry))
+        self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
         self._clock = clock
 
     @property
@@ -58,12 +65,36 @@ class Hub:
         """
         batch = Batch()
         now = self._clock()
-        receipts = [self._intake.take(batch, one.source, one.records, now) for one in deliveries]
+        intake = self._intake
+        receipts = [
+            intake.take_known(batch, one.known, now)
+            if one.known
+            else intake.take(batch, one.source, one.records, now)
+            for one in deliveries
+        ]
         if note is not None:
             batch.state.update(note(receipts))
+        if self.commands.confirmations.are_awaited:
+            self.commands.look(batch, now)
+        joined = self.sessions.take_joined()
         if batch:
             await self._journal.append(batch)
+        if joined:
+            self.sessions.tell_joined(joined)
         return receipts
+
+    async def interrupt(self, dialect: str) -> None:
+        """Mark all devices offline that joined over a transport whose connections are gone.
+
+        See :class:`motehub.contracts.Acceptor`.
+
+        Raises:
+            StorageError: the hub is stopping and the journal can't be written.
+        """
+        batch = Batch()
+        self.sessions.interrupt(batch, dialect, self._clock())
+        if batch:
+            await self._journal.append(batch)
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -108,6 +139,7 @@ class Hub:
         device = msgspec.structs.replace(old, admission=Admission.BLOCKED, held=0)
         self.registry.replace(batch, device)
         self._note_event(batch, device, "blocked", "blocked")
+        self.commands.give_up(batch, device, "the device was blocked", self._clock())
         batch.entries.append(HeldDropped(device.id))
         await self._journal.append(batch)
         return device
@@ -120,9 +152,33 @@ class Hub:
         """
         batch = Batch()
         device = self.registry.by_name(name)
+        self.sessions.forget(batch, device)
+        self.commands.forget(batch, device)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
+
+    async def command(
+        self,
+        name: str,
+        setting: str | None = None,
+        value: Value | None = None,
+        payload: str | None = None,
+        seconds: float = DEFAULT_SECONDS,
+    ) -> Command:
+        """Return a new command to the device called ``name``, once it is durable.
+
+        It says that ``setting`` is to be ``value``, or is a ``payload`` for the device as it is.
+        It is sent when the device can be reached, and expires after ``seconds``.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            DeviceUnready: the device is not accepted, or too many commands wait.
+            InvalidCommand: it says nothing, or what can't be sent.
+            StorageError: the hub is stopping and the journal can't be written.
+        """
+        device = self.registry.by_name(name)
+        return await self.commands.give(device, checked_order(setting, value, payload), seconds)
 
     async def create_token(
         self,

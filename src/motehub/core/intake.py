@@ -11,14 +11,20 @@ import msgspec
 
 from motehub.core.admission import Doorkeeper, Refusal
 from motehub.core.registry import Registry
+from motehub.core.sessions import Sessions
 from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings
 from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
     Admission,
+    Announced,
+    Assignment,
     Clock,
     Device,
     Diagnostic,
+    Joined,
+    Known,
+    Left,
     Malformed,
     Receipt,
     Record,
@@ -37,8 +43,9 @@ _logger = Logger("motehub.hub")
 class Intake:
     """Puts what sources say into batches, as the registry and the doorkeeper allow."""
 
-    def __init__(self, registry: Registry, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, registry: Registry, sessions: Sessions, doorkeeper: Doorkeeper) -> None:
         self._registry = registry
+        self._sessions = sessions
         self._doorkeeper = doorkeeper
         self._last_stamps: dict[int, int] = {}
 
@@ -49,7 +56,7 @@ class Intake:
         """
         # Nearly all that ever comes are numbers of series that are known, of an accepted device.
         known = self._registry.open_gauges(source.identity)
-        if known is None:
+        if known is None and (known := self._sessions.open_gauges(source)) is None:
             return self._take_each(batch, source, records, now)
         readings = batch.readings
         taken = 0
@@ -67,6 +74,24 @@ class Intake:
             taken += len(times)
         return _all_taken(taken)
 
+    def take_known(self, batch: Batch, known: Known, now: int) -> Receipt:
+        """Do the same with readings whose series were looked up when they arrived."""
+        if known.edition != self._registry.edition:
+            parts = [self.take(batch, o.source, o.records, now) for o in known.otherwise()]
+            taken, rejected = sum(p.taken for p in parts), sum(p.rejected for p in parts)
+            return Receipt(taken, rejected, parts=tuple(parts))
+        runs, readings = known.runs, batch.readings
+        if runs.clock is Clock.DEVICE:
+            readings.extend(runs)
+        else:
+            start = 0
+            for series, count in zip(runs.series, runs.counts, strict=True):
+                end = start + count
+                times = self._stamp(series, runs.times[start:end])
+                readings.add(series, times, runs.values[start:end])
+                start = end
+        return _all_taken(len(runs.times))
+
     def _take_each(
         self,
         batch: Batch,
@@ -79,9 +104,12 @@ class Intake:
         """Take the records from ``start`` on, whatever they are; ``taken`` readings are before."""
         device = self._admit(batch, source, now)
         if isinstance(device, Refusal):
+            if device.discarded:
+                return self._discard(batch, source, device, records, now)
             return self._refuse(batch, source, device, records, now)
         numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
         refused: list[RefusedRecord] = []
+        assigned: Assignment | None = None
         for number in range(start, len(records)):
             record = records[number]
             known = len(batch.entries)
@@ -92,20 +120,37 @@ class Intake:
             elif isinstance(record, Malformed):
                 self._take_malformed(batch, source, device.id, record, now)
                 continue
-            else:
+            elif isinstance(record, Diagnostic):
                 device = self._take_diagnostic(batch, device, record, now)
+                continue
+            else:
+                answer = self._take_presence(batch, source, device, record, now)
+                device = self._registry.by_id(device.id)
+                if isinstance(answer, Refusal):
+                    refused.append(RefusedRecord(number, 0, answer.reason))
+                else:
+                    assigned = answer or assigned
                 continue
             if len(batch.entries) > known:
                 refused += _refused(number, record, batch.entries[known:])
         taken += len(batch.readings) + len(batch.held) - numbers
         if len(batch.entries) == entries:
             return _all_taken(taken)
-        return _receipt(taken, batch.entries[entries:], refused)
+        return _receipt(taken, batch.entries[entries:], refused, assigned)
 
     def _admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
+        if source.session is not None:
+            return self._sessions.find(source)
         if not source.identity:
             return Refusal("nobody knows whose readings these are")
-        return self._doorkeeper.admit(batch, source, now)
+        if source.suggested_name or self._registry.by_identity(source.identity):
+            return self._doorkeeper.admit(batch, source, now)
+        name, number = self._sessions.next_name()
+        named = msgspec.structs.replace(source, suggested_name=name)
+        device = self._doorkeeper.admit(batch, named, now)
+        if isinstance(device, Device) and device.name == name:
+            self._sessions.count(batch, number)
+        return device
 
     def _take_samples(
         self, batch: Batch, source: Source, device: Device, samples: Samples, now: int
@@ -216,6 +261,39 @@ class Intake:
         batch.entries.append(EventOccurred(device.id, now, record.kind, record.text))
         return device
 
+    def _take_presence(
+        self,
+        batch: Batch,
+        source: Source,
+        device: Device,
+        record: Announced | Joined | Left,
+        now: int,
+    ) -> Assignment | Refusal | None:
+        if isinstance(record, Joined):
+            self._sessions.join(batch, device, source, now)
+            return None
+        if isinstance(record, Left):
+            self._sessions.leave(batch, device, record, now)
+            return None
+        answer = self._sessions.announce(batch, device, source, record, now)
+        if isinstance(answer, Refusal):
+            payload = source.identity.encode()[:_PAYLOAD_BYTES]
+            batch.entries.append(Rejected(device.id, source.peer, now, payload, answer.reason))
+        return answer
+
+    def _discard(
+        self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
+    ) -> Receipt:
+        """Count what belongs to no present session, and keep a sample of it for the owner."""
+        count = sum(map(_weight, records))
+        if count:
+            device = refusal.device.id if refusal.device else None
+            claimed = f"{source.suggested_name};{source.session} ".encode()
+            sample = (claimed + _excerpt(records[0]))[:_PAYLOAD_BYTES]
+            rejected = Rejected(device, source.peer, now, sample, refusal.reason, count, True)
+            _add_rejected(batch.entries, rejected)
+        return Receipt(0, 0, discarded=count)
+
     def _refuse(
         self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
     ) -> Receipt:
@@ -226,6 +304,10 @@ class Intake:
         reason: str | None = None
         for record in records:
             weight = _weight(record)
+            if isinstance(record, Left) and refusal.device and source.session is not None:
+                # Blocked, but in its session: it is not online any more.
+                self._sessions.leave(batch, refusal.device, record, now)
+                continue
             total += weight
             if isinstance(record, Malformed) and not source.identity:
                 # It would not have been taken from anybody: that is the better reason.
@@ -277,11 +359,17 @@ def _all_taken(count: int) -> Receipt:
     return Receipt(count, 0)
 
 
-def _receipt(taken: int, entries: Sequence[Entry], refused: Sequence[RefusedRecord]) -> Receipt:
+def _receipt(
+    taken: int,
+    entries: Sequence[Entry],
+    refused: Sequence[RefusedRecord],
+    assigned: Assignment | None,
+) -> Receipt:
     rejected = [entry for entry in entries if isinstance(entry, Rejected)]
     taken += sum(len(entry.times) for entry in entries if isinstance(entry, TextReadings))
     reason = rejected[0].reason if rejected else None
-    return Receipt(taken, sum(entry.count for entry in rejected), reason, tuple(refused))
+    count = sum(entry.count for entry in rejected)
+    return Receipt(taken, count, reason, tuple(refused), assigned)
 
 
 def _refused(
@@ -311,6 +399,8 @@ def _excerpt(record: Record) -> bytes:
         return record.payload[:_PAYLOAD_BYTES]
     if isinstance(record, Diagnostic):
         head, value = record.kind, record.text
-    else:
+    elif isinstance(record, Samples | Texts):
         head, value = record.metric, str(record.values[0])
+    else:
+        return type(record).__name__.lower().encode()
     return f"{head[:_PAYLOAD_BYTES]} {value[:_PAYLOAD_BYTES]}".encode()[:_PAYLOAD_BYTES]

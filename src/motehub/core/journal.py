@@ -111,14 +111,21 @@ class Journal:
         Raises:
             StorageError: the hub is shutting down and the log can't be written.
         """
+        # Shielded: one sender that goes away must not cancel the wait of the others.
+        return await asyncio.shield(self.put(batch))
+
+    def put(self, batch: Batch) -> asyncio.Future[int]:
+        """Do the same for one who can't wait; many share the future, so it must not be cancelled.
+
+        What is put first becomes durable no later than what follows.
+        """
         group = self._groups[-1]
         if group.weight >= _GROUP_WEIGHT:
             group = _Group(asyncio.get_running_loop())
             self._groups.append(group)
         group.add(batch)
         self._work.set()
-        # Shielded: one sender that goes away must not cancel the wait of the others.
-        return await asyncio.shield(group.durable)
+        return group.durable
 
     def hurry(self) -> None:
         """Hold nobody back any more, since the hub stops: write beyond the limits, or fail."""

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from motehub.errors import InvalidName, UnknownDevice
-from motehub.frames import Batch, DeviceChanged, DeviceRemoved, Entry, SeriesAdded
+from motehub.frames import (
+    Batch,
+    DeviceChanged,
+    DeviceRemoved,
+    Entry,
+    PresenceChanged,
+    SeriesAdded,
+)
 from motehub.model import (
     NAME_BYTES,
     Admission,
@@ -45,6 +52,8 @@ class Registry:
         # The gauges again, by each identity of the devices that may write.
         self._open: dict[str, dict[str, Series]] = {}
         self._last_device = self._last_series = 0
+        self.edition = 0
+        """Another number whenever what was asked about a device may be wrong since."""
         for device in devices:
             self._index(device)
         for one in series:
@@ -89,6 +98,10 @@ class Registry:
         """Return the device to which ``identity`` is bound."""
         device = self._identities.get(identity)
         return None if device is None else self._devices[device]
+
+    def by_id(self, device: int) -> Device:
+        """Return the device with that id, which exists."""
+        return self._devices[device]
 
     def by_name(self, name: str) -> Device:
         """Return the device called ``name``.
@@ -136,10 +149,22 @@ class Registry:
 
     def replace_quietly(self, batch: Batch, device: Device) -> None:
         """Replace a device when only what the hub itself needs has changed, not the history."""
-        if old := self._devices.get(device.id):
+        old = self._devices.get(device.id)
+        if old:
             self._forget(old)
         self._index(device)
+        if old and _standing(old) != _standing(device):
+            # Afterwards: who asks in another thread may be told an edition that is too old.
+            self.edition += 1
         batch.state[f"{_DEVICE_KEY}{device.id}"] = _encode(device)
+
+    def set_online(self, batch: Batch, device: Device, *, online: bool) -> Device:
+        """Note that the device is online or offline; nothing else about it may change with it."""
+        changed = msgspec.structs.replace(device, online=online)
+        self._devices[device.id] = changed
+        batch.state[f"{_DEVICE_KEY}{device.id}"] = _encode(changed)
+        batch.entries.append(PresenceChanged(device.id, online))
+        return changed
 
     def remove(self, batch: Batch, device: Device) -> None:
         """Forget the device and its series; its identities are unknown from now on."""
@@ -149,6 +174,7 @@ class Registry:
         for table in (self._gauges, self._texts):
             for series in table.pop(device.id, {}).values():
                 batch.state[f"{_SERIES_KEY}{series.id}"] = None
+        self.edition += 1
         # Without this, removing the newest device would let the next one have its ids.
         batch.state[_LAST_IDS_KEY] = _encode((self._last_device, self._last_series))
         batch.entries.append(DeviceRemoved(device.id))
@@ -178,11 +204,20 @@ class Registry:
         """Return the number series by metric of the device of ``identity``, if it may write."""
         return self._open.get(identity)
 
+    def gauges_of(self, device: Device) -> Mapping[str, Series] | None:
+        """Return the number series of the device by metric, if it may write."""
+        return self._gauges.get(device.id) if device.admission is Admission.ACCEPTED else None
+
     def series(self, device: Device, record: Samples | Texts) -> Series | None:
         """Return the device's series of that metric and kind, if it is known."""
         table = self._texts if isinstance(record, Texts) else self._gauges
         known = table.get(device.id)
         return known.get(record.metric) if known else None
+
+    def find_series(self, device: int, metric: str, kind: Kind) -> Series | None:
+        """Return the series of that metric and kind of the device with that id, if it is known."""
+        table = self._texts if kind is Kind.TEXT else self._gauges
+        return table.get(device, {}).get(metric)
 
     def add_series(self, batch: Batch, device: Device, record: Samples | Texts) -> Series:
         """Register the series of a metric that the device reports for the first time."""
@@ -222,3 +257,8 @@ class Registry:
         for identity in device.identities:
             self._identities.pop(identity, None)
             self._open.pop(identity, None)
+
+
+def _standing(device: Device) -> tuple[str, tuple[str, ...], Admission]:
+    """Return what decides who may write which series of a device."""
+    return device.name, device.identities, device.admission

@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import msgspec
 
+from motehub.command import Command, CommandState
 from motehub.contracts import DeviceRow, EventRow, RejectedRow
 from motehub.core.moments import iso
-from motehub.model import Admission, Kind, Series
+from motehub.model import Admission, Device, Kind, Series
 
 _SHOWN_BYTES = 200
 
 
 class DeviceShape(msgspec.Struct, frozen=True):
-    """A device with its counts: ``received = stored + duplicate + rejected + waiting``."""
+    """A device with its counts.
+
+    ``received = stored + duplicate + rejected + discarded + waiting``. ``online`` is null for a
+    device that does not say when it comes and goes. ``discarded`` belonged to a session that was
+    over.
+    """
 
     name: str
     admission: Admission
     dialect: str
     first_seen: str
     last_seen: str
+    online: bool | None
     received: int
     stored: int
     duplicate: int
     rejected: int
+    discarded: int
     waiting: int
 
 
@@ -103,6 +111,25 @@ class RejectedShape(msgspec.Struct, frozen=True):
     payload: str
 
 
+class CommandShape(msgspec.Struct, frozen=True):
+    """A command to a device as of ``changed``; ``reason`` says why it failed or expired.
+
+    ``over`` is true when it stays as it is.
+    """
+
+    id: str
+    device: str
+    state: CommandState
+    over: bool
+    name: str | None
+    value: bool | float | str | None
+    payload: str | None
+    created: str
+    changed: str
+    deadline: str
+    reason: str
+
+
 def show_device(row: DeviceRow) -> DeviceShape:
     """Return a device as the API shows it."""
     return DeviceShape(
@@ -111,10 +138,12 @@ def show_device(row: DeviceRow) -> DeviceShape:
         dialect=row.device.dialect,
         first_seen=iso(row.device.first_seen),
         last_seen=iso(row.last_seen),
+        online=row.device.online,
         received=row.received,
         stored=row.stored,
         duplicate=row.duplicate,
         rejected=row.rejected,
+        discarded=row.discarded,
         waiting=row.device.held,
     )
 
@@ -134,3 +163,20 @@ def show_rejected(row: RejectedRow) -> RejectedShape:
     """Return a rejected payload as the API shows it: what is no UTF-8 with backslashes."""
     payload = row.payload[:_SHOWN_BYTES].decode("utf-8", "backslashreplace")
     return RejectedShape(iso(row.time), row.device, row.source, row.count, row.reason, payload)
+
+
+def show_command(command: Command, device: Device) -> CommandShape:
+    """Return a command to ``device`` as the API shows it."""
+    return CommandShape(
+        id=command.id,
+        device=device.name,
+        state=command.state,
+        over=command.is_over,
+        name=command.order.name,
+        value=command.order.value,
+        payload=command.order.payload,
+        created=iso(command.created),
+        changed=iso(command.changed),
+        deadline=iso(command.deadline),
+        reason=command.reason,
+    )

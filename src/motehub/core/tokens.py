@@ -48,6 +48,8 @@ class Tokens:
     def __init__(self, tokens: Iterable[Token] = ()) -> None:
         self._names: dict[str, Token] = {}
         self._digests: dict[bytes, Token] = {}
+        self.edition = 0
+        """Another number after each change: then whoever was let in by a token may have to go."""
         for token in tokens:
             self._index(token)
 
@@ -69,6 +71,10 @@ class Tokens:
         if len(api_hash) != _HASH_LENGTH or not api_hash.isascii():
             return None
         return self._of_digest(_digest(api_hash.lower()), now)
+
+    def has(self, token: Token) -> bool:
+        """Tell whether the token is still exactly this: not revoked, and bound to the same."""
+        return self._digests.get(token.digest) == token
 
     def add(
         self,
@@ -116,6 +122,7 @@ class Tokens:
             known = ", ".join(sorted(self._names)[:10]) or "none yet"
             raise UnknownToken(f"There is no token called {name!r}. Known tokens: {known}.")
         del self._names[name], self._digests[token.digest]
+        self.edition += 1
         batch.state[_IN_STATE + name] = None
         return token
 
@@ -144,6 +151,7 @@ class Tokens:
         batch.state[_IN_STATE + token.name] = _encode(token)
 
     def _index(self, token: Token) -> None:
+        self.edition += 1
         self._names[token.name] = token
         self._digests[token.digest] = token
 

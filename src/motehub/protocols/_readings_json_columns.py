@@ -56,6 +56,27 @@ def round_seconds(seconds: float) -> int:
     return round(seconds * MICROSECONDS)
 
 
+def micros(given: list[Any], kind: type, now: int) -> list[int]:
+    """Return UTC µs of times that are all of the class ``kind``; those that are none are ``now``.
+
+    Raises:
+        Fault: one is no time.
+        OverflowError: one is too great for a double.
+    """
+    if kind is int:
+        return [time * MICROSECONDS for time in given]
+    if kind is str:
+        return list(map(parse, given))
+    if kind is float:
+        return list(map(round_seconds, given))
+    return [now] * len(given)
+
+
+def clock_of(kind: type) -> Clock:
+    """Return whose clock the times of the class ``kind`` are of."""
+    return Clock.HUB if kind is UnsetType or kind is type(None) else Clock.DEVICE
+
+
 def check_names(device: str | None, metric: str, unit: str) -> None:
     if not metric or not metric.isprintable() or len(metric.encode()) > NAME_BYTES:
         raise Fault(f"'metric' is not a name of 1 to {NAME_BYTES} printable bytes")
@@ -122,7 +143,7 @@ class Columns:
         Raises:
             Fault: it would be one too many.
         """
-        clock = Clock.HUB if time is UnsetType or time is type(None) else Clock.DEVICE
+        clock = clock_of(time)
         is_text = kind is str
         key = (device, metric, "" if is_text else unit, is_text, clock)
         target = self._targets.get(key)

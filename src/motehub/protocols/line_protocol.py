@@ -7,17 +7,21 @@ part, which can say what is wrong.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from itertools import chain
+from array import array
+from collections.abc import Mapping
 from typing import Final
 
-from motehub.model import Clock
-from motehub.points import BadLine, Body
+from motehub.model import Clock, Runs
+from motehub.points import BadLine, Body, make_runs
+from motehub.protocols._line_protocol_blocks import blocks
 from motehub.protocols._line_protocol_column import Doubt, OpenColumn
 from motehub.protocols._line_protocol_point import (
     BOOLEANS,
+    FIRST_TIME,
     INTEGER_RANGES,
+    LAST_TIME,
     SERIES,
     STAMP_LENGTH,
     WORD_LENGTH,
@@ -25,7 +29,6 @@ from motehub.protocols._line_protocol_point import (
     Point,
     resolve,
     skip_space,
-    string_end,
 )
 
 BAD_LINES: Final = 1_000
@@ -57,13 +60,10 @@ _MULTIPLIERS: Final = {
 _NUMBER_BYTES: Final = b"0123456789.+-eE"
 _STAMP_BYTES: Final = b"0123456789-"
 
-_CUT_AT_ONCE: Final = 65_536  # characters
-
-# What a line begins with that may be no point; the empty text is among it too.
-_NO_POINT: Final = "# \t"
-
-_HEAD_END: Final = re.compile(r"(?<!\\) ")
-_OPENING: Final = re.compile(r'(?<!\\)="')
+# A point of one number, as decode_known takes it.
+_POINT: Final = rb'^([^ \n\\"]+ [^ =,\n\\"]+)=([-+.0-9eE]{1,%d})' % WORD_LENGTH
+_DATED: Final = re.compile(_POINT + rb" (-?[0-9]{1,39})$", re.MULTILINE)
+_UNDATED: Final = re.compile(_POINT + rb"$()", re.MULTILINE)
 
 
 def multiplier(precision: str) -> tuple[int, int] | None:
@@ -87,65 +87,46 @@ def decode_points(body: bytes, now: int, *, precision: str = "ns") -> Body:
         return _Points(now, times).take_exactly(text)
 
 
-def _blocks(text: str) -> Iterator[tuple[int, str]]:
-    """Return each point with the number of its first line: a string may hold newlines.
+def decode_known(
+    body: bytes, now: int, series: Mapping[bytes, int], *, precision: str = "ns"
+) -> Runs | None:
+    """Return the same if it can be told quickly, or None: ask ``decode_points`` then.
 
-    Empty lines may be among them.
+    It can where each line is a point of one number, and either all have a timestamp or none
+    has. ``series`` has the id of each by measurement, tags and key as they are written; where it
+    raises KeyError for one, the answer is None. See ``read_key``.
+
+    Raises:
+        KeyError: as ``decode_points``.
     """
-    blocks = _blocks_with_strings(text) if '"' in text else _lines(text)
-    if "\r" in text:
-        blocks = ((line, block.removesuffix("\r")) for line, block in blocks)
-    if text[:1] in _NO_POINT or any(f"\n{mark}" in text for mark in _NO_POINT):
-        return ((line, block) for line, block in blocks if not _is_blank(block))
-    return blocks
+    multiply, divide = _MULTIPLIERS[precision]
+    lines = body.count(b"\n") + (body[-1:] != b"\n")
+    dated = body.count(b" ") > lines
+    points = (_DATED if dated else _UNDATED).findall(body)
+    if len(points) != lines:
+        return None
+    keys, numbers, stamps = zip(*points, strict=True)
+    try:
+        known = list(map(series.__getitem__, keys))
+        values = array("d", map(float, numbers))
+    except (KeyError, ValueError):
+        return None
+    if dated:
+        times = [int(stamp) * multiply // divide for stamp in stamps]
+        if min(times) < FIRST_TIME or max(times) > LAST_TIME:
+            return None
+    else:
+        times = [now] * lines
+    if not math.isfinite(sum(values)):
+        return None
+    return make_runs(known, times, values, Clock.DEVICE if dated else Clock.HUB)
 
 
-def _is_blank(block: str) -> bool:
-    """Return True for nothing but space, and for a comment."""
-    return block[:1] in _NO_POINT and block.lstrip(" \t")[:1] in ("", "#")
-
-
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Return each line with its number; a long text is not all cut up at once."""
-    if len(text) <= _CUT_AT_ONCE:
-        return enumerate(text.split("\n"), 1)
-    return enumerate(chain.from_iterable(part.split("\n") for part in _parts(text)), 1)
-
-
-def _parts(text: str) -> Iterator[str]:
-    """Return parts of ``text`` that are whole lines, without the newline that ends each."""
-    start = 0
-    while start <= len(text):
-        end = text.find("\n", start + _CUT_AT_ONCE)
-        end = len(text) if end < 0 else end
-        yield text[start:end]
-        start = end + 1
-
-
-def _blocks_with_strings(text: str) -> Iterator[tuple[int, str]]:
-    line, start = 1, 0
-    while start <= len(text):
-        end = _block_end(text, start)
-        yield line, text[start:end]
-        line += 1 + text.count("\n", start, end)
-        start = end + 1
-
-
-def _block_end(text: str, start: int) -> int:
-    """Return where the point ends that begins at ``start``: at a newline outside strings."""
-    end = text.find("\n", start)
-    end = len(text) if end < 0 else end
-    quote = text.find('"', start, end)
-    if quote < 0 or text[skip_space(text, start)] == "#":
-        return end
-    head = _HEAD_END.search(text, skip_space(text, start), end)
-    position = head.end() if head else end
-    while opening := _OPENING.search(text, position, end):
-        position = string_end(text, opening.end())
-        if position > end:
-            end = text.find("\n", position)
-            end = len(text) if end < 0 else end
-    return end
+def read_key(key: bytes) -> tuple[str | None, str, str] | None:
+    """Return device, metric and unit of a key of ``decode_known``; None: it has a fault."""
+    head, _, field = key.decode("utf-8", "surrogateescape").partition(" ")
+    resolved = resolve(head, field)
+    return (*resolved, "") if resolved else None
 
 
 class _Points:
@@ -168,7 +149,7 @@ class _Points:
 
     def take_exactly(self, text: str) -> Body:
         """Return what the points say, each read part by part."""
-        for line, block in _blocks(text):
+        for line, block in blocks(text):
             if not self._take_exactly(line, block):
                 self._give_up(text, line, block)
                 break
@@ -182,7 +163,7 @@ class _Points:
         """
         numbers, integers = self._numbers, self._integers
         quick = 0
-        for line, block in _blocks(text):
+        for line, block in blocks(text):
             if not block:
                 continue
             # This is the most usual point: one field that is a number.

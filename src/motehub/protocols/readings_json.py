@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,14 +17,16 @@ from msgspec import UNSET, UnsetType
 
 from motehub import exact_json
 from motehub.exact_json import PAYLOAD_LIMIT
-from motehub.model import MICROSECONDS, Clock, Samples, Texts
-from motehub.points import BadLine, Body, Column
+from motehub.model import MICROSECONDS, Runs
+from motehub.points import BadLine, Body, Column, make_runs
 from motehub.protocols._readings_json_columns import (
     END,
     Columns,
     Fault,
     check_names,
+    clock_of,
     hint,
+    micros,
     parse,
     round_seconds,
 )
@@ -33,6 +36,9 @@ BAD_LINES: Final = 1_000
 
 _BEYOND_ALL_UNITS: Final = 1e20
 """What is no time, whichever unit was meant."""
+
+Key = tuple[str | UnsetType | None, str, str | UnsetType | None]
+"""Device, metric and unit of an item as they are given."""
 
 _KEYS: Final = frozenset({"device", "metric", "value", "time", "unit"})
 
@@ -61,10 +67,7 @@ def decode_readings(body: bytes, now: int, *, lines: bool, first_line: int = 1) 
     ``first_line`` is the number of the body's first line or item. The caller bounds the body.
     """
     items = _decode_lines(body) if lines else _decode_array(body)
-    if items is not None and len(items) == 1:
-        if column := _only_column(items[0], now, body.count(b'"'), first_line):
-            return Body([column], [], 1)
-    elif items is not None:
+    if items is not None:
         columns = _Groups(items, now).columns(body.count(b'"'), first_line)
         if columns is not None:
             return Body(columns, [], len(items))
@@ -98,48 +101,56 @@ def _decode_lines(body: bytes) -> list[_Item] | None:
     return items if seams == newlines == len(items) - 1 else None
 
 
-def _only_column(item: _Item, now: int, quotes: int, line: int) -> Column | None:
-    """Return the column of the only item, or None when it must be looked at exactly.
+def decode_known(body: bytes, now: int, series: Mapping[Key, int], *, lines: bool) -> Runs | None:
+    """Return the same if it can be told quickly, or None: ask ``decode_readings`` then.
 
-    What ``_Groups`` does for many, without their bookkeeping: boards send one at a time.
+    It can where all items are numbers, and alike but for names, times and values. ``series`` has
+    the id of each by device, metric and unit; where it raises KeyError for one, the answer is
+    None. See ``read_key``.
     """
-    device, unit, value, time = item.device, item.unit, item.value, item.time
-    if quotes != 6 + (
-        _QUOTES.get(device.__class__, _QUOTES_WITHOUT_TEXT)
-        + _QUOTES.get(unit.__class__, _QUOTES_WITHOUT_TEXT)
-        + _QUOTES.get(time.__class__, _QUOTES_WITHOUT_TEXT)
-        + 2 * (value.__class__ is str)
-    ):
+    items = _decode_lines(body) if lines else _decode_array(body)
+    if not items:
+        return None
+    keys = [(item.device, item.metric, item.unit) for item in items]
+    given = [item.time for item in items]
+    shapes = {(device.__class__, unit.__class__) for device, _, unit in set(keys)}
+    clocks = set(map(type, given))
+    if len(shapes) > 1 or len(clocks) > 1:
+        return None
+    ((device, unit),), (clock,) = shapes, clocks
+    if len(items) * _quotes_of(device, unit, clock, float) != body.count(b'"'):
         return None
     try:
-        check_names(None if device is UNSET else device, item.metric, unit or "")
-        moment = now if time is UNSET or time is None else _moment(time)
-    except (Fault, OverflowError):
+        known = list(map(series.__getitem__, keys))
+        numbers: list[Any] = [item.value for item in items]
+        values = array("d", numbers)
+        times = micros(given, clock, now)
+    except (KeyError, TypeError, Fault, OverflowError):
+        # A TypeError stands for a text among the values.
         return None
-    times = array("q", (moment,))
-    clock = Clock.HUB if time is UNSET or time is None else Clock.DEVICE
-    record: Samples | Texts
-    if isinstance(value, str):
-        record = Texts(item.metric, times, [value], clock)
-    else:
-        record = Samples(item.metric, unit or "", times, array("d", (value,)), clock)
-    return Column(device or None, record, array("I", (line,)))
+    if not 0 <= min(times) <= max(times) < END:
+        return None
+    return make_runs(known, times, values, clock_of(clock))
 
 
-def _moment(time: int | float | str) -> int:
-    """Return UTC µs.
+def read_key(key: Key) -> tuple[str | None, str, str] | None:
+    """Return device, metric and unit of a key of ``decode_known``; None: it has a fault."""
+    device, metric, unit = None if key[0] is UNSET else key[0], key[1], key[2] or ""
+    try:
+        check_names(device, metric, unit)
+    except Fault:
+        return None
+    return device, metric, unit
 
-    Raises:
-        Fault: it is no time, or out of bounds.
-        OverflowError: it is too great for a double.
-    """
-    if isinstance(time, int):
-        moment = time * MICROSECONDS
-    else:
-        moment = parse(time) if isinstance(time, str) else round_seconds(time)
-    if not 0 <= moment < END:
-        raise Fault("out of bounds")
-    return moment
+
+def _quotes_of(device: type, unit: type, time: type, value: type) -> int:
+    """Return how many quotes an item has whose members decode to these classes."""
+    return 6 + (
+        _QUOTES.get(device, _QUOTES_WITHOUT_TEXT)
+        + _QUOTES.get(unit, _QUOTES_WITHOUT_TEXT)
+        + _QUOTES.get(time, _QUOTES_WITHOUT_TEXT)
+        + 2 * (value is str)
+    )
 
 
 class _Groups:
@@ -172,13 +183,7 @@ class _Groups:
         needed = 0
         for key, positions in self._groups.items():
             device, _, unit, kind, time = key
-            needed += len(positions) * (
-                6
-                + _QUOTES.get(device.__class__, _QUOTES_WITHOUT_TEXT)
-                + _QUOTES.get(unit.__class__, _QUOTES_WITHOUT_TEXT)
-                + _QUOTES.get(time, _QUOTES_WITHOUT_TEXT)
-                + 2 * (kind is str)
-            )
+            needed += len(positions) * _quotes_of(device.__class__, unit.__class__, time, kind)
         if needed != quotes:
             return None
         columns = Columns(self._now)
@@ -197,14 +202,7 @@ class _Groups:
         items: list[Any] = self._items
         if len(positions) < len(items):
             items = [items[p] for p in positions]
-        if time is int:
-            target.times += [item.time * MICROSECONDS for item in items]
-        elif time is str:
-            target.times += [parse(item.time) for item in items]
-        elif time is float:
-            target.times += [round_seconds(item.time) for item in items]
-        else:
-            target.times += [self._now] * len(items)
+        target.times += micros([item.time for item in items], time, self._now)
         target.values += [item.value for item in items]
         target.lines += [first_line + p for p in positions]
 

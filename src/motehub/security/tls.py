@@ -82,6 +82,7 @@ class ServerTls:
         self._revoked = revoked
         self._revoked_stamp: tuple[int, int, int] | None = None
         self._revoked_fingerprints: frozenset[str] = frozenset()
+        self._revocations = 0
         self._on_error = on_error
         self._context: ssl.SSLContext | None = None
         self._stamp: _Stamp = ()
@@ -120,12 +121,18 @@ class ServerTls:
 
     def is_revoked(self, fingerprint: str) -> bool:
         """Tell whether the file ``revoked`` has this SHA-256 as the first word of a line."""
+        self.revocations()
+        return fingerprint in self._revoked_fingerprints
+
+    def revocations(self) -> int:
+        """Return another number whenever the file ``revoked`` has changed; it costs a ``stat``."""
         stamp = _stamp(self._revoked) if self._revoked is not None else None
         if self._revoked is not None and stamp != self._revoked_stamp:
             lines = self._revoked.read_text("utf-8").splitlines() if stamp else []
             self._revoked_fingerprints = frozenset(line.split()[0] for line in lines if line)
             self._revoked_stamp = stamp
-        return fingerprint in self._revoked_fingerprints
+            self._revocations += 1
+        return self._revocations
 
     def _load(self) -> ssl.SSLContext:
         """Build a context from the files as they are now."""

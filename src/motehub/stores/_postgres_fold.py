@@ -21,12 +21,13 @@ from motehub.frames import (
     EventOccurred,
     HeldDropped,
     HeldReleased,
+    PresenceChanged,
     Rejected,
     SeriesAdded,
 )
 from motehub.model import MICROSECONDS
 from motehub.stores._postgres_connection import Connection
-from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
+from motehub.tally import COUNTERS, EVENT_ROWS, REJECTED_ROWS, Tally
 
 _TABLES: Final = ("held_reading", "held_text", "reading", "text_reading")
 
@@ -109,10 +110,11 @@ def _count(db: Connection, tally: Tally, seen: dict[int, int]) -> None:
     db.execute(
         "UPDATE device SET received = device.received + new.received, "
         "stored = device.stored + new.stored, duplicate = device.duplicate + new.duplicate, "
-        "rejected = device.rejected + new.rejected "
-        "FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
-        "AS new (id, received, stored, duplicate, rejected) WHERE device.id = new.id",
-        (list(tally.devices), *([row[n] for row in counts] for n in range(4))),
+        "rejected = device.rejected + new.rejected, "
+        "discarded = device.discarded + new.discarded FROM unnest(%s::bigint[], "
+        "%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+        "AS new (id, received, stored, duplicate, rejected, discarded) WHERE device.id = new.id",
+        (list(tally.devices), *([row[n] for row in counts] for n in range(COUNTERS))),
     )
     db.execute(
         "UPDATE device SET last_seen = greatest(last_seen, new.time) "
@@ -281,16 +283,17 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
             (device.name, device.id),
         )
         db.execute(
-            "INSERT INTO device (id, name, dialect, admission, first_seen, last_seen) "
-            "VALUES (%(id)s, %(name)s, %(dialect)s, %(admission)s, %(seen)s, %(seen)s) "
-            "ON CONFLICT (id) DO UPDATE "
-            "SET name = excluded.name, admission = excluded.admission",
+            "INSERT INTO device (id, name, dialect, admission, first_seen, last_seen, online) "
+            "VALUES (%(id)s, %(name)s, %(dialect)s, %(admission)s, %(seen)s, %(seen)s, "
+            "%(online)s) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
+            "admission = excluded.admission, online = excluded.online",
             {
                 "id": device.id,
                 "name": device.name,
                 "dialect": device.dialect,
                 "admission": device.admission.value,
                 "seen": device.first_seen,
+                "online": device.online,
             },
         )
         db.execute("DELETE FROM identity WHERE device = %s", (device.id,))
@@ -300,6 +303,8 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
                 "ON CONFLICT (identity) DO UPDATE SET device = excluded.device",
                 (identity, device.id),
             )
+    elif isinstance(entry, PresenceChanged):
+        db.execute("UPDATE device SET online = %s WHERE id = %s", (entry.online, entry.device))
     elif isinstance(entry, SeriesAdded):
         series = entry.series
         db.execute(
@@ -326,7 +331,7 @@ def _apply(db: Connection, entry: Entry, tally: Tally) -> None:
             (entry.device, entry.source, entry.time, entry.reason, entry.payload, entry.count),
         )
         if entry.device is not None:
-            tally.add(entry.device, received=entry.count, rejected=entry.count)
+            tally.reject(entry.device, entry)
     elif isinstance(entry, HeldReleased):
         held, stored = _release_held(db, entry.device)
         tally.add(entry.device, stored=stored, duplicate=held - stored)

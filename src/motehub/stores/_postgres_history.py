@@ -29,7 +29,7 @@ _UPGRADE_LOCK: Final = int.from_bytes(b"motehub", "big")
 
 _DEVICES: Final = """
 SELECT id, name, dialect, admission, first_seen, last_seen,
-    received, stored, duplicate, rejected,
+    received, stored, duplicate, rejected, discarded, online,
     ARRAY(SELECT identity FROM identity WHERE device = device_row.id
         ORDER BY identity COLLATE "C"),
     (SELECT count(*) FROM held_reading JOIN series ON series.id = held_reading.series
@@ -223,12 +223,13 @@ def _device_row(row: tuple[Any, ...]) -> DeviceRow:
         id=row[0],
         name=row[1],
         dialect=row[2],
-        identities=tuple(row[10]),
+        identities=tuple(row[12]),
         admission=Admission(row[3]),
         first_seen=row[4],
-        held=row[11],
+        held=row[13],
+        online=row[11],
     )
-    return DeviceRow(device, row[5], *row[6:10])
+    return DeviceRow(device, row[5], *row[6:11])
 
 
 def _make_ready(db: Connection, where: str) -> None:
@@ -256,9 +257,15 @@ def _check_schema(db: Connection, where: str) -> None:
     """See that this motehub can read what is there, and let the session write nothing."""
     db.execute("SET default_transaction_read_only = on")
     version = _version(db)
-    _refuse_newer(version, max(schema_scripts("motehub.stores.schema.postgres")), where)
+    newest = max(schema_scripts("motehub.stores.schema.postgres"))
+    _refuse_newer(version, newest, where)
     if not version:
         raise StorageError(f"There is no history yet in {where}. Start the hub first.")
+    if version < newest:
+        raise StorageError(
+            f"{where.capitalize()} was written by an earlier motehub (schema version {version}). "
+            "Start the hub once: it brings it up to date."
+        )
 
 
 def _version(db: Connection) -> int:

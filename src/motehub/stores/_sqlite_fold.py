@@ -17,6 +17,7 @@ from motehub.frames import (
     EventOccurred,
     HeldDropped,
     HeldReleased,
+    PresenceChanged,
     Rejected,
     SeriesAdded,
 )
@@ -56,7 +57,8 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
 def _count(db: apsw.Connection, tally: Tally, seen: dict[int, int]) -> None:
     db.executemany(
         "UPDATE device SET received = received + ?, stored = stored + ?, "
-        "duplicate = duplicate + ?, rejected = rejected + ? WHERE id = ?",
+        "duplicate = duplicate + ?, rejected = rejected + ?, discarded = discarded + ? "
+        "WHERE id = ?",
         ((*counts, device) for device, counts in tally.devices.items()),
     )
     db.executemany(
@@ -101,9 +103,9 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
             (device.name, device.id),
         )
         db.execute(
-            "INSERT INTO device (id, name, dialect, admission, first_seen, last_seen) "
-            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-            "SET name = excluded.name, admission = excluded.admission",
+            "INSERT INTO device (id, name, dialect, admission, first_seen, last_seen, online) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+            "SET name = excluded.name, admission = excluded.admission, online = excluded.online",
             (
                 device.id,
                 device.name,
@@ -111,6 +113,7 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
                 device.admission.value,
                 device.first_seen,
                 device.first_seen,
+                device.online,
             ),
         )
         db.execute("DELETE FROM identity WHERE device = ?", (device.id,))
@@ -118,6 +121,8 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
             "INSERT OR REPLACE INTO identity VALUES (?, ?)",
             ((identity, device.id) for identity in device.identities),
         )
+    elif isinstance(entry, PresenceChanged):
+        db.execute("UPDATE device SET online = ? WHERE id = ?", (entry.online, entry.device))
     elif isinstance(entry, SeriesAdded):
         series = entry.series
         db.execute(
@@ -144,7 +149,7 @@ def _apply(db: apsw.Connection, entry: Entry, tally: Tally) -> None:
             (entry.device, entry.source, entry.time, entry.reason, entry.payload, entry.count),
         )
         if entry.device is not None:
-            tally.add(entry.device, received=entry.count, rejected=entry.count)
+            tally.reject(entry.device, entry)
     elif isinstance(entry, HeldReleased):
         held, stored = _release_held(db, entry.device)
         tally.add(entry.device, stored=stored, duplicate=held - stored)

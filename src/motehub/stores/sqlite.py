@@ -22,7 +22,13 @@ from motehub.contracts import (
 )
 from motehub.errors import StorageError
 from motehub.model import Admission, Device, Kind, Series
-from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.sqlite_files import (
+    check_schema,
+    open_database,
+    plain_errors,
+    transaction,
+    upgrade_schema,
+)
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores._sqlite_fold import fold_into
 from motehub.tables import TABLES, Row
@@ -84,7 +90,8 @@ class SqliteHistory:
                 _device_row(row, identities.get(row[0], ()), waiting.get(row[0], 0))
                 for row in db.execute(
                     "SELECT id, name, dialect, admission, first_seen, last_seen, "
-                    "received, stored, duplicate, rejected FROM device ORDER BY name"
+                    "received, stored, duplicate, rejected, discarded, online "
+                    "FROM device ORDER BY name"
                 )
             ]
 
@@ -229,8 +236,8 @@ class SqliteHistory:
         connection = open_database(self._path, read_only=self._read_only)
         try:
             self._inode = self._path.stat().st_ino
-            if not self._read_only:
-                upgrade_schema(connection, self._path, "motehub.stores.schema.sqlite")
+            bring_up_to_date = check_schema if self._read_only else upgrade_schema
+            bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
             with plain_errors(self._path):
                 connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
                 connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
@@ -248,7 +255,7 @@ def _rows(
 
 
 def _device_row(
-    row: tuple[int, str, str, str, int, int, int, int, int, int],
+    row: tuple[Any, ...],
     identities: tuple[str, ...],
     waiting: int,
 ) -> DeviceRow:
@@ -260,9 +267,9 @@ def _device_row(
         admission=Admission(row[3]),
         first_seen=row[4],
         held=waiting,
+        online=None if row[11] is None else bool(row[11]),
     )
-    received, stored, duplicate, rejected = row[6:]
-    return DeviceRow(device, row[5], received, stored, duplicate, rejected)
+    return DeviceRow(device, row[5], *row[6:11])
 
 
 PART = StorePart(

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
-from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
+from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer, Turn
 from motehub.errors import InvalidName
 from motehub.listening import StreamListener
 from motehub.model import NAME_BYTES, Delivery, Record, Source, check_device_name
@@ -85,7 +85,7 @@ class DhtStream:
         """Close it; what was received is stored first."""
         await self._listener.close()
 
-    def _converse(self, peer: Peer) -> Conversation:
+    def _converse(self, peer: Peer, _: Channel) -> Conversation:
         return _DhtConversation(self._identify(peer), DhtStreamDecoder(self._settings.record_limit))
 
     def _identify(self, peer: Peer) -> Source:

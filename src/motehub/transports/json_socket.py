@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.contracts import ClientTrust, Ground, Listener, TransportPart
-from motehub.conversations import ConnectionLimits, Conversation, Peer, Turn
+from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer, Turn
 from motehub.listening import StreamListener
 from motehub.model import (
     Delivery,
@@ -110,7 +110,7 @@ class JsonSocket:
         """Close it; what was received is stored first."""
         await self._listener.close()
 
-    def _converse(self, peer: Peer) -> Conversation:
+    def _converse(self, peer: Peer, _: Channel) -> Conversation:
         assert peer.certificate is not None
         return JsonConversation(
             peer,

@@ -73,6 +73,16 @@ def check_may_read(token: Token, device: str) -> None:
         raise _forbidden(f"The token {token.name!r} is bound to other devices than {device!r}.")
 
 
+def check_may_control(token: Token, device: str) -> None:
+    """Let only tokens go on that may command ``device``, whether there is such a device or not.
+
+    Raises:
+        Problem: this one may not.
+    """
+    if not token.may_control(device):
+        raise _forbidden(f"The token {token.name!r} is bound to other devices than {device!r}.")
+
+
 def check_bound_to_none(token: Token) -> None:
     """Let only tokens go on that are not bound to devices.
 

@@ -28,13 +28,14 @@ READING: Final = {**_TOKEN, **BAD}
 ADMIN: Final = {**_TOKEN, **BAD, 413: "The body is too long."}
 NAMED: Final = {404: "There is none of that name."}
 CONFLICT: Final = {409: "The name is taken."}
+UNREADY: Final = {409: "The device is not accepted, or too many commands wait for it."}
 UNSTORED: Final = {503: "Nothing can be stored at the moment; Retry-After says when to try again."}
 _UNREAD: Final = {
     500: "An error in motehub; the hub's log says more.",
     503: "The history can't be read at the moment; Retry-After says when to try again.",
 }
 
-_STRICT: Final = ("Rename", "Acceptance", "NewToken")
+_STRICT: Final = ("Rename", "Acceptance", "NewToken", "NewCommand")
 """Bodies in which an unknown field is an error."""
 
 _DESCRIPTION: Final = """\

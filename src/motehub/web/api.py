@@ -11,8 +11,16 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import Message, Scope
 
-from motehub.errors import MotehubError, OwnerError, StorageError, UnknownDevice, UnknownToken
+from motehub.errors import (
+    MotehubError,
+    OwnerError,
+    StorageError,
+    UnknownCommand,
+    UnknownDevice,
+    UnknownToken,
+)
 from motehub.logs import Logger
+from motehub.web import _api_commands as commands
 from motehub.web import _api_devices as devices
 from motehub.web import _api_readings as readings
 from motehub.web import _api_tokens as tokens
@@ -50,6 +58,8 @@ def make_api(services: ApiServices) -> Litestar:
             devices.accept_device,
             devices.block_device,
             devices.list_series,
+            commands.send_command,
+            commands.show_one_command,
             readings.list_readings,
             readings.list_events,
             readings.list_rejected,
@@ -100,7 +110,7 @@ def _problem_of(error: Exception) -> Problem:
             return error
         case HTTPException():
             return _framework_problem(error)
-        case UnknownDevice() | UnknownToken():
+        case UnknownDevice() | UnknownToken() | UnknownCommand():
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case OwnerError():
             return Problem(HTTPStatus.BAD_REQUEST, "This can't be done", str(error))

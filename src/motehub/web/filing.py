@@ -30,7 +30,13 @@ MOST_DEVICES: Final = 1_000
 NameOf = Callable[[str], str | None]
 """Returns the present name of the device to which an identity is bound."""
 
-_IDENTITY: Final = "http:"
+IDENTITY: Final = "http:"
+"""What the identities of devices begin with that are named in bodies."""
+
+
+def may_write(token: Token, device: str, name_of: NameOf) -> bool:
+    """Tell whether ``token``, which is good for writing, is so for what a body calls ``device``."""
+    return not token.devices or token.may_write(name_of(IDENTITY + device) or device)
 
 
 class LineError(msgspec.Struct, frozen=True):
@@ -112,7 +118,7 @@ class Filing:
             elif device is None:
                 reason = "the device is not named, and the token is not bound to one"
                 refused.append((column, reason))
-            elif not self._may_write(device):
+            elif not may_write(self._token, device, self._name_of):
                 refused.append((column, f"the token {self._token.name} may not write {device}"))
                 self._forbidden = True
             elif len(self._columns) >= MOST_DEVICES:
@@ -135,11 +141,6 @@ class Filing:
             device = column.device or self._default
             self._bad.append(BadLine(line, column.record.metric.encode(), reason, device))
         self._unlisted += sum(len(column.lines) for column, _ in refused) - len(first)
-
-    def _may_write(self, device: str) -> bool:
-        if not self._token.devices:
-            return True
-        return self._token.may_write(self._name_of(_IDENTITY + device) or device)
 
     def _deliver(self) -> Iterator[Delivery]:
         """Yield a delivery for each device, and one of nobody for what is left."""
@@ -167,4 +168,4 @@ class Filing:
 @lru_cache(4096)
 def _source(dialect: str, device: str, peer: str) -> Source:
     name = derived_device_name(device)
-    return Source(dialect, _IDENTITY + device, name, peer, vouched=True)
+    return Source(dialect, IDENTITY + device, name, peer, vouched=True)

@@ -7,18 +7,20 @@ those of InfluxDB's HTTP API: clients and Telegraf decide by them whether to sen
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
 
+from motehub.core.registry import Registry
 from motehub.http_exchange import JSON, RETRY_SECONDS, Exchange, Header, Request, Response
-from motehub.model import Receipt, Scope, Token
-from motehub.protocols.line_protocol import decode_points, multiplier
+from motehub.model import Scope, Token
+from motehub.protocols.line_protocol import decode_known, decode_points, multiplier, read_key
 from motehub.web.access import FindToken, secret_of, secret_of_query
 from motehub.web.bodies import BodyError, unpack
 from motehub.web.filing import Filing, NameOf, Outcome
+from motehub.web.known import KnownSeries, exchange
 
 PATHS: Final = ("/write", "/api/v1/write", "/api/v2/write")
 PATH_OF_VERSION_2: Final = "/api/v2/write"
@@ -27,6 +29,7 @@ DIALECT: Final = "line_protocol"
 _VERSION: Final = (b"x-influxdb-version", b"1.8.10")
 """What ``/ping`` says: a version whose ``/write`` works like this one."""
 
+_WRITTEN: Final = Response(204, (_VERSION,))
 _BUILD: Final = (b"x-influxdb-build", b"OSS")
 _CODES: Final = {
     400: "invalid",
@@ -41,9 +44,12 @@ _CODES: Final = {
 class WriteHandler:
     """Takes points of senders with a token; ``body_limit`` is in bytes, unpacked."""
 
-    def __init__(self, find: FindToken, name_of: NameOf, body_limit: int) -> None:
+    def __init__(
+        self, find: FindToken, registry: Registry, name_of: NameOf, body_limit: int
+    ) -> None:
         self._find = find
         self._name_of = name_of
+        self._series = KnownSeries(registry, read_key, name_of)
         self.body_limit = body_limit
 
     def check(self, request: Request, now: int) -> Response | None:
@@ -56,8 +62,7 @@ class WriteHandler:
         token = self._token(request, now)
         if isinstance(token, Response):
             return token
-        query = parse_qs(request.query.decode("latin-1"))
-        precision = query.get("precision", ["ns"])[0]
+        precision, database = _parameters(request.query)
         if multiplier(precision) is None:
             known = "ns, us, ms, s, m or h"
             return refuse(request, 400, f'invalid precision "{precision[:20]}": use {known}')
@@ -65,14 +70,16 @@ class WriteHandler:
             body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
         except BodyError as error:
             return refuse(request, error.status, str(error))
-        decoded = decode_points(body, now, precision=precision)
-        default = _default_device(token, query)
-        filing = Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
+        # Whose points without a tag "device" or "host" are.
+        default = token.devices[0] if len(token.devices) == 1 else database
+        table = self._series.table(token, default)
+        runs = decode_known(body, now, table, precision=precision)
 
-        def answer(receipts: Sequence[Receipt]) -> Response:
-            return _respond(request, filing.outcome(receipts))
+        def file() -> Filing:
+            decoded = decode_points(body, now, precision=precision)
+            return Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
 
-        return Exchange(filing.deliveries, answer)
+        return exchange(runs, table, file, partial(_respond, request))
 
     def _token(self, request: Request, now: int) -> Token | Response:
         secret = secret_of(request.headers) or secret_of_query(request.query)
@@ -85,17 +92,17 @@ class WriteHandler:
         return token
 
 
-def _default_device(token: Token, query: dict[str, list[str]]) -> str | None:
-    """Return whose points without a tag ``device`` or ``host`` are."""
-    if len(token.devices) == 1:
-        return token.devices[0]
-    names = query.get("bucket") or query.get("db") or [""]
-    return names[0] or None
+@lru_cache(256)
+def _parameters(query: bytes) -> tuple[str, str | None]:
+    """Return the precision, and the bucket or database if one is named."""
+    found = parse_qs(query.decode("latin-1"))
+    names = found.get("bucket") or found.get("db") or [""]
+    return found.get("precision", ["ns"])[0], names[0] or None
 
 
 def _respond(request: Request, outcome: Outcome) -> Response:
     if not outcome.rejected:
-        return Response(204, (_VERSION,))
+        return _WRITTEN
     first = outcome.errors[0] if outcome.errors else None
     reason = f"line {first.line}: {first.reason}" if first else "bad lines"
     if not outcome.stored:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
 from motehub.contracts import Acceptor
-from motehub.http_exchange import RETRY_SECONDS, Handler, Response, problem
+from motehub.http_exchange import RETRY_SECONDS, Handler, Header, Response, problem
 
 _STATUS: Final = {
     one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus
@@ -65,17 +66,17 @@ http_date: Final = _Date()
 
 def encode(response: Response) -> bytes:
     """Return the bytes of ``response`` in HTTP/1.1."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in response.headers])
+    head, date, body = _head(response.status, response.headers), http_date(), response.body
     if response.status == HTTPStatus.NO_CONTENT:
         # RFC 9110 § 8.6: no length with 204.
-        return b"%bdate: %b\r\n%b\r\n" % (_STATUS[response.status], http_date(), lines)
-    return b"%bdate: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-        _STATUS[response.status],
-        http_date(),
-        lines,
-        len(response.body),
-        response.body,
-    )
+        return b"%bdate: %b\r\n\r\n" % (head, date)
+    return b"%bdate: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, date, len(body), body)
+
+
+@lru_cache(256)
+def _head(status: int, headers: tuple[Header, ...]) -> bytes:
+    """Return the status line and those headers that are the same in many answers."""
+    return _STATUS[status] + b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def too_busy(reason: str) -> Response:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
+from motehub.core.registry import Registry
 from motehub.http_exchange import JSON, PROBLEM, Exchange, Request, Response, problem
-from motehub.model import Receipt, Scope, Token
+from motehub.model import Scope, Token
 from motehub.points import BadLine
-from motehub.protocols.readings_json import decode_readings
+from motehub.protocols.readings_json import decode_known, decode_readings, read_key
 from motehub.web.access import FindToken, secret_of
 from motehub.web.bodies import BodyError, unpack
 from motehub.web.filing import Filing, NameOf, Outcome
+from motehub.web.known import KnownSeries, exchange
 
 PATH: Final = "/api/v1/readings"
 DIALECT: Final = "http"
@@ -28,9 +31,12 @@ class ReadingsHandler:
     ``body_limit`` is the longest body in bytes, unpacked.
     """
 
-    def __init__(self, find: FindToken, name_of: NameOf, body_limit: int) -> None:
+    def __init__(
+        self, find: FindToken, registry: Registry, name_of: NameOf, body_limit: int
+    ) -> None:
         self._find = find
         self._name_of = name_of
+        self._series = KnownSeries(registry, read_key, name_of)
         self.body_limit = body_limit
 
     def check(self, request: Request, now: int) -> Response | None:
@@ -47,12 +53,9 @@ class ReadingsHandler:
             body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
         except BodyError as error:
             return problem(error.status, "The body can't be read", str(error))
-        filing = self.file(body, token, request, now)
-
-        def answer(receipts: Sequence[Receipt]) -> Response:
-            return respond(filing.outcome(receipts))
-
-        return Exchange(filing.deliveries, answer)
+        table = self._series.table(token, _default_device(token))
+        runs = decode_known(body, now, table, lines=is_ndjson(request))
+        return exchange(runs, table, partial(self.file, body, token, request, now), respond)
 
     def token(self, request: Request, now: int) -> Token | Response:
         """Return the sender's token, or why nothing is taken from it."""
@@ -86,8 +89,13 @@ class ReadingsHandler:
         decoded = decode_readings(body, now, lines=lines, first_line=first_line)
         if bad:
             decoded = msgspec.structs.replace(decoded, bad=[*bad, *decoded.bad])
-        default = token.devices[0] if len(token.devices) == 1 else None
+        default = _default_device(token)
         return Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
+
+
+def _default_device(token: Token) -> str | None:
+    """Return whose readings are those that name no device."""
+    return token.devices[0] if len(token.devices) == 1 else None
 
 
 def is_ndjson(request: Request) -> bool:

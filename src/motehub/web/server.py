@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from motehub.contracts import Ground, Listener, TlsContexts
-from motehub.conversations import ConnectionLimits, Conversation, Peer
+from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.http_exchange import Handler, Request, Response, plain
 from motehub.listening import StreamListener
@@ -76,9 +76,10 @@ class WebServer:
             head,
         )
         limit = int(settings.body_limit)
-        taking = ReadingsHandler(hub.tokens.find, self._name_of, limit)
+        taking = ReadingsHandler(hub.tokens.find, hub.registry, self._name_of, limit)
         handlers: dict[str, Handler] = {readings.PATH: taking}
-        handlers |= dict.fromkeys(influx.PATHS, WriteHandler(hub.tokens.find, self._name_of, limit))
+        writing = WriteHandler(hub.tokens.find, hub.registry, self._name_of, limit)
+        handlers |= dict.fromkeys(influx.PATHS, writing)
         if pimonitor.enabled:
             rules = PimonitorRules(_zones(pimonitor, zone), pimonitor.key_required)
             handler = PimonitorHandler(
@@ -94,7 +95,7 @@ class WebServer:
         )
         server = AsgiServer(application, settings.idle_timeout)
 
-        def converse(peer: Peer) -> Conversation:
+        def converse(peer: Peer, _: Channel) -> Conversation:
             return HttpFront(peer.address, intake)
 
         self._listener = StreamListener(

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from motehub.core.admission import Policy, RegistryLimits
+from motehub.core.commands import Commands
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.registry import Registry
+from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.frames import Frame, decode_frame
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
@@ -38,6 +40,7 @@ async def open_hub(
     clock: FakeClock,
     policy: Policy = Policy.OPEN,
     limits: RegistryLimits = RegistryLimits(),  # noqa: B008 - frozen
+    session_policy: SessionPolicy = SessionPolicy(),  # noqa: B008 - frozen
 ) -> AsyncIterator[tuple[Hub, Journal]]:
     """Open a hub on the journal in ``folder``."""
     log = SqliteLog(folder)
@@ -46,7 +49,9 @@ async def open_hub(
             journal = Journal(log, LIMITS, clock, tasks)
             state = log.state()
             registry, tokens = Registry.from_state(state), Tokens.from_state(state)
-            hub = Hub(registry, tokens, journal, policy, limits, clock)
+            sessions = Sessions.from_state(state, registry, session_policy)
+            commands = Commands.from_state(state, registry, sessions, journal, clock)
+            hub = Hub(registry, tokens, sessions, commands, journal, policy, limits, clock)
             async with journal:
                 yield hub, journal
     finally:

@@ -25,6 +25,9 @@ class FakeHub:
 
     held_back: str | None = None
 
+    async def interrupt(self, dialect: str) -> None:
+        raise NotImplementedError
+
     async def accept(
         self, deliveries: Sequence[Delivery], note: Note | None = None
     ) -> list[Receipt]:

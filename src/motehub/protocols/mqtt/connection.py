@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from motehub.protocols.mqtt.delivery import MICROSECONDS, Delivery
+from motehub.protocols.mqtt.delivery import Delivery
 from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.events import Closed, Event, Wanted
 from motehub.protocols.mqtt.intake import Intake
@@ -50,7 +50,12 @@ from motehub.protocols.mqtt.properties import (
 )
 from motehub.protocols.mqtt.reader import PacketReader
 from motehub.protocols.mqtt.reason_codes import ReasonCode
-from motehub.protocols.mqtt.session import Session, seconds_kept, session_expiry
+from motehub.protocols.mqtt.session import (
+    MICROSECONDS,
+    Session,
+    seconds_kept,
+    session_expiry,
+)
 from motehub.protocols.mqtt.wire import Refused, protocol_error
 
 _SHORT_ACK: Final = Struct(">BBH").pack
@@ -268,6 +273,12 @@ class Connection:
         if self._delivery is None or self._ended:
             return False
         return self._delivery.send(message, now, expires)
+
+    def hold(self, held: bool, now: int) -> None:
+        """Let messages wait while the client doesn't read as fast as we write, or go on."""
+        if self._delivery is not None and not self._ended:
+            self._delivery.held = held
+            self._delivery.pump(now)
 
     def take_output(self) -> bytes:
         """Return all bytes that are to be written now."""

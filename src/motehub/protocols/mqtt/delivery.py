@@ -20,10 +20,8 @@ from motehub.protocols.mqtt.packets import (
 )
 from motehub.protocols.mqtt.properties import ConnectProperties
 from motehub.protocols.mqtt.reason_codes import FAILURE, ReasonCode
-from motehub.protocols.mqtt.session import PACKET_IDS, Queued, Session
+from motehub.protocols.mqtt.session import MICROSECONDS, PACKET_IDS, Queued, Session
 from motehub.protocols.mqtt.wire import protocol_error
-
-MICROSECONDS: Final = 1_000_000
 
 # An alias costs three bytes of property, so short topics are better sent as they are.
 _WORTH_AN_ALIAS: Final = 4
@@ -33,6 +31,7 @@ class Delivery:
     """Sends to the client of ``session`` over one connection; ``write`` takes its bytes.
 
     At most ``window`` messages of QoS 1 and 2 are in flight, fewer if the client says so.
+    While it is ``held``, everything waits: the client doesn't read as fast as we write.
     """
 
     __slots__ = (
@@ -45,6 +44,7 @@ class Delivery:
         "_session",
         "_version",
         "_write",
+        "held",
     )
 
     def __init__(
@@ -67,6 +67,7 @@ class Delivery:
         # What a connection before this one sent, and this one has to send again, in order.
         self._resend = deque(session.outgoing)
         self._sent: set[int] = set()
+        self.held = False
 
     def send(self, message: Publish, now: int, expires: int | None = None) -> bool:
         """Send ``message``, or queue it while too many are in flight.
@@ -77,23 +78,24 @@ class Delivery:
         """
         if expires is not None and expires <= now:
             return False
-        if not message.qos:
+        if not (message.qos or self.held):
             message = _counted_down(message, now, expires)
             if self._is_too_large(message):
                 return False
             self._write_publish(message)
             return True
-        queue = self._session.queue
         # Nothing overtakes what waits [MQTT-4.6.0-5].
-        if queue or self._resend or len(self._sent) >= self._quota:
+        if self._session.queue or self._resend or self.held or len(self._sent) >= self._quota:
             if self._is_too_large(message):
                 return False
-            queue.append(Queued(message, expires))
+            self._session.put(Queued(message, expires))
             return True
         return self._start(message, now, expires)
 
     def pump(self, now: int) -> None:
         """Send what waits, as far as there is room in flight: first what is sent again."""
+        if self.held:
+            return
         session = self._session
         sent = self._sent
         while self._resend and len(sent) < self._quota:
@@ -102,7 +104,7 @@ class Delivery:
             packet = session.outgoing.get(packet_id)
             if isinstance(packet, Publish):
                 if self._is_too_large(packet):
-                    del session.outgoing[packet_id]
+                    self._forget(packet_id)
                 else:
                     self._write_publish(replace(packet, dup=True))
                     sent.add(packet_id)
@@ -110,10 +112,11 @@ class Delivery:
                 self._write(encode(packet, self._version))
                 sent.add(packet_id)
         while session.queue and not self._resend and len(sent) < self._quota:
-            queued = session.queue.popleft()
+            queued = session.pull()
             # [MQTT-3.3.2-5]
-            if queued.expires is None or queued.expires > now:
-                self._start(queued.message, now, queued.expires)
+            expired = queued.expires is not None and queued.expires <= now
+            if expired or not self._start(queued.message, now, queued.expires):
+                self._settle(queued.message.packet_id)
 
     def acknowledged(self, packet: PubAck | PubComp) -> None:
         """Take note that a delivery is complete; one that is unknown is ignored.
@@ -145,9 +148,7 @@ class Delivery:
             # [MQTT-4.4.0-2]
             self._forget(packet_id)
             return
-        # At the end: PUBRELs keep the order of the PUBRECs [MQTT-4.6.0-4].
-        del self._session.outgoing[packet_id]
-        self._session.outgoing[packet_id] = PubRel(packet_id)
+        self._session.release(packet_id)
 
     def release(self, packet: PubRec) -> None:
         """Answer a PUBREC, once what it changed is kept [MQTT-4.3.3-4]."""
@@ -161,10 +162,20 @@ class Delivery:
         message = _counted_down(message, now, expires)
         if self._is_too_large(message):
             return False
-        packet_id = self._session.free_packet_id()
-        # Not ``replace``, which takes three times as long.
-        topic, payload, qos, retain = message.topic, message.payload, message.qos, message.retain
-        message = Publish(topic, payload, qos, retain, False, packet_id, message.properties)
+        if not message.qos:
+            self._write_publish(message)
+            return True
+        packet_id = message.packet_id
+        if not packet_id:
+            packet_id = self._session.free_packet_id()
+            # Not ``replace``, which takes three times as long.
+            topic, payload, qos, retain = (
+                message.topic,
+                message.payload,
+                message.qos,
+                message.retain,
+            )
+            message = Publish(topic, payload, qos, retain, False, packet_id, message.properties)
         self._write_publish(message)
         self._session.outgoing[packet_id] = message
         self._sent.add(packet_id)
@@ -173,6 +184,11 @@ class Delivery:
     def _forget(self, packet_id: int) -> None:
         del self._session.outgoing[packet_id]
         self._sent.discard(packet_id)
+        self._settle(packet_id)
+
+    def _settle(self, packet_id: int) -> None:
+        if self._session.settled is not None:
+            self._session.settled(packet_id)
 
     def _write_publish(self, message: Publish) -> None:
         if self._alias_maximum:

@@ -6,14 +6,21 @@ Subscriptions are not here: they belong to the tree that finds them.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from motehub.protocols.mqtt.packets import Connect, Publish, PubRel, Version
 
+MICROSECONDS: Final = 1_000_000
+
 PACKET_IDS: Final = 65_535
 """How many packet identifiers there are; 0 is none."""
+
+
+# What a queued message takes beside its topic and payload.
+_OVERHEAD: Final = 200
 
 
 class Queued(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +29,11 @@ class Queued(msgspec.Struct, frozen=True, gc=False):
     message: Publish
     expires: int | None = None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return len(self.message.payload) + len(self.message.topic) + _OVERHEAD
+
 
 class Session:
     """The deliveries of one client that are not complete, in both directions.
@@ -29,20 +41,35 @@ class Session:
     ``outgoing`` holds by packet identifier, in the order of sending, each PUBLISH that has not
     been acknowledged, without alias; and, once it has its PUBREC, the PUBREL in its place.
     ``incoming`` are the identifiers of QoS 2 messages that were taken and not yet released.
-    ``queue`` are messages that found no room in flight; whoever sends keeps it bounded.
+    ``queue`` are messages that found no room in flight; whoever sends keeps it bounded:
+    ``queued_bytes`` is about what they take. A message in it may have its packet identifier
+    already, which is ``reserved`` for it. ``settled`` is called with the identifier of each
+    message that has been acknowledged, or that is dropped.
 
     For a session that outlives the hub, ``incoming`` with the identifiers of the messages being
     kept belongs into the same commit as those messages, and what a PUBREC or PUBREL changes is
     committed before it is acknowledged: so a crash makes nothing come twice at QoS 2.
     """
 
-    __slots__ = ("_last_id", "client_id", "incoming", "outgoing", "queue")
+    __slots__ = (
+        "_last_id",
+        "client_id",
+        "incoming",
+        "outgoing",
+        "queue",
+        "queued_bytes",
+        "reserved",
+        "settled",
+    )
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.outgoing: dict[int, Publish | PubRel] = {}
         self.incoming: set[int] = set()
         self.queue: deque[Queued] = deque()
+        self.queued_bytes = 0
+        self.reserved: set[int] = set()
+        self.settled: Callable[[int], None] | None = None
         self._last_id = 0
 
     def free_packet_id(self) -> int:
@@ -50,9 +77,38 @@ class Session:
         packet_id = self._last_id
         while True:
             packet_id = packet_id + 1 if packet_id < PACKET_IDS else 1
-            if packet_id not in self.outgoing:
+            if packet_id not in self.outgoing and packet_id not in self.reserved:
                 self._last_id = packet_id
                 return packet_id
+
+    def reserve_packet_id(self) -> int:
+        """Return a packet identifier that is kept for a message until it is taken back."""
+        packet_id = self.free_packet_id()
+        self.reserved.add(packet_id)
+        return packet_id
+
+    def put(self, queued: Queued) -> None:
+        """Let a message wait behind the others."""
+        self.queue.append(queued)
+        self.queued_bytes += queued.size
+
+    def pull(self) -> Queued:
+        """Take the message that has waited longest."""
+        queued = self.queue.popleft()
+        self.queued_bytes -= queued.size
+        return queued
+
+    def release(self, packet_id: int) -> None:
+        """Note that the client has a QoS 2 message, which must not be sent again.
+
+        At the end: PUBRELs keep the order of the PUBRECs [MQTT-4.6.0-4].
+        """
+        self.outgoing.pop(packet_id, None)
+        self.outgoing[packet_id] = PubRel(packet_id)
+
+    def released(self) -> list[int]:
+        """Return the identifiers of the QoS 2 messages that the client has taken."""
+        return [one for one, packet in self.outgoing.items() if isinstance(packet, PubRel)]
 
 
 def session_expiry(connect: Connect) -> int | None:

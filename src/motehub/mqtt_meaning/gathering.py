@@ -1,0 +1,243 @@
+"""What the messages of a read come to: deliveries for the hub, and what it answers to whom."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from motehub.exact_json import PAYLOAD_LIMIT
+from motehub.model import (
+    Clock,
+    Delivery,
+    Malformed,
+    Receipt,
+    Record,
+    Samples,
+    Source,
+    Texts,
+    derived_device_name,
+)
+from motehub.protocols import device_session
+from motehub.protocols.device_session import Claim, Mac
+from motehub.protocols.mqtt.reason_codes import ReasonCode
+
+NOT_WILLING: Final = ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
+"""The message is valid, but the hub does not take it (§3.4.2.1); the reason string says why."""
+
+
+class Message(Protocol):
+    """A message as it was published: what of a PUBLISH packet means something to the hub."""
+
+    @property
+    def topic(self) -> str:
+        """The topic name; an alias is resolved."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """The application message."""
+        ...
+
+    @property
+    def retain(self) -> bool:
+        """The RETAIN flag."""
+        ...
+
+
+def _no_rival(identity: str) -> str:
+    return ""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who publishes.
+
+    ``vouched`` is true when the owner knows the client: it has a token or a certificate.
+    ``may_write`` tells whether it may send readings of the device that a topic names.
+    ``subscription`` is true when the messages come from a subscription at another broker, where
+    RETAIN marks what is old. ``rival`` returns the peer of another live connection that holds
+    the present session of the device with an identity, or "".
+    """
+
+    dialect: str
+    peer: str
+    vouched: bool
+    may_write: Callable[[str], bool]
+    subscription: bool = False
+    rival: Callable[[str], str] = _no_rival
+
+    def source(self, device: str) -> Source:
+        """Return the source of what this client says about ``device``, by its name in topics.
+
+        A stranger can't speak for a device that has a key, even if it knows the name.
+        """
+        name = derived_device_name(device)
+        if self.vouched:
+            identity, alias = f"mqtt:{device}", f"http:{device}"
+        else:
+            identity, alias = f"{self.dialect}.anonymous:{device}", ""
+        return Source(self.dialect, identity, name, self.peer, self.vouched, alias)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a message was not (or not wholly) stored, as a PUBACK or PUBREC may say it."""
+
+    code: ReasonCode
+    reason: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A message that the hub publishes in answer."""
+
+    topic: str
+    payload: bytes
+    qos: int
+
+
+class Outcomes(msgspec.Struct, frozen=True):
+    """What is to be said once all is durable: refusals by message number from 0, and replies."""
+
+    refused: dict[int, Refusal]
+    replies: list[Reply]
+
+
+class _Column:
+    """Readings of one series under way."""
+
+    __slots__ = ("clock", "metric", "texts", "times", "unit", "values")
+
+    def __init__(self, metric: str, unit: str, texts: bool, clock: Clock) -> None:
+        self.metric, self.unit, self.texts, self.clock = metric, unit, texts, clock
+        self.times = array("q")
+        self.values: list[Any] = []
+
+    def record(self) -> Record:
+        if self.texts:
+            return Texts(self.metric, self.times, self.values, self.clock)
+        values = array("d", self.values)
+        return Samples(self.metric, self.unit, self.times, values, self.clock)
+
+
+class Speaker:
+    """What one source says, in its order, and in which messages."""
+
+    __slots__ = ("_columns", "_malformed", "_numbers", "_said", "source")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._said: list[Record | _Column] = []
+        # For each of them the topic that its messages have, or their numbers.
+        self._numbers: list[str | list[int]] = []
+        self._columns: dict[tuple[str, str, bool, Clock], int] = {}
+        self._malformed: dict[str, int] = {}
+
+    def say(self, record: Record, message: int | str) -> None:
+        """Add a record that is made of one message, or of all that have a topic."""
+        self._said.append(record)
+        self._numbers.append(message if isinstance(message, str) else [message])
+
+    def put(
+        self, metric: str, unit: str, value: float | str, time: int, clock: Clock, message: int
+    ) -> None:
+        """Add a reading to those of its series."""
+        key = (metric, unit, value.__class__ is str, clock)
+        place = self._columns.get(key)
+        if place is None:
+            place = self._columns[key] = len(self._said)
+            self._said.append(_Column(*key))
+            self._numbers.append([])
+        column, numbers = self._said[place], self._numbers[place]
+        assert isinstance(column, _Column)
+        assert isinstance(numbers, list)
+        column.times.append(time)
+        column.values.append(value)
+        numbers.append(message)
+
+    def reject(self, payload: bytes, reason: str) -> None:
+        """Add a payload that can't be taken; more of them with one reason are only counted."""
+        place = self._malformed.get(reason)
+        if place is None:
+            self._malformed[reason] = len(self._said)
+            self._said.append(Malformed(payload[:PAYLOAD_LIMIT], reason))
+            self._numbers.append([])
+            return
+        sample = self._said[place]
+        assert isinstance(sample, Malformed)
+        self._said[place] = msgspec.structs.replace(sample, count=sample.count + 1)
+
+    def delivery(self) -> Delivery:
+        """Return all of it for the hub."""
+        if self._columns:
+            return Delivery(
+                self.source,
+                [one.record() if isinstance(one, _Column) else one for one in self._said],
+            )
+        return Delivery(self.source, self._said)  # type: ignore[arg-type]
+
+    def messages(self, record: int, start: int, messages: Sequence[Message]) -> list[int]:
+        """Return the numbers of the messages that said a record's readings from ``start`` on."""
+        numbers = self._numbers[record]
+        if isinstance(numbers, str):
+            numbers = [n for n, message in enumerate(messages) if message.topic == numbers]
+        return numbers[start:]
+
+
+class Gathered:
+    """The deliveries of a read, and what is to be answered when the hub has taken them."""
+
+    __slots__ = ("_messages", "_refused", "_replies", "_speakers", "deliveries", "joins")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self._messages = messages
+        self._speakers: list[Speaker] = []
+        self._refused: dict[int, Refusal] = {}
+        # Which devices wait for a name, by the speaker's number.
+        self._replies: dict[int, Mac] = {}
+        self.deliveries: list[Delivery] = []
+        self.joins: dict[int, Claim] = {}
+        """What a message on ``state/join`` claims, by its number."""
+
+    def speaker(self, source: Source) -> Speaker:
+        """Return a new speaker, behind those that there are."""
+        speaker = Speaker(source)
+        self._speakers.append(speaker)
+        return speaker
+
+    def refuse(self, message: int, code: ReasonCode, reason: str) -> None:
+        """Note why a message can't be taken; of several reasons the first counts."""
+        self._refused.setdefault(message, Refusal(code, reason))
+
+    def expect_name(self, mac: Mac) -> None:
+        """Note that the newest speaker is a device that waits for a name."""
+        self._replies[len(self._speakers) - 1] = mac
+
+    def finish(self) -> Gathered:
+        """Make the deliveries; nothing is added afterwards."""
+        self.deliveries = [speaker.delivery() for speaker in self._speakers]
+        return self
+
+    def outcomes(self, receipts: Sequence[Receipt]) -> Outcomes | None:
+        """Return what is to be said about ``receipts``, one for each delivery; None for nothing.
+
+        What belongs to a session that is over is discarded without a word.
+        """
+        if not self._refused and not self._replies:
+            for receipt in receipts:
+                if receipt.refused:
+                    break
+            else:
+                return None
+        refused = dict(self._refused)
+        replies: list[Reply] = []
+        for number, (speaker, receipt) in enumerate(zip(self._speakers, receipts, strict=True)):
+            for one in receipt.refused:
+                for message in speaker.messages(one.record, one.start, self._messages):
+                    refused.setdefault(message, Refusal(NOT_WILLING, one.reason))
+            mac = self._replies.get(number)
+            if mac and receipt.assigned:
+                assigned = receipt.assigned
+                payload = device_session.format_name_assign(mac, assigned.name, assigned.session)
+                replies.append(Reply(device_session.NAME_ASSIGN, payload, 2))
+        return Outcomes(refused, replies) if refused or replies else None

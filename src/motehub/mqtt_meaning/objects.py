@@ -1,0 +1,158 @@
+"""JSON objects of metrics: read exactly, and flattened to single values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from motehub import exact_json
+from motehub.model import MICROSECONDS
+from motehub.mqtt_meaning.values import TEXT_BYTES, NoReading
+from motehub.protocols._readings_json_columns import END, Fault, hint, parse, round_seconds
+
+DEPTH: Final = 8
+"""Objects and arrays inside one another, the outer one counted."""
+
+MEMBERS: Final = 1_000
+"""Most values of a message."""
+
+_decode: Final = msgspec.json.Decoder().decode
+_REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode_object(payload: bytes) -> dict[str, Any]:
+    """Return the object that a payload is.
+
+    Raises:
+        NoReading: it is none, a key occurs twice in it, or it is nested too deep.
+    """
+    fields = decode_json(payload)
+    if not isinstance(fields, dict):
+        raise NoReading(f"{exact_json.kind_of(fields)} where an object is expected")
+    return fields
+
+
+def decode_json(payload: bytes) -> Any:
+    """Return the value that a payload is in JSON.
+
+    Raises:
+        NoReading: as for ``decode_object``.
+    """
+    try:
+        value = _decode(payload)
+    except _REFUSED:
+        return _decode_exactly(payload)
+    # A key that occurs twice is decoded once, but its quotes are there; quotes inside strings
+    # only make them more.
+    if payload.count(b'"') != _quotes(value, DEPTH):
+        return _decode_exactly(payload)
+    return value
+
+
+def _decode_exactly(payload: bytes) -> Any:
+    try:
+        value = exact_json.decode(payload)
+    except exact_json.NotJson as error:
+        raise NoReading(str(error)) from None
+    _check_keys(value, DEPTH)
+    return value
+
+
+def _quotes(value: Any, depth: int) -> int:
+    """Return how many quotes the strings in ``value`` need."""
+    kind = value.__class__
+    if kind is str:
+        return 2
+    if kind is dict:
+        _check_depth(depth)
+        return 2 * len(value) + sum([_quotes(one, depth - 1) for one in value.values()])
+    if kind is list:
+        _check_depth(depth)
+        return sum([_quotes(one, depth - 1) for one in value])
+    return 0
+
+
+def _check_keys(value: Any, depth: int) -> None:
+    if isinstance(value, exact_json.Repeated):
+        raise NoReading(f"the key {value.key[:40]!r} occurs twice")
+    if isinstance(value, dict | list):
+        _check_depth(depth)
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_keys(one, depth - 1)
+
+
+def _check_depth(depth: int) -> None:
+    if not depth:
+        raise NoReading(f"nested deeper than {DEPTH} levels")
+
+
+def members(fields: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every value in ``fields`` that is no object, with the keys that lead to it."""
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            for path, inner in members(value):
+                yield (key, *path), inner
+        else:
+            yield (key,), value
+
+
+def at_path(value: Any, path: tuple[str | int, ...]) -> Any:
+    """Return what keys and positions lead to.
+
+    Raises:
+        LookupError: there is nothing.
+    """
+    for step in path:
+        if isinstance(value, dict if isinstance(step, str) else list):
+            value = value[step]
+        else:
+            raise LookupError(step)
+    return value
+
+
+def reading_of(value: Any) -> float | str:
+    """Return the reading that a value in JSON is: a number, a boolean as 1 or 0, or text.
+
+    Raises:
+        NoReading: it is none.
+    """
+    if isinstance(value, str):
+        if not exact_json.is_text(value):
+            raise NoReading("is text with half of a surrogate pair")
+        if len(value.encode()) > TEXT_BYTES:
+            raise NoReading(f"is text longer than {TEXT_BYTES:,} bytes")
+        return value
+    if not isinstance(value, float | int):
+        raise NoReading(f"is {exact_json.kind_of(value)}, which is no reading")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise NoReading("is not a finite number")
+    return number
+
+
+def time_of(value: Any) -> int:
+    """Return UTC µs of a time: ISO 8601 with an offset, or seconds since 1970.
+
+    Raises:
+        NoReading: it is none, has no zone, or is not between 1970 and 2261.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise NoReading(f"'time' is {exact_json.kind_of(value)} where a time is expected")
+    try:
+        if isinstance(value, str):
+            time = parse(value)
+        else:
+            time = value * MICROSECONDS if isinstance(value, int) else round_seconds(value)
+    except Fault as fault:
+        raise NoReading(str(fault)) from None
+    except (OverflowError, ValueError):
+        raise NoReading("'time' is not between 1970 and 2261") from None
+    if not 0 <= time < END:
+        raise NoReading(f"'time' is not between 1970 and 2261{hint(time)}")
+    return time

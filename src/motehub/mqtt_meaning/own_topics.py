@@ -1,0 +1,107 @@
+"""The hub's own topics: ``readings/<device>/<metric>`` and ``readings/<device>``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from motehub.model import Source
+from motehub.mqtt_meaning.gathering import Client
+from motehub.mqtt_meaning.hearing import Hearing, Take
+from motehub.mqtt_meaning.naming import is_name
+from motehub.mqtt_meaning.objects import MEMBERS, decode_object, members, time_of
+from motehub.mqtt_meaning.values import NoReading, value_of
+
+READINGS: Final = "readings"
+"""The first level."""
+
+_METRIC_KEYS: Final = frozenset({"value", "time", "unit"})
+_UNIT_BYTES: Final = 32
+
+
+class Series:
+    """A topic of one metric; the source is that of the client that spoke last."""
+
+    __slots__ = ("_source", "device", "metric")
+
+    def __init__(self, device: str, metric: str) -> None:
+        self.device, self.metric = device, metric
+        self._source = Source("", "", "", "")
+
+    def source_of(self, client: Client) -> Source:
+        """Return the source of what ``client`` says here."""
+        source = self._source
+        if source.peer != client.peer or source.vouched != client.vouched:
+            source = self._source = client.source(self.device)
+        return source
+
+    def __call__(self, hearing: Hearing) -> None:
+        """Take a message, whatever it is."""
+        try:
+            if hearing.payload.lstrip()[:1] == b"{":
+                self._take_object(hearing, decode_object(hearing.payload))
+            else:
+                hearing.put(self.device, self.metric, "", value_of(hearing.payload))
+        except NoReading as fault:
+            hearing.reject(self.device, str(fault))
+
+    def _take_object(self, hearing: Hearing, fields: dict[str, Any]) -> None:
+        """Take ``{"value": …}`` with, if wanted, ``time`` and ``unit``."""
+        for key in fields:
+            if key not in _METRIC_KEYS:
+                known = ", ".join(sorted(_METRIC_KEYS))
+                raise NoReading(f"unknown key {key[:40]!r}; for one metric there are {known}")
+        if "value" not in fields:
+            raise NoReading("'value' is missing")
+        unit = fields.get("unit") or ""
+        if not isinstance(unit, str) or (unit and not _is_unit(unit)):
+            raise NoReading(f"'unit' is not a text of at most {_UNIT_BYTES} printable bytes")
+        time = fields.get("time")
+        moment = None if time is None else time_of(time)
+        hearing.put_member(self.device, self.metric, unit, fields["value"], moment)
+
+
+class Group:
+    """A topic of a device: an object of metrics."""
+
+    __slots__ = ("device",)
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __call__(self, hearing: Hearing) -> None:
+        """Take the metrics; what is wrong with one costs no other."""
+        device = self.device
+        try:
+            fields = decode_object(hearing.payload)
+            time = fields.pop("time", None)
+            moment = None if time is None else time_of(time)
+            found: dict[str, list[Any]] = {}
+            for path, value in members(fields):
+                found.setdefault("_".join(path), []).append(value)
+            if not found:
+                raise NoReading("there is no metric in the object")
+            if len(found) > MEMBERS:
+                raise NoReading(f"there are {len(found)} metrics; {MEMBERS:,} are the most")
+        except NoReading as fault:
+            hearing.reject(device, str(fault))
+            return
+        for metric, (value, *others) in found.items():
+            if others:
+                hearing.reject(device, f"several members make the metric {metric[:40]!r}")
+            else:
+                hearing.put_member(device, metric, "", value, moment)
+
+
+def route(levels: list[str]) -> Take | None:
+    """Return what a topic means that begins with ``readings``."""
+    if len(levels) in (2, 3) and all(map(is_name, levels[1:])):
+        return Series(*levels[1:]) if len(levels) == 3 else Group(levels[1])
+    return _refuse if len(levels) > 1 else None
+
+
+def _refuse(hearing: Hearing) -> None:
+    hearing.reject(None, "the topic is not readings/<device> or readings/<device>/<metric>")
+
+
+def _is_unit(unit: str) -> bool:
+    return unit.isprintable() and len(unit.encode()) <= _UNIT_BYTES

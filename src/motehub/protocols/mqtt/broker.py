@@ -1,0 +1,312 @@
+"""The broker's state: members, subscriptions, retained messages and wills, without any I/O.
+
+A message is first *planned*, in the commit that makes it durable: who gets it, and what is kept
+for whom. It is *delivered* when that commit is done. ``ledger`` collects what is to be kept.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from motehub.protocols.mqtt.events import Closed
+from motehub.protocols.mqtt.ledger import Ledger, restore_members, restore_retained
+from motehub.protocols.mqtt.members import Grant, Link, Member, expires_at, message_of
+from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
+from motehub.protocols.mqtt.routing import NOWHERE, Routes, Target, plain
+from motehub.protocols.mqtt.session import MICROSECONDS, Queued, session_expiry
+from motehub.protocols.mqtt.topics import split_share
+from motehub.protocols.mqtt.trees import TopicTree
+
+
+class Overflow(enum.Enum):
+    """What becomes of messages for a client whose queue is full; either way they are counted."""
+
+    DROP_OLDEST = "drop oldest"
+    DROP_NEWEST = "drop newest"
+
+
+class BrokerLimits(msgspec.Struct, frozen=True):
+    """Bounds of what the broker remembers.
+
+    ``sessions`` in all, ``subscriptions`` of each, ``messages`` and ``bytes`` waiting for each
+    with what happens beyond, ``retained`` messages; ``session_expiry`` is the longest time in
+    seconds that a session outlives its connection.
+    """
+
+    sessions: int = 20_000
+    subscriptions: int = 1_000
+    messages: int = 10_000
+    bytes: int = 16_000_000
+    overflow: Overflow = Overflow.DROP_OLDEST
+    retained: int = 10_000
+    session_expiry: int = 30 * 86_400
+
+
+class Planned(msgspec.Struct, frozen=True, gc=False):
+    """A message as one member is to get it; ``expires`` in UTC µs."""
+
+    member: Member
+    message: Publish
+    expires: int | None
+
+
+class Broker:
+    """Knows everybody and routes messages; all times are UTC microseconds."""
+
+    def __init__(self, limits: BrokerLimits) -> None:
+        self.limits = limits
+        self.members: dict[str, Member] = {}
+        self.routes = Routes()
+        self.retained: TopicTree[Queued] = TopicTree()
+        self.ledger = Ledger()
+        self.counters: Counter[str] = Counter()
+        self.connected = 0
+        # Of clients that are gone: when due, whose, and what.
+        self._wills: dict[str, tuple[int, Member, Will]] = {}
+
+    def restore(self, state: Mapping[str, bytes], now: int) -> None:
+        """Take back what a hub that ended had kept; its connections are lost by ``now``."""
+        for member in restore_members(state):
+            grants, member.grants = member.grants, {}
+            self._enroll(member)
+            for grant in grants.values():
+                self.routes.add(member, grant)
+            if member.ends is None:
+                self._away(member, now, will=member.will is not None)
+            elif member.will is not None:
+                self._wills[member.client_id] = (member.will_due or now, member, member.will)
+        for queued in restore_retained(state):
+            self.retained.set(queued.message.topic, queued)
+
+    def is_full(self, client_id: str) -> bool:
+        """Tell whether there is no room for another session."""
+        return client_id not in self.members and len(self.members) >= self.limits.sessions
+
+    def enter(
+        self, connect: Connect, client_id: str, link: Link, user: str, now: int
+    ) -> tuple[Member, bool]:
+        """Begin or resume the session of a client; tell whether it is an older one.
+
+        Whoever was connected under this identifier has been sent away before, and left.
+        """
+        member = self.members.get(client_id)
+        # [MQTT-3.1.2-4], and nobody gets what another user's client has left behind.
+        if member is not None and (connect.clean_start or member.user != user):
+            self._end(member, now)
+            member = None
+        present = member is not None
+        if member is None:
+            member = Member(client_id, None)
+            self._enroll(member)
+        member.expiry = self.kept_for(session_expiry(connect))
+        member.link, member.user, member.ends = link, user, None
+        self._resume_will(member, now)
+        member.will, member.will_due = connect.will, None
+        self.connected += 1
+        self.ledger.session(member)
+        return member, present
+
+    def kept_for(self, expiry: int | None) -> int:
+        """Return how many seconds a session that asks for ``expiry`` outlives a connection."""
+        longest = self.limits.session_expiry
+        return longest if expiry is None else min(expiry, longest)
+
+    def leave(self, member: Member, link: Link, closed: Closed, now: int) -> None:
+        """Note that the connection of a member is over."""
+        if member.link is not link:
+            return
+        member.link = None
+        self.connected -= 1
+        was_durable = member.is_durable
+        member.expiry = self.kept_for(closed.session_expiry)
+        if was_durable and not member.is_durable:
+            self.ledger.forget(member)
+        self._away(member, now, will=closed.will)
+
+    def subscribe(self, member: Member, subscription: Subscription, identifier: int | None) -> bool:
+        """Put a subscription in force; tell whether it is a new one."""
+        self.ledger.session(member)
+        return self.routes.add(member, Grant(subscription, identifier))
+
+    def may_subscribe(self, member: Member, topic_filter: str) -> bool:
+        """Tell whether the member has room for a subscription with this filter."""
+        return topic_filter in member.grants or len(member.grants) < self.limits.subscriptions
+
+    def unsubscribe(self, member: Member, topic_filter: str) -> bool:
+        """End a subscription; tell whether there was one."""
+        self.ledger.session(member)
+        return self.routes.remove(member, topic_filter)
+
+    def may_retain(self, message: Publish) -> bool:
+        """Tell whether there is room to retain the message, if it asks for that."""
+        return (
+            not message.retain
+            or not message.payload
+            or len(self.retained) < self.limits.retained
+            or self.retained.get(message.topic) is not None
+        )
+
+    def plan(self, message: Publish, publisher: Member | None, now: int) -> list[Planned]:
+        """Retain ``message`` if it asks for that, and return who gets it."""
+        if message.retain:
+            self._retain(message, now)
+        route = self.routes.find(message.topic)
+        planned: list[Planned] = []
+        if route is NOWHERE:
+            return planned
+        message = plain(message)
+        expires = expires_at(message, now)
+        shaped, shape = message, None
+        for target in route.of(publisher):
+            if (target.qos, target.retain_as_published, target.identifiers) != shape:
+                shape = (target.qos, target.retain_as_published, target.identifiers)
+                shaped = target.shape(message)
+            self._plan_for(target.member, shaped, expires, planned)
+        return planned
+
+    def plan_retained(
+        self, member: Member, subscription: Subscription, identifier: int | None, now: int
+    ) -> list[Planned]:
+        """Return the retained messages that a subscription brings, which may be many."""
+        planned: list[Planned] = []
+        group, topic_filter = split_share(subscription.filter)
+        if group is not None:
+            # §3.8.4
+            return planned
+        target = Target(member, subscription.qos, True, () if identifier is None else (identifier,))
+        for queued in self.retained.find(topic_filter):
+            if queued.expires is None or queued.expires > now:
+                # [MQTT-3.3.1-8]
+                self._plan_for(member, target.shape(queued.message), queued.expires, planned)
+        return planned
+
+    def deliver(self, planned: Iterable[Planned], now: int) -> None:
+        """Send what was planned, since it is durable."""
+        for one in planned:
+            one.member.deliver(one.message, now, one.expires)
+
+    def take_wills(self, now: int) -> list[tuple[Member, Publish]]:
+        """Return the wills that are due; they stay durable until the next commit."""
+        due = [key for key, (when, _, _) in self._wills.items() if when <= now]
+        wills = []
+        for key in due:
+            _, member, will = self._wills.pop(key)
+            wills.append((member, message_of(will)))
+            if member.will is will:
+                member.will = member.will_due = None
+                if self.members.get(member.client_id) is member:
+                    self.ledger.session(member)
+        return wills
+
+    def next_will(self) -> int | None:
+        """Return when the next will is due, or None."""
+        return min((when for when, _, _ in self._wills.values()), default=None)
+
+    def sweep(self, now: int) -> None:
+        """End the sessions and forget the retained messages whose time is over."""
+        for member in [one for one in self.members.values() if one.ends is not None]:
+            assert member.ends is not None
+            if member.ends <= now:
+                self._end(member, now)
+        for queued in [one for one in self.retained.find("#") if one.expires is not None]:
+            assert queued.expires is not None
+            if queued.expires <= now:
+                self._forget_retained(queued.message.topic)
+
+    def _enroll(self, member: Member) -> None:
+        self.members[member.client_id] = member
+        member.session.settled = lambda packet_id: self._settled(member, packet_id)
+
+    def _settled(self, member: Member, packet_id: int) -> None:
+        if packet_id in member.kept:
+            member.settled(packet_id)
+            self.ledger.waiting(member)
+
+    def _away(self, member: Member, now: int, *, will: bool) -> None:
+        """Let the time of a member that is away begin, and that of its will."""
+        expiry = member.expiry or 0
+        member.ends = now + expiry * MICROSECONDS
+        if not will:
+            # [MQTT-3.14.4-3]
+            member.will = None
+        elif member.will is not None:
+            delay = min(member.will.properties.will_delay_interval or 0, expiry)
+            member.will_due = now + delay * MICROSECONDS
+            self._wills[member.client_id] = (member.will_due, member, member.will)
+        if expiry:
+            self.ledger.session(member)
+        else:
+            self._end(member, now)
+
+    def _end(self, member: Member, now: int) -> None:
+        """Forget a session; its will is due then at the latest (§3.1.3.2.2)."""
+        if self.members.get(member.client_id) is not member:
+            return
+        del self.members[member.client_id]
+        for topic_filter in list(member.grants):
+            self.routes.remove(member, topic_filter)
+        if member.client_id in self._wills:
+            due, owner, will = self._wills.pop(member.client_id)
+            # Under a key that no client has: its identifier may have a new session by now.
+            self._wills[f"{member.client_id}\0{id(owner)}"] = (min(due, now), owner, will)
+        if member.is_durable:
+            self.ledger.forget(member)
+
+    def _resume_will(self, member: Member, now: int) -> None:
+        """Drop the will of the connection before this one, unless it was due by now."""
+        pending = self._wills.get(member.client_id)
+        if pending is None:
+            return
+        del self._wills[member.client_id]
+        if pending[0] <= now:
+            self._wills[f"{member.client_id}\0{pending[0]}"] = pending
+
+    def _retain(self, message: Publish, now: int) -> None:
+        # [MQTT-3.3.1-6]
+        if not message.payload:
+            if self.retained.get(message.topic) is not None:
+                self._forget_retained(message.topic)
+            return
+        queued = Queued(plain(message), expires_at(message, now))
+        self.retained.set(message.topic, queued)
+        if not message.topic.startswith("$"):
+            self.ledger.retained(message.topic, queued)
+
+    def _forget_retained(self, topic: str) -> None:
+        self.retained.remove(topic)
+        self.ledger.retained(topic, None)
+
+    def _plan_for(
+        self, member: Member, message: Publish, expires: int | None, planned: list[Planned]
+    ) -> None:
+        if not message.qos:
+            if member.link is None:
+                return
+            if self._has_room(member, message):
+                planned.append(Planned(member, message, expires))
+            return
+        if member.link is None and not member.is_durable:
+            return
+        if self._has_room(member, message):
+            planned.append(Planned(member, member.plan(message, expires), expires))
+            self.ledger.waiting(member)
+
+    def _has_room(self, member: Member, message: Publish) -> bool:
+        """Make room for a message by the policy, or count it as dropped."""
+        limits = self.limits
+        full = member.waiting >= limits.messages or (
+            member.session.queued_bytes + len(message.payload) > limits.bytes
+        )
+        if not full:
+            return True
+        if limits.overflow is Overflow.DROP_OLDEST and member.drop_oldest():
+            self.counters["dropped"] += 1
+            self.ledger.waiting(member)
+            return True
+        member.dropped += 1
+        self.counters["dropped"] += 1
+        return False

@@ -1,0 +1,154 @@
+"""What of the broker is durable: keys and bytes for the journal's state, and back.
+
+Sessions that outlive their connection, what waits for them, the identifiers of QoS 2, and
+retained messages. Keys are ``mqtt/session/ID``, ``mqtt/incoming/ID``, ``mqtt/released/ID``,
+``mqtt/waiting/ID/NUMBER`` and ``mqtt/retained/TOPIC``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from motehub.protocols.mqtt.members import Grant, Member
+from motehub.protocols.mqtt.packets import Will
+from motehub.protocols.mqtt.session import Queued
+
+_SESSION: Final = "mqtt/session/"
+_INCOMING: Final = "mqtt/incoming/"
+_RELEASED: Final = "mqtt/released/"
+_WAITING: Final = "mqtt/waiting/"
+_RETAINED: Final = "mqtt/retained/"
+
+Changes = dict[str, bytes | None]
+
+
+class _Record(msgspec.Struct, frozen=True):
+    expiry: int | None
+    ends: int | None
+    grants: list[Grant]
+    will: Will | None
+    will_due: int | None
+    user: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_record = msgspec.msgpack.Decoder(_Record).decode
+_decode_ids = msgspec.msgpack.Decoder(list[int]).decode
+_decode_chunk = msgspec.msgpack.Decoder(list[Queued]).decode
+_decode_queued = msgspec.msgpack.Decoder(Queued).decode
+
+
+class Ledger:
+    """Notes what has changed, until ``take`` returns it for the next commit."""
+
+    def __init__(self) -> None:
+        self._changes: Changes = {}
+        self._sessions: set[Member] = set()
+        self._incoming: set[Member] = set()
+        self._released: set[Member] = set()
+        self._waiting: set[Member] = set()
+
+    def __bool__(self) -> bool:
+        return bool(
+            self._changes or self._sessions or self._incoming or self._released or self._waiting
+        )
+
+    def session(self, member: Member) -> None:
+        """Note that a session began, or that its subscriptions, will or end changed."""
+        if member.is_durable:
+            self._sessions.add(member)
+
+    def incoming(self, member: Member) -> None:
+        """Note that QoS 2 messages of the member are being kept or released."""
+        if member.is_durable:
+            self._incoming.add(member)
+
+    def released(self, member: Member) -> None:
+        """Note that the member has taken QoS 2 messages."""
+        if member.is_durable:
+            self._released.add(member)
+
+    def waiting(self, member: Member) -> None:
+        """Note that messages wait for the member, or no longer."""
+        if member.is_durable:
+            self._waiting.add(member)
+
+    def retained(self, topic: str, queued: Queued | None) -> None:
+        """Note the retained message of a topic, or that there is none any more."""
+        self._changes[_RETAINED + topic] = None if queued is None else _encode(queued)
+
+    def forget(self, member: Member) -> None:
+        """Note that a session has ended with everything that was kept for it."""
+        for members in (self._sessions, self._incoming, self._released, self._waiting):
+            members.discard(member)
+        for prefix in (_SESSION, _INCOMING, _RELEASED):
+            self._changes[prefix + member.client_id] = None
+        for number in member.chunks:
+            self._changes[_chunk_key(member, number)] = None
+
+    def take(self) -> Changes:
+        """Return all changes since the last time; whoever takes them commits them."""
+        changes, self._changes = self._changes, {}
+        for member in self._sessions:
+            record = _Record(
+                member.expiry,
+                member.ends,
+                list(member.grants.values()),
+                member.will,
+                member.will_due,
+                member.user,
+            )
+            changes[_SESSION + member.client_id] = _encode(record)
+        for member in self._incoming:
+            ids = member.incoming()
+            changes[_INCOMING + member.client_id] = _encode(ids) if ids else None
+        for member in self._waiting:
+            if finished := member.take_finished():
+                changes.update((_chunk_key(member, number), None) for number in finished)
+                self._released.add(member)
+            if member.fresh:
+                number, fresh = member.begin_chunk()
+                changes[_chunk_key(member, number)] = _encode(fresh)
+        for member in self._released:
+            ids = member.released()
+            changes[_RELEASED + member.client_id] = _encode(ids) if ids else None
+        for members in (self._sessions, self._incoming, self._released, self._waiting):
+            members.clear()
+        return changes
+
+
+def restore_members(state: Mapping[str, bytes]) -> Iterable[Member]:
+    """Yield the members of which ``state`` knows, as they were."""
+    chunks: dict[str, dict[int, bytes]] = {}
+    for key, value in state.items():
+        if key.startswith(_WAITING):
+            client_id, _, number = key[len(_WAITING) :].rpartition("/")
+            chunks.setdefault(client_id, {})[int(number, 16)] = value
+    for key, value in state.items():
+        if not key.startswith(_SESSION):
+            continue
+        record = _decode_record(value)
+        member = Member(key[len(_SESSION) :], record.expiry)
+        member.grants = {grant.subscription.filter: grant for grant in record.grants}
+        member.ends, member.user = record.ends, record.user
+        member.will, member.will_due = record.will, record.will_due
+        if ids := state.get(_INCOMING + member.client_id):
+            member.session.incoming.update(_decode_ids(ids))
+        released = set(_decode_ids(state.get(_RELEASED + member.client_id, b"\x90")))
+        for at, chunk in sorted(chunks.get(member.client_id, {}).items()):
+            member.restore_chunk(at, _decode_chunk(chunk), released)
+        yield member
+
+
+def restore_retained(state: Mapping[str, bytes]) -> Iterable[Queued]:
+    """Yield the retained messages of which ``state`` knows."""
+    for key, value in state.items():
+        if key.startswith(_RETAINED):
+            yield _decode_queued(value)
+
+
+def _chunk_key(member: Member, number: int) -> str:
+    return f"{_WAITING}{member.client_id}/{number:x}"

@@ -1,0 +1,215 @@
+"""What the broker remembers of a client beyond its connection: session, subscriptions, will."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from motehub.protocols.mqtt.packets import NO_PUBLISH, Publish, Subscription, Will
+from motehub.protocols.mqtt.properties import PublishProperties
+from motehub.protocols.mqtt.session import MICROSECONDS, Queued, Session
+
+
+class Link(Protocol):
+    """The connection of a member, as far as the broker cares."""
+
+    def send(self, message: Publish, now: int, expires: int | None) -> bool:
+        """Send a message or queue it in the session; False when it is dropped."""
+        ...
+
+    def supersede(self, now: int) -> None:
+        """Send the client away, since another connection takes the session over."""
+        ...
+
+    def look(self, now: int) -> None:
+        """Send the client away if it has lost the rights that it connected with."""
+        ...
+
+
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """A subscription in force; ``identifier`` is what its messages carry (§3.8.2.1.2)."""
+
+    subscription: Subscription
+    identifier: int | None = None
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """Messages that became durable for a member in one commit.
+
+    ``open`` are the packet identifiers of those that are not settled, ``done`` those of QoS 2
+    that are: after a crash they must not be sent again while the chunk is there.
+    """
+
+    open: set[int]
+    done: list[int]
+
+
+class Member:
+    """A client by its identifier; ``link`` is None while it is away.
+
+    ``expiry`` is how many seconds the session outlives a connection, None without end. ``ends``
+    is when a member that is away is forgotten, ``will_due`` when its will is published (µs).
+    ``planned`` messages are on their way to its session; ``dropped`` found no room there.
+    ``user`` is whose session it is, ``context`` what the transport remembers of the client.
+    """
+
+    __slots__ = (
+        "_next_chunk",
+        "chunks",
+        "client_id",
+        "context",
+        "dropped",
+        "ends",
+        "expiry",
+        "fresh",
+        "grants",
+        "keeping",
+        "kept",
+        "link",
+        "planned",
+        "releasing",
+        "session",
+        "user",
+        "will",
+        "will_due",
+    )
+
+    def __init__(self, client_id: str, expiry: int | None) -> None:
+        self.client_id = client_id
+        self.expiry = expiry
+        self.session = Session(client_id)
+        self.grants: dict[str, Grant] = {}
+        self.link: Link | None = None
+        self.ends: int | None = None
+        self.will: Will | None = None
+        self.will_due: int | None = None
+        self.user = ""
+        self.context: object = None
+        self.planned = 0
+        self.dropped = 0
+        # QoS 2 identifiers from the client that are being kept, and those being released.
+        self.keeping: set[int] = set()
+        self.releasing: set[int] = set()
+        # What has to be kept for the client: in the next commit, and what was before.
+        self.fresh: list[Queued] = []
+        self.chunks: dict[int, Chunk] = {}
+        self.kept: dict[int, int] = {}
+        self._next_chunk = 0
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether the session outlives its connection, and so the hub."""
+        return self.expiry != 0
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the client or its acknowledgement."""
+        return len(self.session.queue) + len(self.session.outgoing) + self.planned
+
+    def plan(self, message: Publish, expires: int | None) -> Publish:
+        """Count a message in that will be delivered; one that has to be kept gets its number."""
+        self.planned += 1
+        if not self.is_durable:
+            return message
+        packet_id = self.session.reserve_packet_id()
+        message = replace(message, packet_id=packet_id)
+        self.fresh.append(Queued(message, expires))
+        return message
+
+    def deliver(self, message: Publish, now: int, expires: int | None) -> None:
+        """Send a planned message, or let it wait for the client."""
+        if message.qos:
+            self.planned -= 1
+        if self.link is not None:
+            if not self.link.send(message, now, expires):
+                self.dropped += 1
+                if self.session.settled is not None:
+                    self.session.settled(message.packet_id)
+        elif message.qos and self.is_durable:
+            self.session.put(Queued(message, expires))
+
+    def drop_oldest(self) -> bool:
+        """Make room for a newer message; False when everything is under way already."""
+        queue = self.session.queue
+        if not queue:
+            return False
+        self.settled(self.session.pull().message.packet_id)
+        self.dropped += 1
+        return True
+
+    def begin_chunk(self) -> tuple[int, list[Queued]]:
+        """Return the number of a new chunk, and what is in it."""
+        fresh, self.fresh = self.fresh, []
+        number = self._next_chunk
+        self._next_chunk += 1
+        self._index(number, fresh)
+        return number, fresh
+
+    def restore_chunk(self, number: int, queued: list[Queued], released: set[int]) -> None:
+        """Take back what was kept under ``number``; ``released`` have their PUBREC."""
+        self._next_chunk = max(self._next_chunk, number + 1)
+        self._index(number, queued)
+        for one in queued:
+            packet_id = one.message.packet_id
+            self.session.reserved.add(packet_id)
+            if packet_id in released:
+                self.session.release(packet_id)
+            else:
+                # [MQTT-3.3.1-1]: it may have been sent.
+                self.session.put(replace(one, message=replace(one.message, dup=True)))
+
+    def settled(self, packet_id: int) -> None:
+        """Take note that a message needs no more keeping."""
+        number = self.kept.pop(packet_id, None)
+        if number is None:
+            return
+        chunk = self.chunks[number]
+        chunk.open.discard(packet_id)
+        chunk.done.append(packet_id)
+
+    def take_finished(self) -> list[int]:
+        """Forget the chunks that are settled as a whole, and return their numbers."""
+        finished = [number for number, chunk in self.chunks.items() if not chunk.open]
+        for number in finished:
+            self.session.reserved.difference_update(self.chunks.pop(number).done)
+        return finished
+
+    def released(self) -> list[int]:
+        """Return the identifiers of kept messages that must not be sent again."""
+        done = [one for chunk in self.chunks.values() for one in chunk.done]
+        return [one for one in self.session.released() if one in self.kept] + done
+
+    def incoming(self) -> list[int]:
+        """Return the QoS 2 identifiers that are kept once the next commit is durable."""
+        return sorted((self.session.incoming | self.keeping) - self.releasing)
+
+    def _index(self, number: int, queued: list[Queued]) -> None:
+        ids = {one.message.packet_id for one in queued}
+        self.chunks[number] = Chunk(ids, [])
+        self.kept.update(dict.fromkeys(ids, number))
+
+
+def message_of(will: Will) -> Publish:
+    """Return the message that a will is (§3.1.3.2)."""
+    properties = will.properties
+    told = PublishProperties(
+        user_property=properties.user_property,
+        payload_format_indicator=properties.payload_format_indicator,
+        message_expiry_interval=properties.message_expiry_interval,
+        content_type=properties.content_type,
+        response_topic=properties.response_topic,
+        correlation_data=properties.correlation_data,
+    )
+    if told == NO_PUBLISH:
+        told = NO_PUBLISH
+    return Publish(will.topic, will.payload, will.qos, will.retain, properties=told)
+
+
+def expires_at(message: Publish, now: int) -> int | None:
+    """Return when a message that arrives ``now`` is not worth delivering any more (µs)."""
+    if message.properties is NO_PUBLISH:
+        return None
+    interval = message.properties.message_expiry_interval
+    return None if interval is None else now + interval * MICROSECONDS

@@ -1,0 +1,233 @@
+"""One client of the broker: its packets become turns, and turns become answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from motehub.conversations import Channel, Peer, Turn
+from motehub.model import Receipt
+from motehub.mqtt_meaning.gathering import Client
+from motehub.protocols.mqtt.connection import Connection
+from motehub.protocols.mqtt.events import Closed, Event
+from motehub.protocols.mqtt.members import Member
+from motehub.protocols.mqtt.packets import Connect, Publish, Version
+from motehub.protocols.mqtt.properties import ConnAckProperties
+from motehub.protocols.mqtt.reason_codes import ReasonCode
+from motehub.security.mqtt_access import Rights
+from motehub.transports._mqtt_broker_service import Service
+from motehub.transports._mqtt_broker_turn import Work
+
+
+class MqttConversation:
+    """See :class:`motehub.conversations.Conversation` and :class:`Link` of the broker."""
+
+    __slots__ = (
+        "_channel",
+        "_early",
+        "_gone",
+        "_peer",
+        "client",
+        "connection",
+        "member",
+        "rights",
+        "service",
+    )
+
+    def __init__(self, service: Service, peer: Peer, channel: Channel) -> None:
+        self.service = service
+        self.connection = Connection(service.limits, service.clock())
+        self._peer = peer
+        self._channel = channel
+        channel.resumed = self._resume
+        # While a CONNECT is under way: what came after it, and whether the connection is lost.
+        self._early: list[bytes] | None = None
+        self._gone = False
+        self.member: Member | None = None
+        self.rights: Rights | None = None
+        self.client: Client | None = None
+
+    @property
+    def deadline(self) -> int | None:
+        """When the client has been silent for too long."""
+        return self.connection.deadline
+
+    def feed(self, data: bytes, now: int) -> Turn | None:
+        """Return what is to be stored of what ``data`` says."""
+        if self._early is not None:
+            self._early.append(data)
+            return None
+        return self._turn(self.connection.receive(data, now), now)
+
+    def timeout(self, now: int) -> Turn | None:
+        """Return how silence ends the connection."""
+        if self._early is not None:
+            return None
+        return self._turn(self.connection.timeout(now), now)
+
+    def eof(self, now: int) -> Turn | None:
+        """Return what the end of the connection means: a will, perhaps."""
+        if self._early is not None:
+            self._gone = True
+            return None
+        return self._turn(self.connection.eof(), now)
+
+    def send(self, message: Publish, now: int, expires: int | None) -> bool:
+        """Send or queue a message; see :class:`Link`."""
+        if self._channel.is_choked:
+            self.connection.hold(True, now)
+        self.service.touch(self.flush)
+        return self.connection.send(message, now, expires)
+
+    def supersede(self, now: int) -> None:
+        """Send the client away, since another connection takes the session over."""
+        # [MQTT-3.1.4-3]
+        self.send_away(ReasonCode.SESSION_TAKEN_OVER, "Another connection has this client id.", now)
+
+    def look(self, now: int) -> None:
+        """Send the client away if it has lost the rights that it connected with."""
+        if self.rights is not None and not self.rights.is_current(now):
+            text = "The credentials are not good any more."
+            self.send_away(ReasonCode.NOT_AUTHORIZED, text, now)
+
+    def send_away(self, reason: ReasonCode, text: str, now: int) -> None:
+        """End the connection at once; what was read and is not being stored is forgotten."""
+        if self.connection.is_closed or self.member is None:
+            return
+        closed = self.connection.disconnect(reason, text)
+        self._channel.abandon(self.connection.take_output())
+        self.leave(closed, now)
+
+    def leave(self, closed: Closed, now: int) -> None:
+        """Tell the broker that the client is gone."""
+        if self.member is not None:
+            self.service.broker.leave(self.member, self, closed, now)
+            self.service.look_for_wills()
+
+    def flush(self) -> None:
+        """Write what is to be written."""
+        if output := self.connection.take_output():
+            self._channel.write(output)
+
+    def _resume(self) -> None:
+        self.connection.hold(False, self.service.clock())
+        self.flush()
+
+    def _turn(self, events: list[Event], now: int) -> Turn | None:
+        if not events:
+            self.flush()
+            return None
+        first = events[0]
+        if isinstance(first, Connect):
+            return self._connect(first, now)
+        work = Work(self, events, now)
+        if work.is_idle:
+            self.flush()
+            return None
+        return Turn(work.deliveries, work.answer, work.end, note=work.note)
+
+    def _connect(self, connect: Connect, now: int) -> Turn:
+        """Return the turn that answers a CONNECT."""
+        client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
+        refused = self._why_refused(connect, client_id, now)
+        if refused is not None:
+            closed = self.connection.refuse(*refused)
+            reason = closed.text or closed.reason_code.name.lower().replace("_", " ")
+            return Turn([], lambda _: self.connection.take_output(), f"refused: {reason}")
+        self._early = []
+        entered: list[bool] = []
+
+        def note(_: Sequence[Receipt]) -> None:
+            entered.append(self._enter(connect, client_id))
+
+        def answer(_: Sequence[Receipt]) -> bytes:
+            return self._welcome(connect, client_id, entered[0])
+
+        return Turn([], answer, note=note)
+
+    def _why_refused(
+        self, connect: Connect, client_id: str, now: int
+    ) -> tuple[ReasonCode, str] | None:
+        service = self.service
+        if connect.properties.authentication_method is not None:
+            # §4.12: no method is supported.
+            return ReasonCode.BAD_AUTHENTICATION_METHOD, "No authentication method is known here."
+        rights = service.gatekeeper.admit(
+            client_id,
+            connect.user_name,
+            connect.password,
+            self._peer.certificate,
+            self._peer.address,
+            now,
+        )
+        if not isinstance(rights, Rights):
+            return rights, ""
+        known = service.broker.members.get(client_id)
+        if known is not None and known.link and not rights.may_take_over(known.user):
+            return ReasonCode.NOT_AUTHORIZED, "Another user's client is connected under this id."
+        if service.broker.is_full(client_id):
+            return ReasonCode.QUOTA_EXCEEDED, "There are too many sessions."
+        will = connect.will
+        if will is not None and not rights.may_publish(will.topic):
+            return ReasonCode.NOT_AUTHORIZED, f"The will may not be published on {will.topic}."
+        self.rights = rights
+        self.client = Client(
+            service.name,
+            self._peer.address,
+            rights.vouched,
+            rights.may_write_device,
+            rival=self._rival,
+        )
+        return None
+
+    def _enter(self, connect: Connect, client_id: str) -> bool:
+        """Take the place of this client id; tell whether its session goes on."""
+        assert self.rights is not None
+        now = self.service.clock()
+        broker = self.service.broker
+        known = broker.members.get(client_id)
+        if known is not None and known.link is not None:
+            known.link.supersede(now)
+        self.member, present = broker.enter(connect, client_id, self, self.rights.principal, now)
+        self.member.context = self.client
+        return present
+
+    def _welcome(self, connect: Connect, client_id: str, present: bool) -> bytes:
+        """Answer the CONNECT, and go on with what came behind it."""
+        assert self.member is not None
+        now = self.service.clock()
+        told = ConnAckProperties(
+            session_expiry_interval=self._shorter_expiry(connect),
+            assigned_client_identifier=None if connect.client_id else client_id,
+        )
+        events = self.connection.accept(
+            self.member.session,
+            now,
+            present=present,
+            keep_alive=self._keep_alive(connect),
+            properties=told,
+        )
+        output = self.connection.take_output()
+        early, self._early = self._early or [], None
+        self._channel.offer(self._turn(events, now))
+        for data in early:
+            self._channel.offer(self.feed(data, now))
+        if self._gone:
+            self._channel.offer(self.eof(now))
+        return output
+
+    def _keep_alive(self, connect: Connect) -> int | None:
+        """Return the keep alive that the client has to use instead of its own (§3.2.2.3.14)."""
+        longest = self.service.keep_alive
+        if connect.version is Version.V5 and not 0 < connect.keep_alive <= longest:
+            return longest
+        return None
+
+    def _shorter_expiry(self, connect: Connect) -> int | None:
+        """Return the session expiry that the client gets, if it is not what it asked for."""
+        assert self.member is not None
+        asked = connect.properties.session_expiry_interval or 0
+        return self.member.expiry if self.member.expiry != asked else None
+
+    def _rival(self, identity: str) -> str:
+        return self.service.rival(identity, self)

@@ -1,0 +1,175 @@
+"""What the connections of the broker share: its state, who may do what, what goes where."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from motehub.contracts import Ground
+from motehub.errors import StorageError
+from motehub.logs import Logger
+from motehub.model import MICROSECONDS, Receipt
+from motehub.mqtt_meaning.gathering import Client, Gathered, Reply
+from motehub.mqtt_meaning.meanings import Meanings
+from motehub.protocols.mqtt.broker import Broker, Planned
+from motehub.protocols.mqtt.connection import Limits
+from motehub.protocols.mqtt.members import Member
+from motehub.protocols.mqtt.packets import Publish
+from motehub.security.mqtt_access import Gatekeeper
+
+if TYPE_CHECKING:
+    from motehub.transports._mqtt_broker_conversation import MqttConversation
+
+_SWEEP_SECONDS: Final = 1.0
+
+_logger = Logger("motehub.mqtt")
+
+
+class Service:
+    """The broker behind all its listeners.
+
+    ``keep_alive`` is the longest that an MQTT 5 client may be silent, in seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ground: Ground,
+        broker: Broker,
+        meanings: Meanings,
+        gatekeeper: Gatekeeper,
+        limits: Limits,
+        keep_alive: int,
+    ) -> None:
+        self.name = name
+        self.clock = ground.clock
+        self.hub = ground.hub
+        self.broker = broker
+        self.meanings = meanings
+        self.gatekeeper = gatekeeper
+        self.limits = limits
+        self.keep_alive = keep_alive
+        self._loop = asyncio.get_running_loop()
+        self._talkers: set[Callable[[], None]] = set()
+        self._flushing = False
+        self._wills = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self) -> None:
+        """Begin with what happens by itself: wills, ends of sessions, changes of rights."""
+        for work in (self._publish_wills(), self._sweep()):
+            self._tasks.add(asyncio.create_task(work))
+
+    async def end(self) -> None:
+        """Publish the wills that are due, and stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._publish_due()
+
+    def touch(self, flush: Callable[[], None]) -> None:
+        """Have a connection write what it has, once this turn of the event loop is done."""
+        self._talkers.add(flush)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def look_for_wills(self) -> None:
+        """Publish wills when they are due: there may be one more."""
+        self._wills.set()
+
+    def keep(self) -> Mapping[str, bytes | None]:
+        """Return what the next commit has to keep."""
+        return self.broker.ledger.take()
+
+    async def publish(self, messages: Sequence[Publish]) -> None:
+        """Publish what the hub itself has to say; returns when that is durable and on its way."""
+        planned: list[Planned] = []
+
+        def note(_: Sequence[Receipt]) -> Mapping[str, bytes | None]:
+            now = self.clock()
+            for message in messages:
+                planned.extend(self.broker.plan(message, None, now))
+            return self.keep()
+
+        await self.hub.accept([], note)
+        self.broker.deliver(planned, self.clock())
+
+    def plan_replies(self, replies: Sequence[Reply], planned: list[Planned]) -> None:
+        """Plan the messages with which the hub answers."""
+        now = self.clock()
+        for reply in replies:
+            message = Publish(reply.topic, reply.payload, reply.qos)
+            planned.extend(self.broker.plan(message, None, now))
+
+    def subscribed(self) -> None:
+        """Note that there are new subscriptions: commands may have waited for one."""
+
+    def note_joins(
+        self, link: MqttConversation, gathered: Gathered, receipts: Sequence[Receipt]
+    ) -> None:
+        """Note which connection is the one of a device that has joined."""
+
+    def rival(self, identity: str, link: MqttConversation) -> str:
+        """Return the peer of another connection that holds the device's session, or ""."""
+        return ""
+
+    def _flush(self) -> None:
+        self._flushing = False
+        talkers, self._talkers = self._talkers, set()
+        for flush in talkers:
+            flush()
+
+    async def _publish_wills(self) -> None:
+        while True:
+            await self._publish_due()
+            due = self.broker.next_will()
+            self._wills.clear()
+            left = None if due is None else max(0.0, (due - self.clock()) / MICROSECONDS)
+            try:
+                await asyncio.wait_for(self._wills.wait(), left)
+            except TimeoutError:
+                continue
+
+    async def _publish_due(self) -> None:
+        wills = self.broker.take_wills(self.clock())
+        try:
+            for member, will in wills:
+                await self._publish_for(member, will)
+        except StorageError as error:
+            _logger.error("wills not published", reason=str(error))
+
+    async def _publish_for(self, member: Member, will: Publish) -> None:
+        """Publish a will, which may mean something to the hub, as if its client had."""
+        client = member.context
+        if not isinstance(client, Client):
+            # Of a connection before this start: nobody vouches for it any more.
+            client = Client(self.name, member.client_id, False, lambda device: False)
+        gathered = self.meanings.gather([will], client, self.clock())
+        planned: list[Planned] = []
+
+        def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
+            outcomes = gathered.outcomes(receipts)
+            if outcomes is None or not outcomes.refused:
+                planned.extend(self.broker.plan(will, member, self.clock()))
+            return self.keep()
+
+        await self.hub.accept(gathered.deliveries, note)
+        self.broker.deliver(planned, self.clock())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self.clock()
+            self.broker.sweep(now)
+            if self.broker.next_will() is not None:
+                self._wills.set()
+            for member in list(self.broker.members.values()):
+                if member.link is not None:
+                    member.link.look(now)
+            if self.broker.ledger:
+                try:
+                    await self.hub.accept([], lambda _: self.keep())
+                except StorageError as error:
+                    _logger.error("sessions not kept", reason=str(error))

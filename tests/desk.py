@@ -1,0 +1,25 @@
+"""A command desk for tests of transports: it notes what they tell it."""
+
+from __future__ import annotations
+
+from motehub.command import Carrier
+
+
+class Desk:
+    """See :class:`motehub.command.CommandDesk`; ``carriers`` are for the test to give commands."""
+
+    def __init__(self) -> None:
+        self.carriers: dict[str, Carrier] = {}
+        self.told: list[tuple[str, ...]] = []
+
+    def attach(self, dialect: str, carrier: Carrier) -> None:
+        self.carriers[dialect] = carrier
+
+    def reachable(self, name: str | None = None) -> None:
+        self.told.append(("reachable", name or "any"))
+
+    def sent(self, command: str) -> None:
+        self.told.append(("sent", command))
+
+    def failed(self, command: str, reason: str) -> None:
+        self.told.append(("failed", command, reason))
