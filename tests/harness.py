@@ -192,7 +192,7 @@ class HubProcess:
         rows = {row["name"]: row for row in self.json("devices", "list")}
         assert name in rows, f"no {name!r} among {sorted(rows)}"
         row = rows[name]
-        parts = ("stored", "duplicate", "rejected", "waiting")
+        parts = ("stored", "duplicate", "rejected", "discarded", "waiting")
         assert row["received"] == sum(row[part] for part in parts), row
         return row
 

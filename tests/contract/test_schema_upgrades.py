@@ -16,7 +16,7 @@ from motehub import parts
 from motehub.contracts import HistoryStore
 from motehub.core.history import make_fold
 from motehub.errors import StorageError
-from motehub.frames import Columns, Frame, PresenceChanged, Rejected
+from motehub.frames import Columns, Entry, Frame, PresenceChanged, Rejected
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import schema_scripts
 
@@ -43,9 +43,7 @@ Open = Callable[[bool], HistoryStore]
 
 
 @pytest.fixture
-def old(
-    request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer
-) -> Iterator[Open]:
+def old(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> Iterator[Open]:
     """Opens a history as a motehub of that version left it, for reading only or not."""
     kind, version = request.param
     scripts = schema_scripts(f"motehub.stores.schema.{kind}")
@@ -84,8 +82,9 @@ def test_a_history_of_every_past_version_goes_on(old: Open) -> None:
 
         readings = Columns()
         readings.add(3, array("q", [40]), array("d", [23.5]))
-        entries = [Rejected(1, "x", 40, b"", "over", 3, True), PresenceChanged(1, True)]
-        store.fold(make_fold([(6, Frame(40, readings, Columns(), [*entries]))], {3: 1}))
+        entries: list[Entry] = [Rejected(1, "x", 40, b"", "over", 3, True)]
+        entries.append(PresenceChanged(1, True))
+        store.fold(make_fold([(6, Frame(40, readings, Columns(), entries))], {3: 1}))
         (row,) = store.devices()
         assert (row.received, row.stored, row.discarded, row.device.online) == (10, 3, 3, True)
     with closing(old(True)) as reader:

@@ -97,6 +97,8 @@ def _csv_cell(value: Any) -> Any:
     """Return a cell as text that is only text: a spreadsheet would compute ``=1+2``."""
     if isinstance(value, list):
         value = " ".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if not isinstance(value, str):
         return value
     text = shown(value)
@@ -123,7 +125,7 @@ def _print_table(rows: Sequence[Row]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key, value in rows[0].items():
-        is_number = isinstance(value, int | float) and key not in _TIMES
+        is_number = type(value) in (int, float) and key not in _TIMES
         justify: Literal["left", "right"] = "right" if is_number else "left"
         # A payload that is cut off with an ellipsis is no evidence.
         table.add_column(key.replace("_", " "), justify=justify, overflow="fold")
@@ -148,6 +150,8 @@ def _for_person(key: str, value: Any) -> str:
         return local_time(value)
     if isinstance(value, list):
         return " ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else str(value)

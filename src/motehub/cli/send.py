@@ -27,10 +27,15 @@ def _parse_value(
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
     return value if isinstance(value, bool | int | float | str) else text
+
+
+def _no_number(word: str) -> float:
+    """Let NaN and Infinity be text, which they are in JSON."""
+    raise ValueError(word)
 
 
 def _parse_seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:

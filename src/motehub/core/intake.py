@@ -5,12 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
 
 import msgspec
 
 from motehub.core.admission import Doorkeeper, Refusal
 from motehub.core.registry import Registry
+from motehub.core.rejections import PAYLOAD_BYTES, add_rejected, discard, excerpt, weight
 from motehub.core.sessions import Sessions
 from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings
 from motehub.logs import Logger
@@ -34,8 +34,6 @@ from motehub.model import (
     Source,
     Texts,
 )
-
-_PAYLOAD_BYTES: Final = 200
 
 _logger = Logger("motehub.hub")
 
@@ -105,7 +103,7 @@ class Intake:
         device = self._admit(batch, source, now)
         if isinstance(device, Refusal):
             if device.discarded:
-                return self._discard(batch, source, device, records, now)
+                return discard(batch, source, device, records, now)
             return self._refuse(batch, source, device, records, now)
         numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
         refused: list[RefusedRecord] = []
@@ -277,22 +275,9 @@ class Intake:
             return None
         answer = self._sessions.announce(batch, device, source, record, now)
         if isinstance(answer, Refusal):
-            payload = source.identity.encode()[:_PAYLOAD_BYTES]
+            payload = source.identity.encode()[:PAYLOAD_BYTES]
             batch.entries.append(Rejected(device.id, source.peer, now, payload, answer.reason))
         return answer
-
-    def _discard(
-        self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
-    ) -> Receipt:
-        """Count what belongs to no present session, and keep a sample of it for the owner."""
-        count = sum(map(_weight, records))
-        if count:
-            device = refusal.device.id if refusal.device else None
-            claimed = f"{source.suggested_name};{source.session} ".encode()
-            sample = (claimed + _excerpt(records[0]))[:_PAYLOAD_BYTES]
-            rejected = Rejected(device, source.peer, now, sample, refusal.reason, count, True)
-            _add_rejected(batch.entries, rejected)
-        return Receipt(0, 0, discarded=count)
 
     def _refuse(
         self, batch: Batch, source: Source, refusal: Refusal, records: Sequence[Record], now: int
@@ -303,23 +288,23 @@ class Intake:
         count = total = 0
         reason: str | None = None
         for record in records:
-            weight = _weight(record)
+            lost = weight(record)
             if isinstance(record, Left) and refusal.device and source.session is not None:
                 # Blocked, but in its session: it is not online any more.
                 self._sessions.leave(batch, refusal.device, record, now)
                 continue
-            total += weight
+            total += lost
             if isinstance(record, Malformed) and not source.identity:
                 # It would not have been taken from anybody: that is the better reason.
                 self._take_malformed(batch, source, device, record, now)
                 reason = reason or record.reason
-            elif weight:
+            elif lost:
                 first = first or record
-                count += weight
+                count += lost
         if first is not None:
             reason = reason or refusal.reason
-            rejected = Rejected(device, source.peer, now, _excerpt(first), refusal.reason, count)
-            _add_rejected(batch.entries, rejected)
+            rejected = Rejected(device, source.peer, now, excerpt(first), refusal.reason, count)
+            add_rejected(batch.entries, rejected)
         refused = [RefusedRecord(number, 0, refusal.reason) for number in range(len(records))]
         return Receipt(0, total, reason, tuple(refused) if total else ())
 
@@ -333,25 +318,7 @@ class Intake:
         now: int,
     ) -> None:
         count = len(record.times)
-        batch.entries.append(Rejected(device.id, source.peer, now, _excerpt(record), reason, count))
-
-
-def _add_rejected(entries: list[Entry], rejected: Rejected) -> None:
-    """Append ``rejected``, or count it with the entry before if that says the same.
-
-    A body may speak for a thousand devices that are all refused for one reason: they are
-    counted whole, with the first as a sample.
-    """
-    last = entries[-1] if entries else None
-    if (
-        isinstance(last, Rejected)
-        and (last.device, last.source, last.time)
-        == (rejected.device, rejected.source, rejected.time)
-        and last.reason == rejected.reason
-    ):
-        entries[-1] = msgspec.structs.replace(last, count=last.count + rejected.count)
-    else:
-        entries.append(rejected)
+        batch.entries.append(Rejected(device.id, source.peer, now, excerpt(record), reason, count))
 
 
 @lru_cache(1024)
@@ -384,23 +351,3 @@ def _refused(
 def _same_unit(series: Series, samples: Samples) -> bool:
     # Many dialects say nothing of units.
     return series.unit == samples.unit or not series.unit or not samples.unit
-
-
-def _weight(record: Record) -> int:
-    """Return how many readings or records a record stands for."""
-    if isinstance(record, Samples | Texts):
-        return len(record.times)
-    return record.count if isinstance(record, Malformed) else 1
-
-
-def _excerpt(record: Record) -> bytes:
-    """Return what the list of rejected payloads shows of a record, however long that is."""
-    if isinstance(record, Malformed):
-        return record.payload[:_PAYLOAD_BYTES]
-    if isinstance(record, Diagnostic):
-        head, value = record.kind, record.text
-    elif isinstance(record, Samples | Texts):
-        head, value = record.metric, str(record.values[0])
-    else:
-        return type(record).__name__.lower().encode()
-    return f"{head[:_PAYLOAD_BYTES]} {value[:_PAYLOAD_BYTES]}".encode()[:_PAYLOAD_BYTES]

@@ -44,7 +44,7 @@ class Meanings:
         """
         gathered = Gathered(messages)
         speakers: dict[str, Speaker] = {}
-        if client.subscription and any([message.retain for message in messages]):
+        if client.subscription and any(message.retain for message in messages):
             # What is old has to be told apart: each message is looked at.
             others = {topic: self._find(topic) for topic in {one.topic for one in messages}}
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ MEMBERS: Final = 1_000
 """Most values of a message."""
 
 _decode: Final = msgspec.json.Decoder().decode
+_STEP: Final = re.compile(
+    r"""\.(?P<key>[^.\[\]'"\s]+)|\[(?P<position>[0-9]{1,6})\]|\[(?P<quote>['"])(?P<quoted>[^'"]+)(?P=quote)\]"""
+)
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -99,6 +103,25 @@ def members(fields: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield (key,), value
 
 
+def parse_path(text: str) -> tuple[str | int, ...]:
+    """Return the steps of a path such as ``sensors[0].temperature`` or ``$.a["b c"]``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    steps: list[str | int] = []
+    rest = text.strip().removeprefix("$")
+    # The first key may stand without a dot.
+    rest = rest if rest[:1] in (".", "[") else f".{rest}"
+    while rest:
+        step = _STEP.match(rest)
+        if not step:
+            raise ValueError(f"{text!r:.80} is no path such as sensors[0].temperature")
+        steps.append(int(step["position"]) if step["position"] else step["key"] or step["quoted"])
+        rest = rest[step.end() :]
+    return tuple(steps)
+
+
 def at_path(value: Any, path: tuple[str | int, ...]) -> Any:
     """Return what keys and positions lead to.
 
@@ -106,10 +129,10 @@ def at_path(value: Any, path: tuple[str | int, ...]) -> Any:
         LookupError: there is nothing.
     """
     for step in path:
-        if isinstance(value, dict if isinstance(step, str) else list):
-            value = value[step]
-        else:
-            raise LookupError(step)
+        container = dict if isinstance(step, str) else list
+        if not isinstance(value, container):
+            value = container()
+        value = value[step]  # type: ignore[index]
     return value
 
 

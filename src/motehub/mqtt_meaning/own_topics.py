@@ -75,21 +75,36 @@ class Group:
             fields = decode_object(hearing.payload)
             time = fields.pop("time", None)
             moment = None if time is None else time_of(time)
-            found: dict[str, list[Any]] = {}
-            for path, value in members(fields):
-                found.setdefault("_".join(path), []).append(value)
-            if not found:
-                raise NoReading("there is no metric in the object")
-            if len(found) > MEMBERS:
-                raise NoReading(f"there are {len(found)} metrics; {MEMBERS:,} are the most")
+            metrics = metrics_of(fields)
         except NoReading as fault:
             hearing.reject(device, str(fault))
             return
-        for metric, (value, *others) in found.items():
-            if others:
-                hearing.reject(device, f"several members make the metric {metric[:40]!r}")
-            else:
-                hearing.put_member(device, metric, "", value, moment)
+        put_all(hearing, device, metrics, moment)
+
+
+def metrics_of(fields: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the values in an object by metric: the keys that lead to one, joined by ``_``.
+
+    Raises:
+        NoReading: there are none, or too many.
+    """
+    found: dict[str, list[Any]] = {}
+    for path, value in members(fields):
+        found.setdefault("_".join(path), []).append(value)
+    if not found:
+        raise NoReading("there is no metric in the object")
+    if len(found) > MEMBERS:
+        raise NoReading(f"there are {len(found)} metrics; {MEMBERS:,} are the most")
+    return found
+
+
+def put_all(hearing: Hearing, device: str, metrics: dict[str, list[Any]], time: int | None) -> None:
+    """Take the values of ``metrics_of``; where two have the same metric, none can be taken."""
+    for metric, (value, *others) in metrics.items():
+        if others:
+            hearing.reject(device, f"several members make the metric {metric[:40]!r}")
+        else:
+            hearing.put_member(device, metric, "", value, time)
 
 
 def route(levels: list[str]) -> Take | None:

@@ -73,6 +73,23 @@ def value_of(payload: bytes) -> float | str:
     return text
 
 
+def number_of(text: str) -> float:
+    """Return the number that a text is, written as in JSON.
+
+    Raises:
+        NoReading: it is none.
+    """
+    try:
+        return _one(text)
+    except _REFUSED:
+        raise NoReading(f"{text[:40]!r} is not a number") from None
+
+
+def is_text_of(payload: bytes, text: str) -> bool:
+    """Tell whether a payload is ``text``, perhaps with white space around it."""
+    return payload.strip(_SPACE) == text.encode()
+
+
 def _is_almost_number(text: str) -> bool:
     """Tell whether programs that are less strict take ``text`` for a number."""
     try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from motehub.conversations import Channel, Peer, Turn
 from motehub.model import Receipt
 from motehub.mqtt_meaning.gathering import Client
+from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.connection import Connection
 from motehub.protocols.mqtt.events import Closed, Event
 from motehub.protocols.mqtt.members import Member
@@ -16,7 +17,7 @@ from motehub.protocols.mqtt.properties import ConnAckProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
 from motehub.security.mqtt_access import Rights
 from motehub.transports._mqtt_broker_service import Service
-from motehub.transports._mqtt_broker_turn import Work
+from motehub.transports._mqtt_broker_turn import Work, why_closed
 
 
 class MqttConversation:
@@ -29,6 +30,7 @@ class MqttConversation:
         "_peer",
         "client",
         "connection",
+        "joined",
         "member",
         "rights",
         "service",
@@ -46,6 +48,13 @@ class MqttConversation:
         self.member: Member | None = None
         self.rights: Rights | None = None
         self.client: Client | None = None
+        # The sessions of devices that have joined over this connection: mostly one.
+        self.joined: set[Claim] = set()
+
+    @property
+    def peer(self) -> str:
+        """The address of the client."""
+        return self._peer.address
 
     @property
     def deadline(self) -> int | None:
@@ -102,6 +111,7 @@ class MqttConversation:
         """Tell the broker that the client is gone."""
         if self.member is not None:
             self.service.broker.leave(self.member, self, closed, now)
+            self.service.forget_joins(self)
             self.service.look_for_wills()
 
     def flush(self) -> None:
@@ -132,8 +142,8 @@ class MqttConversation:
         refused = self._why_refused(connect, client_id, now)
         if refused is not None:
             closed = self.connection.refuse(*refused)
-            reason = closed.text or closed.reason_code.name.lower().replace("_", " ")
-            return Turn([], lambda _: self.connection.take_output(), f"refused: {reason}")
+            end = f"refused: {why_closed(closed)}"
+            return Turn([], lambda _: self.connection.take_output(), end)
         self._early = []
         entered: list[bool] = []
 

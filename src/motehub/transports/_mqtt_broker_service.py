@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 from motehub.contracts import Ground
 from motehub.errors import StorageError
 from motehub.logs import Logger
-from motehub.model import MICROSECONDS, Receipt
-from motehub.mqtt_meaning.gathering import Client, Gathered, Reply
+from motehub.model import MICROSECONDS, Delivery, Joined, Receipt
+from motehub.mqtt_meaning.gathering import Client, Reply
 from motehub.mqtt_meaning.meanings import Meanings
+from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.broker import Broker, Planned
 from motehub.protocols.mqtt.connection import Limits
 from motehub.protocols.mqtt.members import Member
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from motehub.transports._mqtt_broker_conversation import MqttConversation
 
 _SWEEP_SECONDS: Final = 1.0
+_REMEMBERED_DEVICES: Final = 10_000
 
 _logger = Logger("motehub.mqtt")
 
@@ -54,6 +56,11 @@ class Service:
         self._talkers: set[Callable[[], None]] = set()
         self._flushing = False
         self._wills = asyncio.Event()
+        self._desk = ground.commands
+        self._subscribed = False
+        # The session that each device has, by its identity, and who holds each session.
+        self._begun: dict[str, Claim] = {}
+        self._holders: dict[Claim, MqttConversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -105,15 +112,42 @@ class Service:
 
     def subscribed(self) -> None:
         """Note that there are new subscriptions: commands may have waited for one."""
+        if not self._subscribed:
+            self._subscribed = True
+            self._loop.call_soon(self._look_for_commands)
 
     def note_joins(
-        self, link: MqttConversation, gathered: Gathered, receipts: Sequence[Receipt]
+        self, link: MqttConversation, deliveries: Sequence[Delivery], receipts: Sequence[Receipt]
     ) -> None:
-        """Note which connection is the one of a device that has joined."""
+        """Note which connection is the one of a device that has joined or begun a session."""
+        for delivery, receipt in zip(deliveries, receipts, strict=True):
+            source = delivery.source
+            if receipt.assigned is not None:
+                if len(self._begun) >= _REMEMBERED_DEVICES:
+                    self._begun.pop(next(iter(self._begun)))
+                assigned = receipt.assigned
+                self._begun[source.identity] = Claim(assigned.name, assigned.session)
+            elif any(isinstance(record, Joined) for record in delivery.records):
+                if source.session is not None and not receipt.discarded:
+                    claim = Claim(source.suggested_name, source.session)
+                    link.joined.add(claim)
+                    self._holders[claim] = link
+
+    def forget_joins(self, link: MqttConversation) -> None:
+        """Note that a connection is over."""
+        for claim in link.joined:
+            if self._holders.get(claim) is link:
+                del self._holders[claim]
 
     def rival(self, identity: str, link: MqttConversation) -> str:
         """Return the peer of another connection that holds the device's session, or ""."""
-        return ""
+        claim = self._begun.get(identity)
+        holder = None if claim is None else self._holders.get(claim)
+        return holder.peer if holder is not None and holder is not link else ""
+
+    def _look_for_commands(self) -> None:
+        self._subscribed = False
+        self._desk.reachable()
 
     def _flush(self) -> None:
         self._flushing = False

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 _EXCERPT: Final = 200
 
 
+def why_closed(closed: Closed) -> str:
+    """Return for people why a connection is over."""
+    if closed.reason_code is ReasonCode.SUCCESS:
+        return closed.text or "the client said goodbye"
+    return closed.text or closed.reason_code.name.lower().replace("_", " ")
+
+
 class Work:
     """Acts on events in their order, in three steps: before, in, and after the commit."""
 
@@ -69,7 +76,7 @@ class Work:
         self.end: str | None = None
         last = events[-1]
         if isinstance(last, Closed):
-            self.end = last.text or last.reason_code.name.lower().replace("_", " ")
+            self.end = why_closed(last)
         self._publishes = [event for event in events if isinstance(event, Publish)]
         self._gathered = self._gather()
 
@@ -161,9 +168,10 @@ class Work:
         if gathered is None:
             return
         service = self._conversation.service
-        if gathered.joins:
-            service.note_joins(self._conversation, gathered, receipts)
-        outcomes = gathered.outcomes(receipts[: len(gathered.deliveries)])
+        receipts = receipts[: len(gathered.deliveries)]
+        outcomes = gathered.outcomes(receipts)
+        if gathered.joins or (outcomes is not None and outcomes.replies):
+            service.note_joins(self._conversation, gathered.deliveries, receipts)
         if outcomes is None:
             return
         for number, refusal in outcomes.refused.items():

@@ -17,6 +17,7 @@ from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Overflow
 from motehub.protocols.mqtt.connection import Limits
 from motehub.quantities import Duration, Size
 from motehub.security.mqtt_access import Gatekeeper
+from motehub.transports._mqtt_broker_carrier import BrokerCarrier
 from motehub.transports._mqtt_broker_conversation import MqttConversation
 from motehub.transports._mqtt_broker_service import Service
 
@@ -126,6 +127,7 @@ class MqttBroker:
         self.listeners[NAME] = await self._plain.open(settings.host, settings.port)
         self.listeners[_TLS] = await self._tls.open(settings.host, settings.tls_port)
         self._service.begin()
+        self._ground.commands.attach(NAME, BrokerCarrier(self._service, self._ground.commands))
         return self
 
     async def __aexit__(self, *_: object) -> None:

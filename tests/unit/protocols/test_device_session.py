@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,15 +137,11 @@ def test_an_order_to_the_led() -> None:
 def test_only_documented_errors(payload: bytes) -> None:
     """Whatever arrives, it is understood or refused."""
     for parse in (parse_join, parse_claim, split_status):
-        try:
-            parse(payload)
-        except BadPayload as error:
-            assert str(error)
+        with suppress(BadPayload):
+            assert parse(payload)
     for status in STATUS.values():
-        try:
+        with suppress(BadPayload):
             assert 0 <= parse_value(status, payload) <= 100
-        except BadPayload:
-            pass
 
 
 @given(

@@ -305,6 +305,8 @@ async def test_devices_and_series(stand: Stand) -> None:
         "stored": 4,
         "duplicate": 0,
         "rejected": 0,
+        "discarded": 0,
+        "online": None,
         "waiting": 0,
     }
     assert good(await stand.get("/devices/b")) == devices[1]
