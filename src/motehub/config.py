@@ -20,7 +20,7 @@ from msgspec import Meta
 from motehub import parts
 from motehub.core.admission import Policy
 from motehub.core.sessions import Contest, check_name_pattern
-from motehub.errors import ConfigurationError, OwnerError
+from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
 from motehub.quantities import Duration, Size
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
@@ -110,8 +110,11 @@ class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     ] = Contest.TAKE_OVER
 
     def __post_init__(self) -> None:
-        """Check the pattern."""
-        check_name_pattern(self.name_pattern)
+        """Check what makes names."""
+        try:
+            check_name_pattern(self.name_pattern)
+        except InvalidName as error:
+            raise ValueError(f"name_pattern: {str(error).rstrip('.')}") from error
 
 
 class Configuration(msgspec.Struct, frozen=True):

@@ -94,6 +94,8 @@ def test_arguments_win_over_everything(tmp_path: Path) -> None:
         ("[store]\nurl = 'postgresql://h/d'", ["store.url", "sqlite", "leave it out"]),
         ("[store]\ntype = 'postgres'", ["store.url", "postgresql://USER"]),
         ("[store]\ntype = 'postgres'\nurl = 'mysql://h/d'", ["store.url", "postgresql://"]),
+        ("[device_sessions]\nname_pattern = 'x'", ["device_sessions", "name_pattern", "{number}"]),
+        ("[device_sessions]\ncontested = 'no'", ["contested", "'no'", "take over or refuse"]),
         ("mirror = 5", ["mirror", "[[mirror]]"]),
         ("[[mirror]]\nurl = 'redis://h'", ["mirror.type", "redis"]),
         ("[[mirror]]\ntype = 'oracle'", ["mirror.type", "redis"]),

@@ -29,11 +29,12 @@ class Presences:
         self.heard: set[str] = set()
 
     def tell(self, device: str, online: bool) -> bool:
-        """Note it; tell whether the hub is to know."""
+        """Note it; tell whether the hub is to know, and does not yet."""
+        known = self.told.get(device)
         if len(self.told) >= PRESENCES:
             self.told.clear()
         self.told[device] = online
-        return device in self.heard
+        return device in self.heard and known is not online
 
     def hear(self, device: str) -> bool | None:
         """Note a reading; return what the hub has to be told before it."""

@@ -132,7 +132,7 @@ def at_path(value: Any, path: tuple[str | int, ...]) -> Any:
         container = dict if isinstance(step, str) else list
         if not isinstance(value, container):
             value = container()
-        value = value[step]  # type: ignore[index]
+        value = value[step]
     return value
 
 

@@ -16,6 +16,7 @@ _many: Final = msgspec.json.Decoder(list[float]).decode
 _text: Final = msgspec.json.Decoder(str).decode
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError)
 _BOOLEANS: Final = {b"true": 1.0, b"false": 0.0}
+_SWITCH: Final = {"ON": 1.0, "OFF": 0.0}
 _SPACE: Final = b" \t\r\n"
 
 
@@ -83,6 +84,11 @@ def number_of(text: str) -> float:
         return _one(text)
     except _REFUSED:
         raise NoReading(f"{text[:40]!r} is not a number") from None
+
+
+def switch_of(text: str) -> float | str:
+    """Return 1 or 0 for ``ON`` and ``OFF``, in whichever case; any other text as it is."""
+    return _SWITCH.get(text.upper(), text)
 
 
 def is_text_of(payload: bytes, text: str) -> bool:

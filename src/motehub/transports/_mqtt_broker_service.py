@@ -18,11 +18,13 @@ from motehub.protocols.mqtt.connection import Limits
 from motehub.protocols.mqtt.members import Member
 from motehub.protocols.mqtt.packets import Publish
 from motehub.security.mqtt_access import Gatekeeper
+from motehub.transports._mqtt_broker_statistics import Statistics
 
 if TYPE_CHECKING:
     from motehub.transports._mqtt_broker_conversation import MqttConversation
 
 _SWEEP_SECONDS: Final = 1.0
+_TELL_SECONDS: Final = 10.0
 _REMEMBERED_DEVICES: Final = 10_000
 
 _logger = Logger("motehub.mqtt")
@@ -63,9 +65,9 @@ class Service:
         self._holders: dict[Claim, MqttConversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self) -> None:
-        """Begin with what happens by itself: wills, ends of sessions, changes of rights."""
-        for work in (self._publish_wills(), self._sweep()):
+    def begin(self, statistics: Statistics) -> None:
+        """Begin with what happens by itself: wills, ends of sessions, rights, statistics."""
+        for work in (self._publish_wills(), self._sweep(), self._tell(statistics)):
             self._tasks.add(asyncio.create_task(work))
 
     async def end(self) -> None:
@@ -127,11 +129,9 @@ class Service:
                     self._begun.pop(next(iter(self._begun)))
                 assigned = receipt.assigned
                 self._begun[source.identity] = Claim(assigned.name, assigned.session)
-            elif any(isinstance(record, Joined) for record in delivery.records):
-                if source.session is not None and not receipt.discarded:
-                    claim = Claim(source.suggested_name, source.session)
-                    link.joined.add(claim)
-                    self._holders[claim] = link
+            elif claim := _joined(delivery, receipt):
+                link.joined.add(claim)
+                self._holders[claim] = link
 
     def forget_joins(self, link: MqttConversation) -> None:
         """Note that a connection is over."""
@@ -192,6 +192,11 @@ class Service:
         await self.hub.accept(gathered.deliveries, note)
         self.broker.deliver(planned, self.clock())
 
+    async def _tell(self, statistics: Statistics) -> None:
+        while True:
+            await self.publish(statistics.changed(self.clock()))
+            await asyncio.sleep(_TELL_SECONDS)
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
@@ -207,3 +212,13 @@ class Service:
                     await self.hub.accept([], lambda _: self.keep())
                 except StorageError as error:
                     _logger.error("sessions not kept", reason=str(error))
+
+
+def _joined(delivery: Delivery, receipt: Receipt) -> Claim | None:
+    """Return the session in which a device is online from now on, if it said so."""
+    source = delivery.source
+    if source.session is None or receipt.discarded:
+        return None
+    if any(isinstance(record, Joined) for record in delivery.records):
+        return Claim(source.suggested_name, source.session)
+    return None

@@ -88,6 +88,10 @@ class Work:
     def note(self, receipts: Sequence[Receipt]) -> None:
         """Change the broker's state, as far as what was published was taken."""
         self._refuse(receipts)
+        counters = self._conversation.service.broker.counters
+        counters["messages_received"] += len(self._publishes)
+        if self._refused:
+            counters["refused"] += len(self._refused)
         if self._is_plain():
             return
         number = -1

@@ -20,6 +20,7 @@ from motehub.security.mqtt_access import Gatekeeper
 from motehub.transports._mqtt_broker_carrier import BrokerCarrier
 from motehub.transports._mqtt_broker_conversation import MqttConversation
 from motehub.transports._mqtt_broker_service import Service
+from motehub.transports._mqtt_broker_statistics import Statistics
 
 NAME: Final = "mqtt_broker"
 _TLS: Final = f"{NAME}_tls"
@@ -112,9 +113,7 @@ class MqttBroker:
     def counters(self) -> Mapping[str, int]:
         """Connections, refusals, failed handshakes, bytes; what was dropped and discarded."""
         broker = self._service.broker
-        total: Counter[str] = Counter()
-        for listener in (self._plain, self._tls):
-            total.update(listener.counters)
+        total = self._wire()
         total.update(broker.counters)
         total.update(clients=broker.connected, sessions=len(broker.members))
         return total
@@ -126,7 +125,8 @@ class MqttBroker:
         self._service.broker.restore(self._ground.state(), self._ground.clock())
         self.listeners[NAME] = await self._plain.open(settings.host, settings.port)
         self.listeners[_TLS] = await self._tls.open(settings.host, settings.tls_port)
-        self._service.begin()
+        statistics = Statistics(self._service.broker, self._wire, self._ground.clock())
+        self._service.begin(statistics)
         self._ground.commands.attach(NAME, BrokerCarrier(self._service, self._ground.commands))
         return self
 
@@ -135,6 +135,12 @@ class MqttBroker:
         await self._plain.close()
         await self._tls.close()
         await self._service.end()
+
+    def _wire(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for listener in (self._plain, self._tls):
+            total.update(listener.counters)
+        return total
 
     def _listener(self, name: str, tls: TlsContexts | None) -> StreamListener:
         settings = self._settings

@@ -64,17 +64,20 @@ async def send_command(
 
 
 @get(
-    "/commands/{id_:str}",
+    "/commands/{id:str}",
     guards=[needs(Scope.CONTROL)],
     responses=problems(ADMIN | {404: "There is none with that id."}),
     summary="Show a command",
 )
-async def show_one_command(request: ApiRequest, id_: CommandId) -> CommandShape:
+async def show_one_command(
+    request: ApiRequest,
+    id: CommandId,  # noqa: A002 - as in the path
+) -> CommandShape:
     """Return where a command stands."""
     hub = services_of(request.app).hub
-    command = hub.commands.find(id_)
+    command = hub.commands.find(id)
     device = hub.registry.by_id(command.device)
     if not request.auth.may_control(device.name):
         # As if there were none: its id says nothing of whose it is.
-        raise UnknownCommand(f"There is no command {id_!r} for a device of this token.")
+        raise UnknownCommand(f"There is no command {id!r} for a device of this token.")
     return show_command(command, device)

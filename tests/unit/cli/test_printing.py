@@ -65,6 +65,16 @@ def test_no_formula_in_csv(value: object, cell: str, capsys: pytest.CaptureFixtu
     assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [["value"], [cell]]
 
 
+def test_yes_and_no_are_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads words, a program JSON's own; what is not known is empty."""
+    rows = [{"online": one} for one in (True, False, None)]
+    for format_ in (Format.TABLE, Format.CSV):
+        print_rows(("online",), rows, format_, "empty")
+    table, csv_ = capsys.readouterr().out.split("online", 2)[1:]
+    assert table.split() == ["yes", "no"]
+    assert csv_.split() == ["true", "false", '""']
+
+
 def test_csv_without_rows_has_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     """A program finds the columns, also when nothing was found."""
     print_rows(("time", "value"), [], Format.CSV, "empty")

@@ -110,32 +110,27 @@ async def test_every_kind_of_order_is_taken(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "says nothing"),
-        ({"value": 1}, "says nothing"),
-        ({"payload": "red", "name": "led"}, "not both"),
-        ({"payload": ""}, "payload"),
-        ({"payload": "x" * 2000}, "payload"),
-        ({"payload": 5}, "payload"),
-        ({"name": "led", "value": [1]}, "value"),
-        ({"name": "led", "value": 1e300 * 10}, "value"),
-        ({"name": "led", "valeu": 1}, "valeu"),
-        ({"payload": "red", "timeout": 0}, "timeout"),
-        ({"payload": "red", "timeout": 1e9}, "timeout"),
-        ([], "body"),
+        ("{}", "says nothing"),
+        ('{"value": 1}', "says nothing"),
+        ('{"payload": "red", "name": "led"}', "not both"),
+        ('{"payload": ""}', "payload"),
+        (f'{{"payload": "{"x" * 2000}"}}', "payload"),
+        ('{"payload": 5}', "payload"),
+        ('{"payload": "\\ud800"}', "can't be read"),
+        ('{"name": "led", "value": [1]}', "value"),
+        ('{"name": "led", "value": 1e400}', "can't be read"),
+        ('{"name": "led", "valeu": 1}', "valeu"),
+        ('{"payload": "red", "timeout": 0}', "timeout"),
+        ('{"payload": "red", "timeout": 1e9}', "timeout"),
+        ("[]", "body"),
+        ("", "body"),
     ],
 )
-async def test_what_is_no_order_is_explained(stand: Stand, body: Any, words: str) -> None:
+async def test_what_is_no_order_is_explained(stand: Stand, body: str, words: str) -> None:
     """A body that can't be sent is a 400 that names what is wrong with it."""
-    secret = await stand.token(Scope.CONTROL)
-    async with stand.client(secret) as client:
-        text = "1e400" if isinstance(body, dict) and body.get("value") == float("inf") else None
-        content = f'{{"name": "led", "value": {text}}}' if text else None
-        path = "/devices/lamp/commands"
-        answer = await (
-            client.post(path, content=content, headers={"content-type": "application/json"})
-            if content
-            else client.post(path, json=body)
-        )
+    async with stand.client(await stand.token(Scope.CONTROL)) as client:
+        headers = {"content-type": "application/json"}
+        answer = await client.post("/devices/lamp/commands", content=body, headers=headers)
     assert words in detail(answer, 400)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -184,8 +184,9 @@ class Broker:
                 self._plan_for(member, target.shape(queued.message), queued.expires, planned)
         return planned
 
-    def deliver(self, planned: Iterable[Planned], now: int) -> None:
+    def deliver(self, planned: Sequence[Planned], now: int) -> None:
         """Send what was planned, since it is durable."""
+        self.counters["messages_sent"] += len(planned)
         for one in planned:
             one.member.deliver(one.message, now, one.expires)
 
