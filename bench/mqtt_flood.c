@@ -681,15 +681,24 @@ static void connect_all(unsigned burst)
     }
 }
 
-/* Returns a line of standard input without waiting for it, or NULL. */
+/* Returns the next line of standard input without waiting for it, or NULL; "" at its end. */
 static const char *command(void)
 {
     static char line[64];
-    ssize_t got = read(STDIN_FILENO, line, sizeof line - 1);
-    if (got < 0)
-        return NULL;
-    line[got] = 0;
-    return line;
+    static size_t length;
+    for (;;) {
+        char byte = 0;
+        ssize_t got = read(STDIN_FILENO, &byte, 1);
+        if (got < 0)
+            return NULL;
+        if (!got || byte == '\n') {
+            line[length] = 0;
+            length = 0;
+            return line;
+        }
+        if (length < sizeof line - 1)
+            line[length++] = byte;
+    }
 }
 
 static const char *wait_for_command(void)

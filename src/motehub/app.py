@@ -187,6 +187,9 @@ async def running(
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
+        for dialect in hub.sessions.dialects() - configuration.transport.keys():
+            # It does not run any more, and can't say so itself.
+            await hub.interrupt(dialect)
         ground = Ground(
             hub,
             utc_microseconds,

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._handing_over = False
         self._paused = False
         self._choked = False
+        self._lingering: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -90,6 +91,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decode what arrived."""
+        if self._lingering is not None:
+            return
         self._heard = self._loop.time()
         if self._conversation is None:
             # The first data may arrive in the same moment as the end of the handshake.
@@ -148,7 +151,7 @@ class Connection(asyncio.Protocol):
         """Send ``data`` and close; what is not being stored yet is forgotten."""
         self._waiting.clear()
         self.write(data)
-        self._close()
+        self._linger()
 
     async def finish(self) -> None:
         """Read no more, store what was received, close without waiting for the peer."""
@@ -307,7 +310,7 @@ class Connection(asyncio.Protocol):
         if turns[-1].end is not None:
             self._listener.counters["closed"] += 1
             occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
-            self._close()
+            self._linger()
 
     def _hand_over(self) -> None:
         """Let the successor have the connection, with what was read and not understood."""
@@ -320,6 +323,21 @@ class Connection(asyncio.Protocol):
         # First, since the successor may have a reason to pause again.
         self._resume()
         self._successor.begin(self._transport, data)
+
+    def _linger(self) -> None:
+        """Close when the peer does, or soon: it may be sending still.
+
+        What comes in after a close is answered with a reset, which takes from the peer what it
+        has not read yet: why it was sent away. TLS has no half-closed connections.
+        """
+        if self._transport is None or self._transport.is_closing() or self._lingering is not None:
+            return
+        if not self._transport.can_write_eof():
+            self._close()
+            return
+        self._transport.write_eof()
+        self._lingering = self._loop.call_later(_CLOSE_SECONDS, self._close)
+        self._resume()
 
     def _close(self) -> None:
         """Close once: early Python 3.11 can't abort a TLS transport that was closed twice."""
@@ -344,7 +362,7 @@ class Connection(asyncio.Protocol):
             connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
 
     def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._idle_timer):
+        for timer in (self._timer, self._idle_timer, self._lingering):
             if timer is not None:
                 timer.cancel()
 

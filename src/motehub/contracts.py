@@ -62,13 +62,10 @@ class Acceptor(Protocol):
 
 
     async def interrupt(self, dialect: str) -> None:
-        """Return, when that is durable, after all devices that joined over it are offline.
+        """Mark all devices offline that joined over ``dialect``; it is durable soon.
 
         A transport whose devices join and leave calls this, by its own name, when it starts: the
         connections of the last time are gone.
-
-        Raises:
-            StorageError: the hub is stopping and the journal can't be written.
         """
         ...
 

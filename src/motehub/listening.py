@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from motehub.binding import why_not_bound
 from motehub.connections import Connection
@@ -35,6 +36,13 @@ class StreamListener(Reception):
         address = self._server.sockets[0].getsockname()
         return Listener(address[0], address[1], tls=self.tls is not None)
 
+    def adopt(self, left: Callable[[], None]) -> Adoption:
+        """Return what takes a connection that was made to another port as one of this one.
+
+        It is without TLS here: the other port has that. ``left`` is called once it is lost.
+        """
+        return Adoption(self, left)
+
     async def close(self) -> None:
         """Accept no more, store what was received, close all connections."""
         if self._server is None:
@@ -43,3 +51,40 @@ class StreamListener(Reception):
         connections = list(self.connections)
         await asyncio.gather(*(connection.finish() for connection in connections))
         await self._server.wait_closed()
+
+
+class Adoption:
+    """See :class:`motehub.conversations.Successor`."""
+
+    def __init__(self, listener: Reception, left: Callable[[], None]) -> None:
+        self._connection = _Adopted(listener, left)
+        self._finishing: asyncio.Task[None] | None = None
+
+    def begin(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Take the connection, whose peer has said ``data`` already."""
+        transport.set_protocol(self._connection)
+        self._connection.connection_made(transport)
+        if not transport.is_closing():
+            self._connection.data_received(data)
+
+    def finish(self) -> None:
+        """Complete what is under way, then close the connection."""
+        self._finishing = asyncio.get_running_loop().create_task(self._connection.finish())
+
+
+class _Adopted(Connection):
+    """A connection that is counted at another port too."""
+
+    def __init__(self, listener: Reception, left: Callable[[], None]) -> None:
+        super().__init__(listener)
+        self._left = left
+
+    def eof_received(self) -> bool:
+        """Keep a half-closed connection open until its answer is written; TLS can't."""
+        wanted = super().eof_received()
+        assert self._transport is not None
+        return wanted and self._transport.get_extra_info("sslcontext") is None
+
+    def _leave(self) -> None:
+        super()._leave()
+        self._left()

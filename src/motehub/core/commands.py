@@ -170,13 +170,12 @@ class Commands:
         """Send what waits for the device with that id, in the order in which it was given."""
         if not self._carriers:
             return
-        waiting = [
-            command
-            for command in self._under_way.values()
-            if command.device == device and command.state is CommandState.QUEUED
-        ]
-        for command in waiting:
-            if command.id in self._carried or command.id not in self._under_way:
+        now = self._clock()
+        for command in self._of(device):
+            # A carrier may have a say on any command, and ask for more, while it is offered one.
+            if self._under_way.get(command.id) is not command or command.deadline <= now:
+                continue
+            if command.state is not CommandState.QUEUED or command.id in self._carried:
                 continue
             if command.id in self._not_durable or not self._carry(command):
                 break
@@ -267,7 +266,7 @@ class Commands:
         """Hand ``command`` to whoever reaches its device; False when nobody does now."""
         device = self._registry.by_id(command.device)
         session = self._sessions.online(device.name)
-        if (session is None and _needs_session(device)) or command.deadline <= self._clock():
+        if session is None and _needs_session(device):
             return False
         where = None if session is None else Assignment(session.name, session.id)
         self._carried.add(command.id)

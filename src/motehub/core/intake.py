@@ -289,8 +289,8 @@ class Intake:
         reason: str | None = None
         for record in records:
             lost = weight(record)
-            if isinstance(record, Left) and refusal.device and source.session is not None:
-                # Blocked, but in its session: it is not online any more.
+            if isinstance(record, Left) and refusal.device:
+                # Blocked, but not online any more.
                 self._sessions.leave(batch, refusal.device, record, now)
                 continue
             total += lost

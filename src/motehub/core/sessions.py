@@ -216,14 +216,17 @@ class Sessions:
         batch.entries.append(EventOccurred(device.id, now, "left", record.reason or "it said so"))
         return self._registry.set_online(batch, device, online=False)
 
+    def dialects(self) -> set[str]:
+        """Return over which transports devices are online."""
+        online = (device for device in self._registry.devices() if device.online)
+        return {self._dialect_of(device) for device in online}
+
     def interrupt(self, batch: Batch, dialect: str, now: int) -> None:
         """Mark all devices offline that joined over ``dialect``: its connections are gone."""
         record = Left("its connection ended with the hub's transport")
         for device in self._registry.devices():
-            if device.online:
-                session = self._of_device.get(device.id)
-                if (session or device).dialect == dialect:
-                    self.leave(batch, device, record, now)
+            if device.online and self._dialect_of(device) == dialect:
+                self.leave(batch, device, record, now)
 
     def forget(self, batch: Batch, device: Device) -> None:
         """Forget the session of a device that was removed."""
@@ -248,6 +251,9 @@ class Sessions:
             if present.online:
                 for listener in self._listeners:
                     listener(present, session)
+
+    def _dialect_of(self, device: Device) -> str:
+        return (self._of_device.get(device.id) or device).dialect
 
     def _suspect(self, source: Source) -> Device | None:
         """Return the device that had the session that is over, or that has the name."""

@@ -23,7 +23,7 @@ _NOT_DEVICES: Final = frozenset({"homeassistant"})
 class EspHome:
     """Devices under any prefix, which may have several levels."""
 
-    filters: Final = tuple(f"+/{one}/+/state" for one in sorted(_COMPONENTS)) + ("+/status",)
+    filters: Final = (*(f"+/{one}/+/state" for one in sorted(_COMPONENTS)), "+/status")
 
     def route(self, levels: list[str]) -> Take | None:
         """Return what a topic means, if it is of this form."""

@@ -28,6 +28,15 @@ NOT_WILLING: Final = ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
 """The message is valid, but the hub does not take it (§3.4.2.1); the reason string says why."""
 
 
+READINGS: Final = "readings"
+"""The first level of the topics on which devices send readings to the hub."""
+
+
+def is_own(topic: str) -> bool:
+    """Tell whether a topic is the hub's own: what is published there is meant for it."""
+    return topic.startswith("readings/") or topic in device_session.TOPICS
+
+
 class Message(Protocol):
     """A message as it was published: what of a PUBLISH packet means something to the hub."""
 
@@ -206,8 +215,13 @@ class Gathered:
         return speaker
 
     def refuse(self, message: int, code: ReasonCode, reason: str) -> None:
-        """Note why a message can't be taken; of several reasons the first counts."""
-        self._refused.setdefault(message, Refusal(code, reason))
+        """Note why a message can't be taken; of several reasons the first counts.
+
+        Only a message to the hub is refused: on other topics programs talk to each other, and
+        what the hub can't read there may be of use to them.
+        """
+        if is_own(self._messages[message].topic):
+            self._refused.setdefault(message, Refusal(code, reason))
 
     def expect_name(self, mac: Mac) -> None:
         """Note that the newest speaker is a device that waits for a name."""
@@ -229,15 +243,14 @@ class Gathered:
                     break
             else:
                 return None
-        refused = dict(self._refused)
         replies: list[Reply] = []
         for number, (speaker, receipt) in enumerate(zip(self._speakers, receipts, strict=True)):
             for one in receipt.refused:
                 for message in speaker.messages(one.record, one.start, self._messages):
-                    refused.setdefault(message, Refusal(NOT_WILLING, one.reason))
+                    self.refuse(message, NOT_WILLING, one.reason)
             mac = self._replies.get(number)
             if mac and receipt.assigned:
                 assigned = receipt.assigned
                 payload = device_session.format_name_assign(mac, assigned.name, assigned.session)
                 replies.append(Reply(device_session.NAME_ASSIGN, payload, 2))
-        return Outcomes(refused, replies) if refused or replies else None
+        return Outcomes(self._refused, replies) if self._refused or replies else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from motehub.model import Clock, Diagnostic, Joined, Left, Record, Source
+from motehub.model import Clock, Joined, Left, Record, Source
 from motehub.mqtt_meaning.gathering import Client, Gathered, Message, Speaker
 from motehub.mqtt_meaning.naming import is_name
 from motehub.mqtt_meaning.objects import reading_of
@@ -121,10 +121,6 @@ class Hearing:
         """Take that ``device`` is online or not; what another broker retained still holds."""
         if self._presences.tell(device, online):
             self._say(device, Joined() if online else Left("it said so"))
-
-    def note(self, device: str, kind: str, text: str) -> None:
-        """Take something that the owner may want to know about ``device``."""
-        self._say(device, Diagnostic(kind, text))
 
     def reject(self, device: str | None, reason: str) -> None:
         """Refuse the message, or a part of it; the payload goes to the rejected ones.

@@ -87,6 +87,7 @@ class Rule:
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
         self._levels = settings.topic.split("/")
+        self.filters: Final = (settings.filter,)
         self._device = _Template(settings.device)
         self._time = parse_path(settings.time) if settings.time else None
         metric = settings.metric or ("{metric}" if "metric" in settings.levels else "")

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from motehub.model import Clock, Samples
 from motehub.mqtt_meaning import own_topics
-from motehub.mqtt_meaning.gathering import Client, Gathered, Message, Speaker
+from motehub.mqtt_meaning.esphome import EspHome
+from motehub.mqtt_meaning.gathering import READINGS, Client, Gathered, Message, Speaker
 from motehub.mqtt_meaning.hearing import Hearing, Presences, Take
+from motehub.mqtt_meaning.home_assistant import HomeAssistant
+from motehub.mqtt_meaning.mappings import Rule
 from motehub.mqtt_meaning.own_topics import Series
 from motehub.mqtt_meaning.session_topics import HEARD
+from motehub.mqtt_meaning.settings import MqttSettings, Preset
+from motehub.mqtt_meaning.tasmota import Tasmota
 from motehub.mqtt_meaning.values import numbers_of
+from motehub.mqtt_meaning.zigbee2mqtt import Zigbee2Mqtt
+from motehub.protocols import device_session
 
 TOPICS: Final = 16_384
 """Most topics of which is remembered what they mean."""
@@ -21,15 +28,82 @@ TOPIC_LENGTH: Final = 256
 """Longest topic that is remembered."""
 
 
+_DEFAULT: Final = MqttSettings()
+_ORDER: Final = (Preset.HOME_ASSISTANT, Preset.ZIGBEE2MQTT, Preset.TASMOTA, Preset.ESPHOME)
+
+
 def _ignore(hearing: Hearing) -> None:
     """Take a message that means nothing to the hub."""
 
 
-class Meanings:
-    """What topics mean, as the settings have it; one for each transport."""
+class _Part(Protocol):
+    """A preset or a mapping: which topics it is about, and what they mean."""
 
-    def __init__(self) -> None:
+    @property
+    def filters(self) -> Sequence[str]:
+        """Topic filters of all that it wants to hear."""
+        ...
+
+    def route(self, levels: list[str]) -> Take | None:
+        """Return what a topic means, None if that is not for this part to say."""
+        ...
+
+
+class Meanings:
+    """What topics mean, as the settings have it; one for each transport.
+
+    The hub's own topics come first, then the owner's mappings in their order, then what
+    programs have told about their topics, then the other presets.
+    """
+
+    def __init__(self, settings: MqttSettings = _DEFAULT) -> None:
         self._routes: dict[str, Take] = {}
+        self._presences = Presences()
+        self._parts: list[_Part] = [Rule(one) for one in settings.mapping]
+        # What is learnt from messages that brokers retain.
+        self._lessons: list[str] = []
+        for preset in sorted(set(settings.presets), key=_ORDER.index):
+            self._add(preset, settings)
+
+    def _add(self, preset: Preset, settings: MqttSettings) -> None:
+        if preset is Preset.HOME_ASSISTANT:
+            discovery = HomeAssistant(settings.discovery_prefix, self._forget)
+            self._parts.append(discovery)
+            self._lessons += discovery.lessons
+        elif preset is Preset.ZIGBEE2MQTT:
+            zigbee = Zigbee2Mqtt(settings.zigbee2mqtt_topic)
+            self._parts.append(zigbee)
+            self._lessons += zigbee.lessons
+        else:
+            self._parts.append(Tasmota() if preset is Preset.TASMOTA else EspHome())
+
+    @property
+    def filters(self) -> list[str]:
+        """Topic filters of all that means something: what to subscribe to at another broker.
+
+        With discovery there may be more after any ``gather``.
+        """
+        own = [f"{READINGS}/#", *sorted(HEARD)]
+        return [*own, *dict.fromkeys(f for part in self._parts for f in part.filters)]
+
+    @property
+    def lessons(self) -> list[str]:
+        """Topic filters of what ``learn`` is to be given."""
+        return self._lessons
+
+    def learn(self, messages: Sequence[Message]) -> None:
+        """Take what a broker has retained of ``lessons``, as when a transport begins.
+
+        Only how to understand other messages is learnt of it.
+        """
+        client = Client("", "", vouched=False, may_write=lambda device: False, subscription=True)
+        hearing = Hearing(Gathered(messages), client, 0, {}, Presences())
+        for number, message in enumerate(messages):
+            hearing.listen(number, message)
+            self._find(message.topic)(hearing)
+
+    def interrupted(self) -> None:
+        """Forget who is online: the hub has been told that nobody is any more."""
         self._presences = Presences()
 
     @property
@@ -114,6 +188,18 @@ class Meanings:
         if topic in HEARD:
             return Hearing.take_session
         levels = topic.split("/")
-        if levels[0] == own_topics.READINGS:
-            return own_topics.route(levels) or _ignore
+        if levels[0] == READINGS:
+            take = own_topics.route(levels)
+            if take is not None:
+                return take
+        # As for wildcards [MQTT-4.7.2-1]: what a broker says about itself is no device's.
+        if not topic.startswith("$") and topic not in device_session.TOPICS:
+            for part in self._parts:
+                take = part.route(levels)
+                if take is not None:
+                    return take
         return _ignore
+
+    def _forget(self, topic: str) -> None:
+        """Look anew what the topic means."""
+        self._routes.pop(topic, None)

@@ -11,9 +11,6 @@ from motehub.mqtt_meaning.naming import is_name
 from motehub.mqtt_meaning.objects import MEMBERS, decode_object, members, time_of
 from motehub.mqtt_meaning.values import NoReading, value_of
 
-READINGS: Final = "readings"
-"""The first level."""
-
 _METRIC_KEYS: Final = frozenset({"value", "time", "unit"})
 _UNIT_BYTES: Final = 32
 

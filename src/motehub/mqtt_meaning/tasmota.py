@@ -17,8 +17,13 @@ _KINDS: Final = {
 }
 _POWER: Final = frozenset({"POWER", *(f"POWER{number}" for number in range(1, 33))})
 
+# The year 2000 in UTC µs: a clock counts from 1970 until it is set.
+_CLOCK_NOT_SET: Final = 946_684_800_000_000
+
 # What says how the others are to be read, or what only identifies a part.
-_ABOUT: Final = frozenset({"Time", "TempUnit", "PressureUnit", "SpeedUnit", "Id", "Address"})
+_ABOUT: Final = frozenset(
+    {"Time", "TempUnit", "PressureUnit", "SpeedUnit", "TotalStartTime", "Id", "Address"}
+)
 
 # Of the many things in STATE, those that change and say something about the device.
 _STATE: Final = {
@@ -98,10 +103,11 @@ def _take_sensors(device: str, hearing: Hearing) -> None:
         return
     time = _time_of(fields)
     hearing.hear(device)
-    for path, value in _values(fields):
+    for path, phase, value in _values(fields):
         metric, unit = metric_and_unit(*path)
+        metric += phase
         if path[0] == "ENERGY":
-            unit = unit or _ENERGY.get(path[1], "")
+            unit = unit or _ENERGY.get(path[-1], "")
         elif unit == "hPa":
             unit = str(fields.get("PressureUnit") or unit)
         elif unit == "°C" and fields.get("TempUnit") == "F":
@@ -117,7 +123,7 @@ def _take_state(device: str, hearing: Hearing) -> None:
         return
     time = _time_of(fields)
     hearing.hear(device)
-    for path, value in _values(fields):
+    for path, _, value in _values(fields):
         if path[0] in _POWER:
             hearing.put_member(device, path[0].lower(), "", value, time)
         elif path in _STATE:
@@ -138,16 +144,19 @@ def _fields(device: str, hearing: Hearing, wrapper: str) -> dict[str, Any] | Non
     return inner if isinstance(inner, dict) else fields
 
 
-def _values(fields: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the readings; several phases of a meter are numbered from 1, ON and OFF are 1 and 0."""
+def _values(fields: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """Yield paths and readings; ON and OFF are 1 and 0.
+
+    Between them is "", or for the phases of a meter "_1" and so on.
+    """
     for path, value in members(fields):
         if path[-1] in _ABOUT or value is None:
             continue
         if isinstance(value, list):
             for number, one in enumerate(value, 1):
-                yield (*path, str(number)), one
+                yield path, f"_{number}", one
         else:
-            yield path, switch_of(value) if isinstance(value, str) else value
+            yield path, "", switch_of(value) if isinstance(value, str) else value
 
 
 def _time_of(fields: dict[str, Any]) -> int | None:
@@ -157,6 +166,3 @@ def _time_of(fields: dict[str, Any]) -> int | None:
     except NoReading:
         return None
     return time if time > _CLOCK_NOT_SET else None
-
-
-_CLOCK_NOT_SET: Final = 946_684_800_000_000  # the year 2000: it counts from 1970 until it is set

@@ -62,11 +62,13 @@ class HttpFront:
     """The beginning of a connection, as a :class:`motehub.conversations.Conversation`.
 
     A long body is handed over too, to be decoded beside the event loop, or refused in due form.
+    Requests that begin as one of ``upgrades`` are handed over once that can be told.
     """
 
-    def __init__(self, peer: str, intake: Intake) -> None:
+    def __init__(self, peer: str, intake: Intake, upgrades: Sequence[bytes] = ()) -> None:
         self._peer = peer
         self._intake = intake
+        self._upgrades = upgrades
         self._buffer = bytearray()
         self._head: _Head | None = None
         self._raw_head = b""
@@ -126,8 +128,11 @@ class HttpFront:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             # Already the first bytes say when it is nothing for us: a browser must not wait.
-            foreign = not b"POST /".startswith(self._buffer[:6]) or len(self._buffer) > HEAD_BYTES
-            return bytes(self._buffer) if foreign else None
+            start = bytes(self._buffer[:6])
+            own = b"POST /".startswith(start) and len(self._buffer) <= HEAD_BYTES
+            if own or any(one.startswith(self._buffer) for one in self._upgrades):
+                return None
+            return bytes(self._buffer)
         raw = bytes(self._buffer[: end + 2])
         if raw != self._raw_head:
             self._known_head = self._parse(raw)
@@ -208,8 +213,9 @@ class HttpFront:
         rest: bytes | None = None,
         end: str | None = None,
     ) -> Turn:
-        if len(answers) == 1 and rest is end is None and isinstance(one := answers[0], Exchange):
-            return Turn(one.deliveries, lambda receipts: encode(one.answer(receipts)))
+        only = answers[0] if len(answers) == 1 and rest is None and end is None else None
+        if isinstance(only, Exchange):
+            return Turn(only.deliveries, lambda receipts: encode(only.answer(receipts)))
         deliveries: list[Delivery] = []
         for one in answers:
             if isinstance(one, Exchange):

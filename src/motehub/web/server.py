@@ -33,6 +33,7 @@ from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
 from motehub.web.successor import AsgiServer
+from motehub.web.upgrades import SucceedWith, Upgrades
 
 NAME: Final = "web"
 """What ``run.json`` calls the port."""
@@ -51,7 +52,7 @@ class WebServer:
 
     ``state`` is what the journal keeps for good, ``head`` returns its newest position, ``health``
     the condition of every part. ``zone`` is that of pimonitor's devices of which nothing else is
-    said.
+    said. ``upgrades`` take the connections that ask for their paths.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class WebServer:
         head: Callable[[], int],
         health: Callable[[], dict[str, Any]],
         zone: tzinfo,
+        upgrades: Mapping[str, SucceedWith] | None = None,
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -94,12 +96,13 @@ class WebServer:
             ingest, frozenset(handlers), self._answers(metrics), make_api(services)
         )
         server = AsgiServer(application, settings.idle_timeout)
+        ways = Upgrades(upgrades or {}, server.succeed)
 
         def converse(peer: Peer, _: Channel) -> Conversation:
-            return HttpFront(peer.address, intake)
+            return HttpFront(peer.address, intake, ways.beginnings)
 
         self._listener = StreamListener(
-            NAME, ground, _limits(settings), converse, tls, succeed=server.succeed, section=NAME
+            NAME, ground, _limits(settings), converse, tls, succeed=ways.succeed, section=NAME
         )
         self.listeners: dict[str, Listener] = {}
 

@@ -85,7 +85,7 @@ def done(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
     try:
         coroutine.send(None)
     except StopIteration as stop:
-        return cast(_Result, stop.value)
+        return cast("_Result", stop.value)
     raise AssertionError("it waits")
 
 
@@ -106,7 +106,7 @@ class SessionsOfDevices(RuleBasedStateMachine):
         state = self.journal.state
         registry = Registry.from_state(state)
         sessions = Sessions.from_state(state, registry, SessionPolicy())
-        journal = cast(Journal, self.journal)
+        journal = cast("Journal", self.journal)
         commands = Commands.from_state(state, registry, sessions, journal, self.clock)
         self.hub = Hub(
             registry,
@@ -214,7 +214,9 @@ class SessionsOfDevices(RuleBasedStateMachine):
     def restart(self, dialect: str) -> None:
         """The hub starts anew, and one of its transports."""
         self.start()
-        done(self.hub.interrupt(dialect))
+        batch = Batch()
+        self.hub.sessions.interrupt(batch, dialect, self.clock.now)
+        done(self.journal.append(batch))
         for known in self.known.values():
             if known.online and known.dialect == dialect:
                 known.online = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.sessions import Contest, Session, SessionPolicy, check_name_pattern
 from motehub.errors import InvalidName
-from motehub.frames import EventOccurred, PresenceChanged, Rejected
+from motehub.frames import Batch, EventOccurred, PresenceChanged, Rejected
 from motehub.model import (
     MICROSECONDS,
     Announced,
@@ -186,11 +187,33 @@ async def test_all_of_a_transport_are_offline_when_it_starts(tmp_path: Path) -> 
         elsewhere = in_session(second, dialect="mqtt_client")
         assert await say(hub, elsewhere, [Joined()]) == ALL_TAKEN
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        assert hub.sessions.dialects() == {BROKER, "mqtt_client"}
         await hub.interrupt(BROKER)
         assert (online(hub, first.name), online(hub, second.name)) == (False, True)
+        assert hub.sessions.dialects() == {"mqtt_client"}
         await hub.interrupt(BROKER)
         assert await say(hub, in_session(first), [light(1)]) == Receipt(1, 0)
     assert [kind for kind, _ in events(tmp_path)].count("left") == 1
+
+
+async def test_a_transport_starts_while_the_journal_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its devices are offline at once, and so they are in the journal when that goes on."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, journal):
+        assigned = await join(hub)
+        durable, full = journal.append, asyncio.Event()
+
+        async def wait(batch: Batch) -> int:
+            await full.wait()
+            return await durable(batch)
+
+        monkeypatch.setattr(journal, "append", wait)
+        await hub.interrupt(BROKER)
+        assert online(hub, assigned.name) is False
+        assert len([e for e in entries(tmp_path) if isinstance(e, PresenceChanged)]) == 2
+        full.set()
+    assert entries(tmp_path)[-1] == PresenceChanged(1, False)
 
 
 async def test_a_renamed_device_goes_on_under_the_name_it_knows(tmp_path: Path) -> None:
@@ -310,7 +333,8 @@ async def test_presence_without_a_session_is_of_the_identity(tmp_path: Path) -> 
         assert online(hub, "plug")
         await hub.interrupt("mqtt_client")
         assert online(hub, "plug")
-        await hub.interrupt(BROKER)
+        await hub.block_device("plug")
+        assert await say(hub, source, [Left()]) == Receipt(0, 0)
         assert online(hub, "plug") is False
 
 
