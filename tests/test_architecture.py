@@ -44,7 +44,9 @@ ALLOWED: dict[str, set[str]] = {
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
-    "connections": FOUNDATION | {"contracts", "conversations", "reception", "security"},
+    "handshakes": {"contracts"},
+    "connections": FOUNDATION
+    | {"contracts", "conversations", "handshakes", "reception", "security"},
     "listening": FOUNDATION | {"binding", "connections", "contracts", "reception"},
     "transports": FOUNDATION
     | {"contracts", "conversations", "listening", "mqtt_meaning", "protocols", "security"},

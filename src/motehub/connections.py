@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from asyncio import sslproto
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -16,6 +15,7 @@ from motehub.conversations import (
     Turn,
     plain_address,
 )
+from motehub.handshakes import CLOSE_SECONDS, secure
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
 from motehub.reception import Reception, occasional
@@ -27,14 +27,9 @@ READ_AHEAD: Final = 64 * 1024
 READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
 """The same for all connections of a listener: beyond it each has one read under way at most."""
 
-_CLOSE_SECONDS: Final = 2.0
 _FINISH_SECONDS: Final = 5.0
 # Linux has it; elsewhere clients wait for the delayed acknowledgement.
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
-
-# asyncio keeps a buffer of this size for every TLS connection; its default of 256 KiB would be
-# 256 MB for a thousand devices. A TLS record holds at most 16 KiB.
-sslproto.SSLProtocol.max_size = 32 * 1024
 
 _logger = Logger("motehub.listener")
 
@@ -180,14 +175,7 @@ class Connection(asyncio.Protocol):
     async def _handshake(self, transport: asyncio.Transport, tls: TlsContexts) -> None:
         listener = self._listener
         try:
-            secured = await self._loop.start_tls(
-                transport,
-                self,
-                tls.context(),
-                server_side=True,
-                ssl_handshake_timeout=listener.limits.handshake,
-                ssl_shutdown_timeout=_CLOSE_SECONDS,
-            )
+            secured = await secure(transport, self, tls, listener.limits.handshake)
         except OSError as error:
             listener.counters["handshake_failed"] += 1
             occasional.info(
@@ -200,16 +188,11 @@ class Connection(asyncio.Protocol):
             self._lost = True
             self._leave()
             return
-        assert secured is not None
         self._task = None
         self._begin(secured, tls)
 
     def _begin(self, transport: asyncio.Transport, tls: TlsContexts) -> None:
         self._transport = transport
-        # asyncio would read 256 KiB more from a device that has to wait.
-        limit_buffer = getattr(transport, "set_read_buffer_limits", None)
-        assert limit_buffer is not None
-        limit_buffer(high=sslproto.SSLProtocol.max_size)
         session = transport.get_extra_info("ssl_object")
         assert isinstance(session, ServerSession)
         if session.peer and tls.is_revoked(session.peer[0]):
@@ -336,7 +319,7 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._transport.write_eof()
-        self._lingering = self._loop.call_later(_CLOSE_SECONDS, self._close)
+        self._lingering = self._loop.call_later(CLOSE_SECONDS, self._close)
         self._resume()
 
     def _close(self) -> None:

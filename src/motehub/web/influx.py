@@ -75,9 +75,9 @@ class WriteHandler:
         table = self._series.table(token, default)
         runs = decode_known(body, now, table, precision=precision)
 
-        def file() -> Filing:
+        def file(sender: Token) -> Filing:
             decoded = decode_points(body, now, precision=precision)
-            return Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
+            return Filing(decoded, sender, default, DIALECT, request.peer, self._name_of)
 
         return exchange(runs, table, file, partial(_respond, request))
 

@@ -20,7 +20,7 @@ from motehub.web.front import LONGEST_BODY
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.intake import Intake, too_busy
 from motehub.web.readings import PATH as READINGS_PATH
-from motehub.web.readings import ReadingsHandler, is_ndjson, respond
+from motehub.web.readings import ReadingsHandler, default_device, is_ndjson, respond
 
 BODY_SECONDS: Final = 30.0
 """Longest silence within a body, and time for a short one, in seconds."""
@@ -138,7 +138,13 @@ class Ingest:
             limit = self._readings.body_limit
             body = await _beside(size, unpack, request.body, encoding, limit)
             filing = await _beside(
-                len(body), self._readings.file, body, token, request, self._clock()
+                len(body),
+                self._readings.file,
+                body,
+                token,
+                default_device(token),
+                request,
+                self._clock(),
             )
 
             def note(receipts: Sequence[Receipt]) -> dict[str, bytes | None]:
@@ -190,6 +196,7 @@ class Ingest:
             self._readings.file,
             lines,
             token,
+            default_device(token),
             request,
             self._clock(),
             splitter.first_line,

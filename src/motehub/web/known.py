@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from motehub.core.registry import Registry
 from motehub.http_exchange import Exchange, Response
 from motehub.model import Delivery, Known, Receipt, Runs, Source, Token
@@ -89,33 +91,43 @@ class KnownSeries:
 def exchange(
     runs: Runs | None,
     table: SeriesTable,
-    file: Callable[[], Filing],
+    file: Callable[[Token], Filing],
     respond: Callable[[Outcome], Response],
 ) -> Exchange:
-    """Return the exchange of a body that amounts to ``runs``, or for which ``file`` is needed."""
+    """Return the exchange of a body that amounts to ``runs``, or for which ``file`` is needed.
+
+    ``file`` returns what the long way makes of the body when the token sends it.
+    """
     if runs is not None and (
         len(runs.series) <= MOST_DEVICES or len(set(runs.series)) <= MOST_DEVICES
     ):
-        short = _Short(file, respond)
+        short = _Short(table.token, file, respond)
         known = Known(runs, table.edition, short.file)
         return Exchange([Delivery(_ANYBODY, [], known)], short.answer)
-    filing = file()
+    filing = file(table.token)
     return Exchange(filing.deliveries, lambda receipts: respond(filing.outcome(receipts)))
 
 
 class _Short:
     """A body on the short way, which has to go the long one if the registry changes meanwhile."""
 
-    __slots__ = ("_file", "_filing", "_respond")
+    __slots__ = ("_file", "_filing", "_respond", "_token")
 
-    def __init__(self, file: Callable[[], Filing], respond: Callable[[Outcome], Response]) -> None:
+    def __init__(
+        self,
+        token: Token,
+        file: Callable[[Token], Filing],
+        respond: Callable[[Outcome], Response],
+    ) -> None:
+        self._token = token
         self._file = file
         self._respond = respond
         self._filing: Filing | None = None
 
     def file(self) -> list[Delivery]:
         """Return the deliveries of the long way."""
-        self._filing = self._file()
+        # That the sender may write all this was found when it arrived, under the names of then.
+        self._filing = self._file(msgspec.structs.replace(self._token, devices=()))
         return self._filing.deliveries
 
     def answer(self, receipts: Sequence[Receipt]) -> Response:

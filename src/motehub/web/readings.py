@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -53,9 +52,14 @@ class ReadingsHandler:
             body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
         except BodyError as error:
             return problem(error.status, "The body can't be read", str(error))
-        table = self._series.table(token, _default_device(token))
+        default = default_device(token)
+        table = self._series.table(token, default)
         runs = decode_known(body, now, table, lines=is_ndjson(request))
-        return exchange(runs, table, partial(self.file, body, token, request, now), respond)
+
+        def file(sender: Token) -> Filing:
+            return self.file(body, sender, default, request, now)
+
+        return exchange(runs, table, file, respond)
 
     def token(self, request: Request, now: int) -> Token | Response:
         """Return the sender's token, or why nothing is taken from it."""
@@ -76,6 +80,7 @@ class ReadingsHandler:
         self,
         body: bytes,
         token: Token,
+        default: str | None,
         request: Request,
         now: int,
         first_line: int = 1,
@@ -83,17 +88,16 @@ class ReadingsHandler:
     ) -> Filing:
         """Return the deliveries of an unpacked body, or of some lines of it.
 
-        ``bad`` are lines that could not even be read.
+        What names no device is ``default``'s; ``bad`` are lines that could not even be read.
         """
         lines = is_ndjson(request)
         decoded = decode_readings(body, now, lines=lines, first_line=first_line)
         if bad:
             decoded = msgspec.structs.replace(decoded, bad=[*bad, *decoded.bad])
-        default = _default_device(token)
         return Filing(decoded, token, default, DIALECT, request.peer, self._name_of)
 
 
-def _default_device(token: Token) -> str | None:
+def default_device(token: Token) -> str | None:
     """Return whose readings are those that name no device."""
     return token.devices[0] if len(token.devices) == 1 else None
 

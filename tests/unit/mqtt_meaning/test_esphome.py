@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.mqtt_hearing import REMOTE, presence, publish, readings, rejected
 
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.mqtt_meaning.settings import MqttSettings, Preset
-from tests.mqtt_hearing import REMOTE, presence, publish, readings, rejected
 
 SETTINGS = MqttSettings(presets=[Preset.ESPHOME])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.mqtt_hearing import REMOTE, presence, publish, readings, rejected
 
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.mqtt_meaning.settings import MqttSettings, Preset
-from tests.mqtt_hearing import REMOTE, presence, publish, readings, rejected
 
 SETTINGS = MqttSettings(presets=[Preset.ZIGBEE2MQTT])
 
