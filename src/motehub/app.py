@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from motehub.certificates import (
 from motehub.config import Configuration
 from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
+from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
@@ -208,7 +209,15 @@ async def running(
             transports[name] = await stack.enter_async_context(transport)
         if configuration.web is not None:
             transports["web"] = await stack.enter_async_context(
-                _web(configuration, configuration.web, ground, hub, journal, lambda: running_hub)
+                _web(
+                    configuration,
+                    configuration.web,
+                    ground,
+                    hub,
+                    journal,
+                    lambda: running_hub,
+                    [one for one in transports.values() if isinstance(one, Upgrading)],
+                )
             )
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
@@ -226,6 +235,7 @@ def _web(
     hub: Hub,
     journal: Journal,
     running_hub: Callable[[], RunningHub],
+    upgrading: Sequence[Upgrading],
 ) -> Transport:
     """Return the web listener.
 
@@ -246,6 +256,7 @@ def _web(
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
+        upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
     )
 
 

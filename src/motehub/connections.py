@@ -56,14 +56,14 @@ class Connection(asyncio.Protocol):
         self._ended = False
         self._handing_over = False
         self._paused = False
-        self._choked = False
+        self._choked = self._resting = False
         self._lingering: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._storing = False
         self._settled: asyncio.Future[None] | None = None
-        self.resumed: Callable[[], None] = _nothing
+        self.resumed: Callable[[], None] = lambda: None
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
@@ -137,6 +137,12 @@ class Connection(asyncio.Protocol):
         """Send ``data``, unless the connection is lost."""
         if not self._lost and self._transport is not None:
             self._transport.write(data)
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while: the peer says more than it may."""
+        self._resting = True
+        self._pause()
+        self._loop.call_later(seconds, self._wake)
 
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
@@ -333,9 +339,15 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and not self._choked and not self._lost and self._transport is not None:
+        stopped = self._choked or self._resting or self._lost
+        if self._paused and not stopped and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
+
+    def _wake(self) -> None:
+        self._resting = False
+        if not (self._storing or self._lost):
+            self._resume()
 
     def _acknowledge_quickly(self) -> None:
         """Have the kernel acknowledge now; it forgets that after a while (tcp(7))."""
@@ -384,7 +396,3 @@ class Connection(asyncio.Protocol):
         occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
-
-
-def _nothing() -> None:
-    """Be what a channel calls when its conversation has nothing to go on with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Transport
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -68,6 +68,10 @@ class Channel(Protocol):
         """Send ``data``, unless the connection is lost."""
         ...
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while: the peer says more than it may."""
+        ...
+
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
         ...
@@ -102,6 +106,16 @@ class Successor(Protocol):
 
     def finish(self) -> None:
         """Complete what is under way, then close the connection."""
+        ...
+
+
+@runtime_checkable
+class Upgrading(Protocol):
+    """A transport to which the web port gives the connections that ask for some of its paths."""
+
+    @property
+    def upgrades(self) -> Mapping[str, Callable[[Callable[[], None]], Successor]]:
+        """What makes the successor of a connection, by path; see :class:`Successor`."""
         ...
 
 

@@ -440,12 +440,18 @@ def test_events_are_listed_newest_first(store: HistoryStore) -> None:
 
 
 def test_the_last_contact_is_when_the_device_last_spoke(store: HistoryStore) -> None:
-    """Readings, errors and rejected payloads are contacts; what the owner does is not."""
+    """Readings, errors and rejected payloads are contacts; what others do is not."""
     fold(store, frame(A, columns((1, 10, 1.0)), time=2000))
     fold(store, frame([EventOccurred(1, 3000, "renamed", "…")], time=3000))
     assert store.devices()[0].last_seen == 2000
     fold(store, frame([Rejected(1, "x", 4000, b"", "bad")], time=4000))
     assert store.devices()[0].last_seen == 4000
+    joined: list[Entry] = [EventOccurred(1, 5000, "joined", "…"), PresenceChanged(1, True)]
+    fold(store, frame(joined, time=5000))
+    # Its will may have spoken, or a stranger.
+    left: list[Entry] = [EventOccurred(1, 6000, kind, "…") for kind in ("left", "contested")]
+    fold(store, frame([*left, PresenceChanged(1, False)], time=6000))
+    assert store.devices()[0].last_seen == 5000
 
 
 def test_the_registry_comes_back(opener: Opener) -> None:

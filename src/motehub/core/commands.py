@@ -266,7 +266,7 @@ class Commands:
         """Hand ``command`` to whoever reaches its device; False when nobody does now."""
         device = self._registry.by_id(command.device)
         session = self._sessions.online(device.name)
-        if session is None and _needs_session(device):
+        if session is None and self._needs_session(device):
             return False
         where = None if session is None else Assignment(session.name, session.id)
         self._carried.add(command.id)
@@ -280,6 +280,12 @@ class Commands:
         self._carried.discard(command.id)
         self.confirmations.forget(command.id)
         return False
+
+    def _needs_session(self, device: Device) -> bool:
+        """Tell whether a device joins: nothing is sent to it while it is not in a session."""
+        if self._sessions.of(device.name) is not None:
+            return True
+        return any(identity.startswith(_MAC) for identity in device.identities)
 
     def _why_late(self, command: Command) -> str:
         if command.state is CommandState.SENT:
@@ -374,8 +380,3 @@ def _retrieve(durable: asyncio.Future[int]) -> None:
     """Know of the failure of a hub that can't write at its end: its senders hear of it."""
     if not durable.cancelled():
         durable.exception()
-
-
-def _needs_session(device: Device) -> bool:
-    """Tell whether a device joins: then nothing is sent to it while it is not in a session."""
-    return device.online is not None or any(one.startswith(_MAC) for one in device.identities)

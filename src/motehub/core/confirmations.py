@@ -74,7 +74,7 @@ class Confirmations:
                     yield from self._said(wanted[series], times, values)
                 start = end
         for entry in batch.entries:
-            if isinstance(entry, TextReadings) and entry.series in wanted and not entry.held:
+            if isinstance(entry, TextReadings) and entry.series in wanted:
                 yield from self._said(wanted[entry.series], entry.times, entry.values)
 
     def _said(

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from motehub.conversations import Channel, Peer, Turn
-from motehub.model import Receipt
+from motehub.model import MICROSECONDS, Receipt
 from motehub.mqtt_meaning.gathering import Client
 from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.connection import Connection
@@ -24,9 +24,11 @@ class MqttConversation:
     """See :class:`motehub.conversations.Conversation` and :class:`Link` of the broker."""
 
     __slots__ = (
+        "_allowance",
         "_channel",
         "_early",
         "_gone",
+        "_paid",
         "_peer",
         "client",
         "connection",
@@ -45,6 +47,8 @@ class MqttConversation:
         # While a CONNECT is under way: what came after it, and whether the connection is lost.
         self._early: list[bytes] | None = None
         self._gone = False
+        self._allowance = float(service.rate)
+        self._paid = service.clock()
         self.member: Member | None = None
         self.rights: Rights | None = None
         self.client: Client | None = None
@@ -66,7 +70,10 @@ class MqttConversation:
         if self._early is not None:
             self._early.append(data)
             return None
-        return self._turn(self.connection.receive(data, now), now)
+        events = self.connection.receive(data, now)
+        if self.service.rate and events:
+            self._slow_down(sum(isinstance(event, Publish) for event in events), now)
+        return self._turn(events, now)
 
     def timeout(self, now: int) -> Turn | None:
         """Return how silence ends the connection."""
@@ -122,6 +129,16 @@ class MqttConversation:
     def _resume(self) -> None:
         self.connection.hold(False, self.service.clock())
         self.flush()
+
+    def _slow_down(self, messages: int, now: int) -> None:
+        """Let a client wait that sends more messages a second than it may."""
+        rate = self.service.rate
+        earned = (now - self._paid) * rate / MICROSECONDS
+        self._paid = now
+        # What was not used is good for one second's worth at once.
+        self._allowance = min(float(rate), self._allowance + max(0.0, earned)) - messages
+        if self._allowance < 0:
+            self._channel.rest(-self._allowance / rate)
 
     def _turn(self, events: list[Event], now: int) -> Turn | None:
         if not events:

@@ -33,7 +33,8 @@ _logger = Logger("motehub.mqtt")
 class Service:
     """The broker behind all its listeners.
 
-    ``keep_alive`` is the longest that an MQTT 5 client may be silent, in seconds.
+    ``keep_alive`` is the longest that an MQTT 5 client may be silent, in seconds; ``rate`` how
+    many messages a client may publish in a second, 0 for any number.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Service:
         gatekeeper: Gatekeeper,
         limits: Limits,
         keep_alive: int,
+        rate: int,
     ) -> None:
         self.name = name
         self.clock = ground.clock
@@ -54,6 +56,7 @@ class Service:
         self.gatekeeper = gatekeeper
         self.limits = limits
         self.keep_alive = keep_alive
+        self.rate = rate
         self._loop = asyncio.get_running_loop()
         self._talkers: set[Callable[[], None]] = set()
         self._flushing = False

@@ -63,6 +63,10 @@ class WebSocketConversation:
         self._socket.send(data)
         self._write_on()
 
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while: the peer says more than it may."""
+        self._channel.rest(seconds)
+
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
         self._channel.offer(self._wrap(turn))

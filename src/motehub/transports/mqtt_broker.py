@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from motehub.contracts import ClientTrust, Ground, Listener, TlsContexts, TransportPart
-from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
+from motehub.conversations import (
+    Channel,
+    ConnectionLimits,
+    Conversation,
+    Converse,
+    Peer,
+    Successor,
+)
 from motehub.listening import StreamListener
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Overflow
 from motehub.protocols.mqtt.connection import Limits
+from motehub.protocols.mqtt.websocket import ANY_ORIGIN, WebSocket
 from motehub.quantities import Duration, Size
 from motehub.security.mqtt_access import Gatekeeper
+from motehub.security.mqtt_rules import Anonymous, Rule
 from motehub.transports._mqtt_broker_carrier import BrokerCarrier
 from motehub.transports._mqtt_broker_conversation import MqttConversation
 from motehub.transports._mqtt_broker_service import Service
 from motehub.transports._mqtt_broker_statistics import Statistics
+from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 
 NAME: Final = "mqtt_broker"
 _TLS: Final = f"{NAME}_tls"
+_WEBSOCKET: Final = f"{NAME}_websocket"
+_PATH: Final = "/mqtt"
+# A client may put more than one packet into a message of WebSocket.
+_MESSAGE_EXTRA: Final = 65_536
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +49,38 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_port: Annotated[
         int, Meta(ge=0, le=65535, description="Port for TLS; 0 = any free one.")
     ] = 8883
+    websocket_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="Port for MQTT in WebSocket, for browsers; 0 = any free one. The web port "
+            "has it at /mqtt too.",
+        ),
+    ] = 9001
+    websocket_origins: Annotated[
+        list[str],
+        Meta(
+            description='Sites whose pages may connect, beside the hub\'s: "https://HOST:PORT"; '
+            '"*" = any. With hub.admission = "open", any.'
+        ),
+    ] = []
+    anonymous: Annotated[
+        Anonymous,
+        Meta(
+            description="Clients without token and certificate may use: sessions (what device "
+            'sessions need), all (every topic), none (they are refused); "" = all with '
+            'hub.admission = "open", else sessions.'
+        ),
+    ] = Anonymous.BY_ADMISSION
+    rule: Annotated[
+        list[Rule],
+        Meta(
+            description="Access rules, best written as sections [[transport.mqtt_broker.rule]]: "
+            "for user, client_id, device or anonymous; publish, subscribe, deny_publish, "
+            "deny_subscribe."
+        ),
+    ] = []
     packet_limit: Annotated[Size, Meta(description="Longest MQTT packet.")] = Size(1_048_576)
     receive_maximum: Annotated[
         int,
@@ -53,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "this one instead of a longer one, or none.",
         ),
     ] = 60
+    message_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Messages a second that a client may publish; beyond, it is read more "
+            "slowly. 0 = no limit.",
+        ),
+    ] = 0
     sessions: Annotated[int, Meta(ge=1, description="Most sessions, connected or kept.")] = 20_000
     session_expiry: Annotated[
         Duration, Meta(description="Longest time that a session is kept without connection.")
@@ -82,7 +136,17 @@ class MqttBroker:
     def __init__(self, settings: Settings, ground: Ground) -> None:
         self._settings = settings
         self._ground = ground
-        gatekeeper = Gatekeeper(ground.tokens, ground.devices, None, trusted=ground.trusted)
+        tls = ground.tls(ClientTrust())
+        meanings = Meanings()
+        gatekeeper = Gatekeeper(
+            ground.tokens,
+            ground.devices,
+            tls,
+            rules=settings.rule,
+            anonymous=settings.anonymous,
+            trusted=ground.trusted,
+            reading_topics=meanings.filters,
+        )
         limits = BrokerLimits(
             settings.sessions,
             settings.subscriptions,
@@ -96,7 +160,7 @@ class MqttBroker:
             NAME,
             ground,
             Broker(limits),
-            Meanings(),
+            meanings,
             gatekeeper,
             Limits(
                 receive_maximum=settings.receive_maximum,
@@ -104,9 +168,11 @@ class MqttBroker:
                 connect_timeout=int(settings.handshake_timeout),
             ),
             settings.keep_alive,
+            settings.message_rate,
         )
-        self._plain = self._listener(NAME, None)
-        self._tls = self._listener(_TLS, ground.tls(ClientTrust()))
+        self._plain = self._listener(NAME, None, self._converse)
+        self._tls = self._listener(_TLS, tls, self._converse)
+        self._websocket = self._listener(_WEBSOCKET, None, self._converse_in_frames)
         self.listeners: dict[str, Listener] = {}
 
     @property
@@ -125,6 +191,9 @@ class MqttBroker:
         self._service.broker.restore(self._ground.state(), self._ground.clock())
         self.listeners[NAME] = await self._plain.open(settings.host, settings.port)
         self.listeners[_TLS] = await self._tls.open(settings.host, settings.tls_port)
+        self.listeners[_WEBSOCKET] = await self._websocket.open(
+            settings.host, settings.websocket_port
+        )
         statistics = Statistics(self._service.broker, self._wire, self._ground.clock())
         self._service.begin(statistics)
         self._ground.commands.attach(NAME, BrokerCarrier(self._service, self._ground.commands))
@@ -134,15 +203,21 @@ class MqttBroker:
         """Close the ports; what was received is stored first."""
         await self._plain.close()
         await self._tls.close()
+        await self._websocket.close()
         await self._service.end()
+
+    @property
+    def upgrades(self) -> Mapping[str, Callable[[Callable[[], None]], Successor]]:
+        """See :class:`motehub.conversations.Upgrading`."""
+        return {_PATH: self._websocket.adopt}
 
     def _wire(self) -> Counter[str]:
         total: Counter[str] = Counter()
-        for listener in (self._plain, self._tls):
+        for listener in (self._plain, self._tls, self._websocket):
             total.update(listener.counters)
         return total
 
-    def _listener(self, name: str, tls: TlsContexts | None) -> StreamListener:
+    def _listener(self, name: str, tls: TlsContexts | None, converse: Converse) -> StreamListener:
         settings = self._settings
         limits = ConnectionLimits(
             settings.connections,
@@ -154,7 +229,7 @@ class MqttBroker:
             name,
             self._ground,
             limits,
-            self._converse,
+            converse,
             tls,
             quick=True,
             section=f"transport.{NAME}",
@@ -163,6 +238,12 @@ class MqttBroker:
 
     def _converse(self, peer: Peer, channel: Channel) -> Conversation:
         return MqttConversation(self._service, peer, channel)
+
+    def _converse_in_frames(self, peer: Peer, channel: Channel) -> Conversation:
+        settings = self._settings
+        origins = [ANY_ORIGIN] if self._ground.trusted else settings.websocket_origins
+        socket = WebSocket(int(settings.packet_limit) + _MESSAGE_EXTRA, origins)
+        return WebSocketConversation(socket, self._converse, peer, channel)
 
 
 PART: Final = TransportPart(Settings, MqttBroker)

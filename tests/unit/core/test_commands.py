@@ -173,7 +173,8 @@ async def test_a_reading_of_the_value_confirms(tmp_path: Path) -> None:
     """A command is confirmed by the device's reading, durably in the same commit."""
     async with standing(tmp_path) as stand:
         command = await stand.led(1)
-        stand.hub.commands.sent(command.id)
+        for _ in range(2):
+            stand.hub.commands.sent(command.id)
         await stand.report(led(0))
         assert stand.state(command) is SENT
         await stand.report(led(1))
@@ -334,21 +335,29 @@ async def test_a_carrier_can_refuse_for_good(tmp_path: Path) -> None:
         assert stand.post.payloads == ["red", "green"]
 
 
-async def test_a_carrier_that_refuses_need_not_say_it_takes(tmp_path: Path) -> None:
-    """A command that failed while it was offered is offered to nobody else."""
-    async with standing(tmp_path) as stand:
-        stand.post.reaches = False
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_a_carrier_has_dealt_with_goes_to_no_other(
+    tmp_path: Path, *, fails: bool
+) -> None:
+    """A command that was sent, or failed, while it was offered is offered to nobody else."""
+    async with standing(tmp_path, reaches=False) as stand:
         commands = stand.hub.commands
 
-        class Strict(Post):
+        class Quick(Post):
             def carry(self, command: Command, device: Device, session: Assignment | None) -> bool:
-                commands.failed(command.id, "never")
+                if fails:
+                    commands.failed(command.id, "never")
+                else:
+                    commands.sent(command.id)
                 return False
 
-        Strict(stand.hub, "strict")
+        Quick(stand.hub, "quick")
         last = Post(stand.hub, "last")
-        assert (await stand.send()).state is FAILED
+        command = await stand.led(1)
+        assert command.state is (FAILED if fails else SENT)
         assert last.asked == 0
+        await stand.report(led(1))
+        assert stand.state(command) is (FAILED if fails else CONFIRMED)
 
 
 async def test_a_carrier_may_say_and_ask_while_it_is_asked(tmp_path: Path) -> None:
@@ -450,6 +459,17 @@ async def test_a_restart_goes_on(tmp_path: Path) -> None:
         assert hub.commands.find(sent.id).state is CONFIRMED
         later = await hub.command("lamp", payload="d")
         assert later.id > max(one.id for one in queued)
+
+
+async def test_a_restart_keeps_the_order(tmp_path: Path) -> None:
+    """Commands leave in the order in which they were given, although the clock was set back."""
+    clock = FakeClock()
+    async with standing(tmp_path, clock, reaches=False) as stand:
+        await stand.send("a")
+        clock.now -= 10 * SECOND
+        await stand.send("b")
+    async with open_hub(tmp_path, clock) as (hub, _):
+        assert Post(hub).payloads == ["a", "b"]
 
 
 async def test_a_deadline_passes_while_the_hub_is_away(tmp_path: Path) -> None:
@@ -584,6 +604,44 @@ async def test_the_newest_that_are_over_are_kept(tmp_path: Path) -> None:
     assert list(kept(tmp_path)) == [command.id for command in given[3:]]
 
 
+async def test_what_ended_last_is_kept_over_a_restart(tmp_path: Path) -> None:
+    """A command that was given long ago and ended last is among the newest, after a restart too."""
+    clock = FakeClock()
+    async with standing(tmp_path, clock, reaches=False) as stand:
+        slow = await stand.send("slow")
+        stand.post.reaches = True
+        stand.hub.commands.reachable()
+        for number in range(KEPT_PER_DEVICE - 1):
+            stand.hub.commands.sent((await stand.send(str(number))).id)
+        clock.now += SECOND
+        stand.hub.commands.sent(slow.id)
+        await stand.settle()
+    async with open_hub(tmp_path, clock) as (hub, _):
+        Post(hub)
+        for number in range(KEPT_PER_DEVICE - 1):
+            hub.commands.sent((await hub.command("lamp", payload=str(number))).id)
+            assert hub.commands.find(slow.id).state is SENT
+        hub.commands.sent((await hub.command("lamp", payload="last")).id)
+        with pytest.raises(UnknownCommand):
+            hub.commands.find(slow.id)
+
+
+async def test_all_that_are_over_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all devices together only so many commands that are over are kept."""
+    monkeypatch.setattr("motehub.core.commands.KEPT", 3)
+    async with standing(tmp_path) as stand:
+        await stand.report(led(0), source=OTHER)
+        given = []
+        for number in range(5):
+            name = ("lamp", "other")[number % 2]
+            given.append(await stand.hub.command(name, payload="x"))
+            stand.hub.commands.sent(given[-1].id)
+        await stand.settle()
+    assert list(kept(tmp_path)) == [command.id for command in given[2:]]
+
+
 async def test_a_command_that_can_not_be_written_is_not_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -663,6 +721,29 @@ async def test_a_join_of_an_old_session_sends_nothing(tmp_path: Path) -> None:
         assert hub.commands.find(command.id).state is QUEUED
         await say(hub, new, [led(1, clock=Clock.HUB)])
         assert hub.commands.find(command.id).state is CONFIRMED
+
+
+async def test_a_device_that_has_yet_to_announce_itself_waits(tmp_path: Path) -> None:
+    """A board that was accepted after its announcement gets nothing before it has joined."""
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        post = Post(hub)
+        await say(hub, MAC, [Announced()])
+        await hub.accept_device(NAME)
+        await hub.command(NAME, "led", 1)
+        hub.commands.reachable()
+        assert post.asked == 0
+        await join(hub)
+        assert len(post.got) == 1
+
+
+async def test_a_device_without_sessions_may_be_said_to_be_offline(tmp_path: Path) -> None:
+    """What others say of the presence of a device without sessions does not hold up commands."""
+    async with standing(tmp_path) as stand:
+        await stand.report(Joined(), Left())
+        assert stand.hub.registry.by_name("lamp").online is False
+        await stand.send()
+        ((_, _, session),) = stand.post.got
+        assert session is None
 
 
 async def test_the_transport_of_the_session_is_asked(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from tests.unit.core.support import START, FakeClock, frames, open_hub, say
 
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
-from motehub.core.sessions import Contest, Session, SessionPolicy, check_name_pattern
+from motehub.core.registry import Registry
+from motehub.core.sessions import Contest, Session, SessionPolicy, Sessions, check_name_pattern
 from motehub.errors import InvalidName
 from motehub.frames import Batch, EventOccurred, PresenceChanged, Rejected
 from motehub.model import (
     MICROSECONDS,
+    Admission,
     Announced,
     Assignment,
     Clock,
@@ -322,6 +324,21 @@ async def test_listeners_hear_who_joined_when_it_is_durable(tmp_path: Path) -> N
         assigned = await join(hub)
         await say(hub, in_session(assigned), [Joined(), Left()])
         assert heard == [(assigned.name, assigned.session)]
+
+
+def test_after_a_lost_journal_names_go_on() -> None:
+    """The history still has the devices; their sessions are over, and they are made offline."""
+    known = [
+        Device(n, f"d{n}", BROKER, (f"mac:{n}",), Admission.ACCEPTED, START, online=True)
+        for n in (1, 2)
+    ]
+    registry = Registry([*known, Device(3, "x", "y", ("y:1",), Admission.ACCEPTED, START)])
+    sessions = Sessions.from_state({}, registry, SessionPolicy())
+    assert sessions.next_name() == ("capteur03", 3)
+    assert sessions.of("d1") is None
+    batch = Batch()
+    sessions.interrupt(batch, BROKER, START)
+    assert [one.online for one in registry.devices()] == [False, False, None]
 
 
 async def test_presence_without_a_session_is_of_the_identity(tmp_path: Path) -> None:

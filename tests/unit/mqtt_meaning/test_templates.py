@@ -44,7 +44,7 @@ PAYLOAD = b'{"temp": 21.46, "text": "7.5", "on": true, "AM2301": {"Temperature":
         ("{{ value_json.temp * 2 + 1 - 0.92 }}", 43),
         ("{{ float(value_json.text) * 2 }}", 15),
         ("{{ float(value_json.missing, -1) }}", -1),
-        ("{{ -value_json.temp | abs }}", -21.46),
+        ("{{ -value_json.temp | abs }}", 21.46),
         ("{{ value_json.temp / 0 }}", None),
         ("{{ value_json.on * 2 }}", 2),
     ],

@@ -258,6 +258,9 @@ class Channelled:
     def write(self, data: bytes) -> None:
         self.written += data
 
+    def rest(self, seconds: float) -> None:
+        self.written += b""
+
     def offer(self, turn: Turn | None) -> None:
         self.turns.append(turn)
 

@@ -144,11 +144,11 @@ async def removed(desk: Desk) -> list[Response]:
 
 
 async def revoked(desk: Desk) -> list[Response]:
-    """Revoke the token; one with the same key may then write to one device only."""
+    """Revoke the token; one with the same key may then write to some devices only."""
     answers = [await desk.post(ROWS), await desk.post(ROWS)]
     await desk.hub.revoke_token("writer")
     answers.append(await desk.post(ROWS))
-    await desk.hub.create_token("other", [Scope.WRITE], ["b"], desk.secret)
+    await desk.hub.create_token("other", [Scope.WRITE], ["b", "c"], desk.secret)
     return [*answers, await desk.post(ROWS), await desk.post(LATER[1:]), await desk.post(LATER)]
 
 
@@ -218,6 +218,30 @@ async def test_both_ways_end_the_same(
     both, long = tmp_path / "both", tmp_path / "long"
     assert numbers(both) == numbers(long)
     assert entries(both) == entries(long)
+
+
+STATUSES = {
+    "lines": {
+        blocked: [204, 204, 400, 400, 204, 204],
+        revoked: [204, 204, 401, 400, 204, 400],
+        bound: [204, 400, 204, 204, 204, 204, 204, 403],
+    },
+    "items": {
+        blocked: [200, 200, 207, 400, 200, 200],
+        revoked: [200, 200, 401, 207, 200, 207],
+        bound: [200, 207, 200, 200, 200, 200, 200, 403],
+    },
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("story", [blocked, revoked, bound])
+async def test_decisions_of_the_owner_hold_at_once(
+    story: Story, dialect: str, tmp_path: Path
+) -> None:
+    """What was allowed a moment ago is refused, and the other way round."""
+    answers = await told(tmp_path / "hub", dialect, story)
+    assert [answer.status for answer in answers] == STATUSES[dialect][story]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
