@@ -115,7 +115,8 @@ class Carrier(Protocol):
 
         ``session`` is where a device that joins is online, under the name that it knows. False
         leaves the command queued until ``CommandDesk.reachable``. After True the desk is told of
-        it once with ``sent`` or ``failed``, which may be called from here already.
+        it with ``sent`` or ``failed``, which may be called from here already. One that was sent
+        in a session may come again, when the device seems to have missed it.
         """
         ...
 

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ from motehub.core.admission import Policy
 from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
+from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Duration, Size
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.zones import find_zone
@@ -132,6 +133,7 @@ class Configuration(msgspec.Struct, frozen=True):
     web: WebSettings | None = None
     pimonitor: PimonitorSettings = PimonitorSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
+    mqtt: MqttSettings = MqttSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -146,6 +148,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
     "device_sessions": DeviceSessionSettings,
+    "mqtt": MqttSettings,
 }
 
 
@@ -363,9 +366,11 @@ def _convert(section: object, settings: type[msgspec.Struct], origin: str, name:
 def _choices(settings: type[msgspec.Struct], key: str) -> str:
     """Return what may be written for ``key``, when there is a list of that."""
     for field in msgspec.structs.fields(settings):
-        kind = get_args(field.type)[0] if field.encode_name == key else None
+        kind = get_args(field.type)[0] if field.encode_name == key.partition("[")[0] else None
+        if get_origin(kind) is list:
+            (kind,) = get_args(kind)
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
-            return "; choose " + " or ".join(str(one.value) for one in kind)
+            return "; choose " + " or ".join(str(one.value) or '""' for one in kind)
     return ""
 
 

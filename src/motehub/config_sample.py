@@ -30,6 +30,9 @@ def sample() -> str:
     for section, settings in sections().items():
         parts.append(f"\n[{section}]\n")
         for field in msgspec.structs.fields(settings):
+            if table := _table_of(field):
+                parts.append(_tables(f"{section}.{field.encode_name}", describe(field), table))
+                continue
             parts.append(f"# {describe(field)}\n{field.encode_name} = {_toml(_default(field))}\n")
     for name in mirror_names():
         parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n')
@@ -37,6 +40,22 @@ def sample() -> str:
             default = _toml(_default(field))
             parts.append(f"## {describe(field)}\n# {field.encode_name} = {default}\n")
     return "".join(parts)
+
+
+def _table_of(field: msgspec.structs.FieldInfo) -> type[msgspec.Struct] | None:
+    """Return the settings of a key that is an array of tables, None for all others."""
+    kind = get_args(field.type)[0]
+    of = get_args(kind)[0] if get_origin(kind) is list else None
+    return of if isinstance(of, type) and issubclass(of, msgspec.Struct) else None
+
+
+def _tables(section: str, meaning: str, settings: type[msgspec.Struct]) -> str:
+    """Return what a section may look like of which there may be several, as comments."""
+    text = f"\n# {meaning}\n# [[{section}]]\n"
+    for field in sorted(msgspec.structs.fields(settings), key=lambda one: not one.required):
+        default = '"…"' if field.required else _toml(_default(field))
+        text += f"## {describe(field)}\n# {field.encode_name} = {default}\n"
+    return text
 
 
 def describe(field: msgspec.structs.FieldInfo) -> str:

@@ -165,7 +165,7 @@ async def _carry_out_command(hub: Hub, request: CommandRequest) -> Command:
         case SendCommand(device, setting, value, payload, seconds):
             return await hub.command(device, setting, value, payload, seconds)
         case FindCommand(id_):
-            return hub.commands.find(id_)
+            return hub.commands.book.find(id_)
 
 
 def _shown(hub: Hub, command: Command) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any, Final
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from tests.harness import OPEN, PATIENCE, HubProcess
 from websockets.exceptions import InvalidStatus
@@ -75,8 +77,9 @@ def program(
     certificate: tuple[Path, Path] | None = None,
     client_id: str = "program",
     welcome: int = 0,
+    kept: bool = False,
 ) -> Iterator[Program]:
-    """A connection, whose CONNACK says ``welcome``."""
+    """A connection, whose CONNACK says ``welcome``; with ``kept`` its session outlives it."""
     over = "tcp" if listener in ("mqtt_broker", "mqtt_broker_tls") else "websockets"
     one = Program(client_id, over)
     if secret is not None:
@@ -86,7 +89,15 @@ def program(
         if certificate is not None:
             context.load_cert_chain(*certificate)
         one.client.tls_set_context(context)
-    one.client.connect("127.0.0.1", port_of(hub, listener), 30)
+    expiry = Properties(PacketTypes.CONNECT)
+    expiry.SessionExpiryInterval = 600 if kept else 0
+    one.client.connect(
+        "127.0.0.1",
+        port_of(hub, listener),
+        30,
+        clean_start=not kept,
+        properties=expiry,
+    )
     one.client.loop_start()
     try:
         assert one.welcomed.get(timeout=PATIENCE).value == welcome
@@ -201,6 +212,27 @@ def test_pages_of_other_sites_may_not_connect(hub: HubProcess, listener: str) ->
     with pytest.raises(InvalidStatus) as refused:
         websocket(url, subprotocols=mqtt, origin=Origin("http://evil.example"))
     assert refused.value.response.status_code == 403
+
+
+def test_a_session_that_was_kept_has_the_rights_of_today(tmp_path: Path) -> None:
+    """What it subscribed to and may not any more it gets no more; the rest goes on."""
+    denial = '[[transport.mqtt_broker.rule]]\nuser = "*"\ndeny_subscribe = ["readings/a/#"]\n'
+    with HubProcess(tmp_path / "data", SECTIONS) as before:
+        secret = token(before, "reader", "--scope", "read,write")
+        with program(before, secret, client_id="reader", kept=True) as one:
+            assert one.subscribe("readings/a/#") == 1
+            assert one.subscribe("readings/b/#") == 1
+        assert before.stop() == 0
+    with before.config.open("a") as file:
+        file.write(denial)
+    with (
+        HubProcess.start(before) as after,
+        program(after, secret, client_id="reader", kept=True) as one,
+    ):
+        for topic in ("readings/a/t", "readings/b/t"):
+            assert one.publish(topic, topic) < 0x80
+        assert one.heard.get(timeout=PATIENCE)[0] == "readings/b/t"
+        assert one.heard.empty()
 
 
 def test_on_an_open_hub_strangers_may_everything_but_statistics(tmp_path: Path) -> None:

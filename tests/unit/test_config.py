@@ -96,6 +96,10 @@ def test_arguments_win_over_everything(tmp_path: Path) -> None:
         ("[store]\ntype = 'postgres'\nurl = 'mysql://h/d'", ["store.url", "postgresql://"]),
         ("[device_sessions]\nname_pattern = 'x'", ["device_sessions", "name_pattern", "{number}"]),
         ("[device_sessions]\ncontested = 'no'", ["contested", "'no'", "take over or refuse"]),
+        ("[mqtt]\npresets = ['tasmoda']", ["mqtt.presets[0]", "tasmoda", "tasmota or zigbee"]),
+        ("[[mqtt.mapping]]\ntopic = 'a/{room}'", ["mqtt.mapping[0]", "{device} is no level"]),
+        ("[mqtt]\ndiscovery_prefix = 'a/#'", ["mqtt", "discovery_prefix", "wildcard"]),
+        ("[[mqtt.mapping]]\nmetric = 'a'", ["mqtt.mapping[0]", "topic"]),
         ("mirror = 5", ["mirror", "[[mirror]]"]),
         ("[[mirror]]\nurl = 'redis://h'", ["mirror.type", "redis"]),
         ("[[mirror]]\ntype = 'oracle'", ["mirror.type", "redis"]),
@@ -119,6 +123,26 @@ def test_mistakes_are_named_with_file_key_and_mend(
     message = str(caught.value)
     for word in ["motehub.toml", *words]:
         assert word in message, message
+
+
+def test_mappings_of_topics(tmp_path: Path) -> None:
+    """Mappings are sections of which there may be several, or a list in the environment."""
+    text = """
+        [mqtt]
+        presets = ["tasmota", "home_assistant"]
+        [[mqtt.mapping]]
+        topic = "weather/{device}/{metric}"
+        [[mqtt.mapping]]
+        topic = "rtl_433/+/events"
+        device = "{$.model}"
+        fields = [{path = "temperature_C", metric = "temperature", unit = "°C"}]
+    """
+    settings = load(write(tmp_path, text), {}).mqtt
+    assert [one.filter for one in settings.mapping] == ["weather/+/+", "rtl_433/+/events"]
+    assert settings.mapping[1].fields[0].unit == "°C"
+    variable = '[{topic = "{device}/t", metric = "t"}]'
+    settings = load(None, {"MOTEHUB_MQTT_MAPPING": variable}).mqtt
+    assert [one.filter for one in settings.mapping] == ["+/t"]
 
 
 def test_several_mirrors_have_names() -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from motehub.command import Command, Value
+from motehub.command import Command
 from motehub.core.registry import Registry
 from motehub.frames import Batch, SeriesAdded, TextReadings
 from motehub.model import MICROSECONDS, Kind
 
 # Many a device stamps whole seconds: what it reports may be of up to a second later.
 _STAMP_TOLERANCE: Final = MICROSECONDS
+
+
+class Compared(NamedTuple):
+    """Ids of commands, oldest first: what readings say of what the devices were told."""
+
+    confirmed: list[str]
+    denied: list[str]
 
 
 class Confirmations:
@@ -42,11 +49,19 @@ class Confirmations:
         if self._awaited.pop(command, None) is not None:
             self._change()
 
-    def found_in(self, batch: Batch) -> list[str]:
-        """Return the ids of the commands that readings in ``batch`` confirm, oldest first."""
+    def compare(self, batch: Batch) -> Compared:
+        """Return which commands readings in ``batch`` confirm, and which only deny: other values.
+
+        Nothing is found unless ``are_awaited``.
+        """
         if self._wanted is None or any(type(entry) is SeriesAdded for entry in batch.entries):
             self._wanted = self._series_wanted()
-        return sorted(set(self._confirmed(batch, self._wanted))) if self._wanted else []
+        if not self._wanted:
+            return _NOTHING
+        said = set(self._compared(batch, self._wanted))
+        confirmed = {id_ for id_, is_so in said if is_so}
+        denied = {id_ for id_, is_so in said if not is_so} - confirmed
+        return Compared(sorted(confirmed), sorted(denied))
 
     def _change(self) -> None:
         self._wanted = None
@@ -63,7 +78,9 @@ class Confirmations:
                 wanted.setdefault(series.id, []).append(command.id)
         return wanted
 
-    def _confirmed(self, batch: Batch, wanted: Mapping[int, list[str]]) -> Iterator[str]:
+    def _compared(
+        self, batch: Batch, wanted: Mapping[int, list[str]]
+    ) -> Iterator[tuple[str, bool]]:
         readings = batch.readings
         if not wanted.keys().isdisjoint(readings.series):
             start = 0
@@ -78,15 +95,17 @@ class Confirmations:
                 yield from self._said(wanted[entry.series], entry.times, entry.values)
 
     def _said(
-        self, commands: Iterable[str], times: Iterable[int], values: Iterable[float | str]
-    ) -> Iterator[str]:
-        """Yield those of ``commands`` whose value one of the readings of their series has."""
-        readings = list(zip(times, values, strict=True))
-        for id_ in commands:
-            command, since = self._awaited[id_]
-            if _has(command.order.value, since - _STAMP_TOLERANCE, readings):
-                yield id_
+        self, commands: Sequence[str], times: Iterable[int], values: Iterable[float | str]
+    ) -> Iterator[tuple[str, bool]]:
+        """Yield which of ``commands`` a reading of their series confirms or denies."""
+        for time, value in zip(times, values, strict=True):
+            for id_ in commands:
+                command, since = self._awaited[id_]
+                if value == command.order.value:
+                    if time >= since - _STAMP_TOLERANCE:
+                        yield id_, True
+                elif time >= since:
+                    yield id_, False
 
 
-def _has(value: Value | None, earliest: int, readings: Iterable[tuple[int, float | str]]) -> bool:
-    return any(time >= earliest and found == value for time, found in readings)
+_NOTHING: Final = Compared([], [])

@@ -47,7 +47,6 @@ class Hub:
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
         self._clock = clock
-        self._commits: set[asyncio.Task[int]] = set()
 
     @property
     def held_back(self) -> str | None:
@@ -94,9 +93,7 @@ class Hub:
         self.sessions.interrupt(batch, dialect, self._clock())
         if batch:
             # Not waited for: a hub also starts while its journal takes nothing.
-            commit = asyncio.create_task(self._journal.append(batch))
-            self._commits.add(commit)
-            commit.add_done_callback(self._committed)
+            self._journal.put(batch).add_done_callback(_look_at)
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -227,11 +224,11 @@ class Hub:
         if old.admission is Admission.ACCEPTED:
             self.tokens.follow(batch, old.name, new.name)
 
-    def _committed(self, commit: asyncio.Task[int]) -> None:
-        self._commits.discard(commit)
-        if not commit.cancelled() and (error := commit.exception()):
-            # The next start does the same again.
-            _logger.warning("not noted that devices are offline", reason=str(error))
-
     def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
+
+
+def _look_at(commit: asyncio.Future[int]) -> None:
+    if not commit.cancelled() and (error := commit.exception()):
+        # The next start does the same again.
+        _logger.warning("not noted that devices are offline", reason=str(error))

@@ -105,6 +105,8 @@ class Intake:
             if device.discarded:
                 return discard(batch, source, device, records, now)
             return self._refuse(batch, source, device, records, now)
+        if source.session is not None and records and isinstance(records[0], Samples | Texts):
+            device = self._sessions.hear(batch, device, source, now)
         numbers, entries = len(batch.readings) + len(batch.held), len(batch.entries)
         refused: list[RefusedRecord] = []
         assigned: Assignment | None = None

@@ -65,6 +65,7 @@ class Session(msgspec.Struct, frozen=True):
     """The present session of a device, and the ``name`` that the device knows with it.
 
     ``dialect`` is the transport over which it speaks, ``earlier`` the id of the session before.
+    ``interrupted`` is a session whose device may have lost its connection, or may not.
     """
 
     device: int
@@ -72,6 +73,7 @@ class Session(msgspec.Struct, frozen=True):
     name: str
     dialect: str
     earlier: str = ""
+    interrupted: bool = False
 
 
 Listener = Callable[[Device, Session], None]
@@ -158,7 +160,9 @@ class Sessions:
         if source.session is None:
             return None
         device = self.find(source)
-        return None if isinstance(device, Refusal) else self._registry.gauges_of(device)
+        if isinstance(device, Refusal) or self._of_device[device.id].interrupted:
+            return None
+        return self._registry.gauges_of(device)
 
     def next_name(self) -> tuple[str, int]:
         """Return a name by the pattern that no device has, and the number in it."""
@@ -203,14 +207,25 @@ class Sessions:
         """Mark the device online."""
         session = self._of_device.get(device.id)
         if session is not None:
-            if session.dialect != source.dialect:
-                self._put(batch, msgspec.structs.replace(session, dialect=source.dialect))
+            if session.dialect != source.dialect or session.interrupted:
+                self._put(
+                    batch,
+                    msgspec.structs.replace(session, dialect=source.dialect, interrupted=False),
+                )
             self._joined.append((device.id, session.id))
         batch.entries.append(EventOccurred(device.id, now, "joined", f"from {source.peer}"))
         return device if device.online else self._registry.set_online(batch, device, online=True)
 
+    def hear(self, batch: Batch, device: Device, source: Source, now: int) -> Device:
+        """Note that the device reports in its session; return it as it is then."""
+        session = self._of_device[device.id]
+        return self.join(batch, device, source, now) if session.interrupted else device
+
     def leave(self, batch: Batch, device: Device, record: Left, now: int) -> Device:
         """Mark the device offline; nothing happens when it is."""
+        session = self._of_device.get(device.id)
+        if session is not None and session.interrupted:
+            self._put(batch, msgspec.structs.replace(session, interrupted=False))
         if not device.online:
             return device
         batch.entries.append(EventOccurred(device.id, now, "left", record.reason or "it said so"))
@@ -222,11 +237,17 @@ class Sessions:
         return {self._dialect_of(device) for device in online}
 
     def interrupt(self, batch: Batch, dialect: str, now: int) -> None:
-        """Mark all devices offline that joined over ``dialect``: its connections are gone."""
+        """Mark all devices offline that joined over ``dialect``: its connections are gone.
+
+        One that reports in its session is online again: it had joined at another broker, and has
+        lost nothing.
+        """
         record = Left("its connection ended with the hub's transport")
         for device in self._registry.devices():
             if device.online and self._dialect_of(device) == dialect:
                 self.leave(batch, device, record, now)
+                if session := self._of_device.get(device.id):
+                    self._put(batch, msgspec.structs.replace(session, interrupted=True))
 
     def forget(self, batch: Batch, device: Device) -> None:
         """Forget the session of a device that was removed."""

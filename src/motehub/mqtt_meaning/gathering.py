@@ -139,19 +139,27 @@ class Speaker:
         self._said: list[Record | _Column] = []
         # For each of them the topic that its messages have, or their numbers.
         self._numbers: list[str | list[int]] = []
-        self._columns: dict[tuple[str, str, bool, Clock], int] = {}
-        self._malformed: dict[str, int] = {}
+        # Both are made when they are needed: mostly all that is said are whole topics.
+        self._columns: dict[tuple[str, str, bool, Clock], int] | None = None
+        self._malformed: dict[str, int] | None = None
 
-    def say(self, record: Record, message: int | str) -> None:
-        """Add a record that is made of one message, or of all that have a topic."""
+    def say(self, record: Record, message: int) -> None:
+        """Add a record that is made of one message."""
         self._said.append(record)
-        self._numbers.append(message if isinstance(message, str) else [message])
+        self._numbers.append([message])
+
+    def say_topic(self, record: Record, topic: str) -> None:
+        """Add a record that is made of all messages on a topic."""
+        self._said.append(record)
+        self._numbers.append(topic)
 
     def put(
         self, metric: str, unit: str, value: float | str, time: int, clock: Clock, message: int
     ) -> None:
         """Add a reading to those of its series."""
         key = (metric, unit, value.__class__ is str, clock)
+        if self._columns is None:
+            self._columns = {}
         place = self._columns.get(key)
         if place is None:
             place = self._columns[key] = len(self._said)
@@ -166,6 +174,8 @@ class Speaker:
 
     def reject(self, payload: bytes, reason: str) -> None:
         """Add a payload that can't be taken; more of them with one reason are only counted."""
+        if self._malformed is None:
+            self._malformed = {}
         place = self._malformed.get(reason)
         if place is None:
             self._malformed[reason] = len(self._said)
@@ -178,7 +188,7 @@ class Speaker:
 
     def delivery(self) -> Delivery:
         """Return all of it for the hub."""
-        if self._columns:
+        if self._columns is not None:
             return Delivery(
                 self.source,
                 [one.record() if isinstance(one, _Column) else one for one in self._said],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from motehub.model import Clock, Samples
 from motehub.mqtt_meaning import own_topics
@@ -144,35 +144,41 @@ class Meanings:
 
         Nearly all that ever comes is taken here, topic by topic.
         """
-        groups: dict[str, list[bytes]] = {}
-        for message in messages:
+        payloads = [message.payload for message in messages]
+        groups: dict[str, list[Any]] = {}
+        # Mostly all are numbers, which is found out at once.
+        numbers = numbers_of(payloads)
+        for message, item in zip(messages, numbers or payloads, strict=True):
             topic = message.topic
             if topic in groups:
-                groups[topic].append(message.payload)
+                groups[topic].append(item)
             else:
-                groups[topic] = [message.payload]
+                groups[topic] = [item]
         others: dict[str, Take] = {}
-        routes = self._routes
+        routes, may_write = self._routes, client.may_write
         # One moment for all; columns of one length share theirs.
         stamps: dict[int, array[int]] = {}
-        for topic, payloads in groups.items():
+        for topic, items in groups.items():
             take = routes[topic] if topic in routes else self._find(topic)
-            if not isinstance(take, Series):
+            if take.__class__ is not Series:
                 if take is not _ignore:
                     others[topic] = take
                 continue
-            values = numbers_of(payloads) if client.may_write(take.device) else None
-            if values is None:
+            assert isinstance(take, Series)
+            device = take.device
+            values = numbers_of(items) if numbers is None else items
+            if values is None or not may_write(device):
                 others[topic] = take
                 continue
-            device, count = take.device, len(payloads)
             speaker = speakers.get(device)
             if speaker is None:
                 speaker = speakers[device] = gathered.speaker(take.source_of(client))
+            count = len(items)
             times = stamps.get(count)
             if times is None:
                 times = stamps[count] = array("q", (now,)) * count
-            speaker.say(Samples(take.metric, "", times, values, Clock.HUB), topic)
+            record = Samples(take.metric, "", times, array("d", values), Clock.HUB)
+            speaker.say_topic(record, topic)
         return others
 
     def _find(self, topic: str) -> Take:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.mqtt_meaning.objects import parse_path
-from motehub.protocols.mqtt.topics import filter_fault
+from motehub.protocols.mqtt.topics import filter_fault, name_fault
 
 LEVEL: Final = re.compile(r"\{([a-z_]+)\}")
 """A level of a mapping's topic that has a name."""
@@ -29,18 +29,19 @@ class Preset(enum.Enum):
 
 
 class FieldSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One value in a payload: where it is, and what it means.
+    """One value in a payload: where it is, and what it means."""
 
-    The number is multiplied by ``scale``, then ``offset`` is added. ``values`` are the numbers
-    for certain texts.
-    """
-
-    path: str = ""
-    metric: str = ""
-    unit: str = ""
-    scale: float = 1.0
-    offset: float = 0.0
-    values: dict[str, float] = {}
+    path: Annotated[
+        str,
+        Meta(description='Where the value is in a JSON payload: "sensors[0].temperature".'),
+    ] = ""
+    metric: Annotated[str, Meta(description='Its metric; "{level}" is a level of the topic.')] = ""
+    unit: Annotated[str, Meta(description="Its unit; °F is converted to °C.")] = ""
+    scale: Annotated[float, Meta(description="What the number is multiplied by.")] = 1.0
+    offset: Annotated[float, Meta(description="What is added to it then.")] = 0.0
+    values: Annotated[
+        dict[str, float], Meta(description='Numbers for texts: {"ON" = 1, "OFF" = 0}.')
+    ] = {}
 
     def __post_init__(self) -> None:
         """Check the path.
@@ -53,18 +54,32 @@ class FieldSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class MappingSettings(FieldSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A section ``[[mqtt.mapping]]``: topics, and what their payloads mean.
+    """A section ``[[mqtt.mapping]]``: topics, and what their payloads mean."""
 
-    ``time`` is the path of the time in the payload. ``fields`` are for payloads with several
-    values. ``online`` and ``offline`` are payloads that tell whether the device is connected.
-    """
-
-    topic: str
-    device: str = "{device}"
-    time: str = ""
-    online: str = ""
-    offline: str = ""
-    fields: list[FieldSettings] = []
+    topic: Annotated[
+        str,
+        Meta(description='Its topics, with names for levels: "weather/{device}/{metric}"; +, #.'),
+    ]
+    device: Annotated[
+        str,
+        Meta(description='The device: of levels of the topic, or "{$.path}" of a JSON payload.'),
+    ] = "{device}"
+    time: Annotated[
+        str, Meta(description="Where the time is in a JSON payload (ISO 8601 or seconds).")
+    ] = ""
+    online: Annotated[
+        str, Meta(description="The payload that tells that the device is connected.")
+    ] = ""
+    offline: Annotated[str, Meta(description="And that it is not; such topics have no values.")] = (
+        ""
+    )
+    fields: Annotated[
+        list[FieldSettings],
+        Meta(
+            description='Several values: [{path = "t", metric = "temperature"}], and each may have '
+            "unit, scale, offset, values."
+        ),
+    ] = []
 
     @property
     def filter(self) -> str:
@@ -131,7 +146,17 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mapping: Annotated[
         list[MappingSettings],
         Meta(
-            description="Other topics, best written as sections [[mqtt.mapping]]: topic, device, "
-            "metric, path, unit, scale, offset, values, time, online, offline, fields."
+            description="Other topics, and what they mean: one such section for each, "
+            'without the "#".'
         ),
     ] = []
+
+    def __post_init__(self) -> None:
+        """Check the topics.
+
+        Raises:
+            ValueError: one is none.
+        """
+        for key in ("zigbee2mqtt_topic", "discovery_prefix"):
+            if fault := name_fault(getattr(self, key)):
+                raise ValueError(f"{key}: {fault}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,13 +17,16 @@ _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError)
 _BOOLEANS: Final = {b"true": 1.0, b"false": 0.0}
 _SWITCH: Final = {"ON": 1.0, "OFF": 0.0}
 _SPACE: Final = b" \t\r\n"
+# With these begin numbers in JSON, and what ``float`` takes beside them: "nan", ".5", "+1".
+_NUMBER_BEGINS: Final = frozenset(b"%c" % byte for byte in b"-0123456789 \t\r\n")
+_ALMOST_BEGINS: Final = frozenset("+-.0123456789nNiI")
 
 
 class NoReading(ValueError):
     """A payload is none; the message says why, as the end of a sentence."""
 
 
-def numbers_of(payloads: Sequence[bytes]) -> array[float] | None:
+def numbers_of(payloads: Sequence[bytes]) -> list[float] | None:
     """Return the numbers that the payloads are, or None when one of them is something else.
 
     They are written as in JSON (RFC 8259 §6), which is stricter than Python's ``float``.
@@ -34,7 +36,7 @@ def numbers_of(payloads: Sequence[bytes]) -> array[float] | None:
         values = _many(b"[%b]" % b",".join(payloads))
     except _REFUSED:
         return None
-    return array("d", values) if len(values) == len(payloads) else None
+    return values if len(values) == len(payloads) else None
 
 
 def value_of(payload: bytes) -> float | str:
@@ -45,10 +47,11 @@ def value_of(payload: bytes) -> float | str:
     Raises:
         NoReading: it is neither, or looks like a number without being one.
     """
-    try:
-        return _one(payload)
-    except _REFUSED:
-        pass
+    if payload[:1] in _NUMBER_BEGINS:
+        try:
+            return _one(payload)
+        except _REFUSED:
+            pass
     plain = payload.strip(_SPACE)
     if plain in _BOOLEANS:
         return _BOOLEANS[plain]
@@ -98,6 +101,8 @@ def is_text_of(payload: bytes, text: str) -> bool:
 
 def _is_almost_number(text: str) -> bool:
     """Tell whether programs that are less strict take ``text`` for a number."""
+    if text[0] not in _ALMOST_BEGINS and text.isascii():
+        return False
     try:
         float(text)
     except ValueError:

@@ -7,6 +7,7 @@ separated by ``;`` without spaces: ``<MAC>``, ``<name>;<session id>``, or these 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -82,6 +83,7 @@ def parse_join(payload: bytes) -> Mac | Claim:
     return parse_claim(payload)
 
 
+@lru_cache(4096)
 def parse_claim(payload: bytes) -> Claim:
     """Return the name and session id of ``<name>;<session_id>``.
 

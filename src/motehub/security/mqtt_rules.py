@@ -175,7 +175,7 @@ def _fits(pattern: str, name: str) -> bool:
 def _check(topic_filter: str) -> None:
     plain = _PLACEHOLDER.sub("x", topic_filter)
     if fault := filter_fault(plain):
-        raise ValueError(f"{topic_filter!r}: {fault}")
+        raise ValueError(f"{topic_filter!r}: {fault.rstrip('.')}")
     if topic_filter.startswith(SHARE_PREFIX):
         raise ValueError(f"{topic_filter!r}: write it without {SHARE_PREFIX}GROUP/")
     if "\0" in topic_filter:

@@ -15,6 +15,7 @@ from motehub.protocols.mqtt.members import Member
 from motehub.protocols.mqtt.packets import Connect, Publish, Version
 from motehub.protocols.mqtt.properties import ConnAckProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
+from motehub.protocols.mqtt.session import Queued
 from motehub.security.mqtt_access import Rights
 from motehub.transports._mqtt_broker_service import Service
 from motehub.transports._mqtt_broker_turn import Work, why_closed
@@ -90,6 +91,10 @@ class MqttConversation:
 
     def send(self, message: Publish, now: int, expires: int | None) -> bool:
         """Send or queue a message; see :class:`Link`."""
+        if self._early is not None and self.member is not None:
+            # Before the CONNACK.
+            self.member.session.put(Queued(message, expires))
+            return True
         if self._channel.is_choked:
             self.connection.hold(True, now)
         self.service.touch(self.flush)
@@ -168,7 +173,8 @@ class MqttConversation:
             entered.append(self._enter(connect, client_id))
 
         def answer(_: Sequence[Receipt]) -> bytes:
-            return self._welcome(connect, client_id, entered[0])
+            self._welcome(connect, client_id, entered[0])
+            return b""
 
         return Turn([], answer, note=note)
 
@@ -217,11 +223,18 @@ class MqttConversation:
             known.link.supersede(now)
         self.member, present = broker.enter(connect, client_id, self, self.rights.principal, now)
         self.member.context = self.client
+        for topic_filter in list(self.member.grants):
+            # The owner may have changed what the client may since it subscribed.
+            if not self.rights.may_subscribe(topic_filter):
+                broker.unsubscribe(self.member, topic_filter)
         return present
 
-    def _welcome(self, connect: Connect, client_id: str, present: bool) -> bytes:
+    def _welcome(self, connect: Connect, client_id: str, present: bool) -> None:
         """Answer the CONNECT, and go on with what came behind it."""
         assert self.member is not None
+        if self.connection.is_closed:
+            # Another connection has taken the session over meanwhile.
+            return
         now = self.service.clock()
         told = ConnAckProperties(
             session_expiry_interval=self._shorter_expiry(connect),
@@ -234,14 +247,14 @@ class MqttConversation:
             keep_alive=self._keep_alive(connect),
             properties=told,
         )
-        output = self.connection.take_output()
+        # Now, since what follows writes too.
+        self.flush()
         early, self._early = self._early or [], None
         self._channel.offer(self._turn(events, now))
         for data in early:
             self._channel.offer(self.feed(data, now))
         if self._gone:
             self._channel.offer(self.eof(now))
-        return output
 
     def _keep_alive(self, connect: Connect) -> int | None:
         """Return the keep alive that the client has to use instead of its own (§3.2.2.3.14)."""

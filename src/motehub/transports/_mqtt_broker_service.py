@@ -34,7 +34,8 @@ class Service:
     """The broker behind all its listeners.
 
     ``keep_alive`` is the longest that an MQTT 5 client may be silent, in seconds; ``rate`` how
-    many messages a client may publish in a second, 0 for any number.
+    many messages a client may publish in a second, 0 for any number. ``soon`` has something
+    called when this turn of the event loop is done.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Service:
         limits: Limits,
         keep_alive: int,
         rate: int,
+        soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self.name = name
         self.clock = ground.clock
@@ -57,7 +59,7 @@ class Service:
         self.limits = limits
         self.keep_alive = keep_alive
         self.rate = rate
-        self._loop = asyncio.get_running_loop()
+        self._soon = soon
         self._talkers: set[Callable[[], None]] = set()
         self._flushing = False
         self._wills = asyncio.Event()
@@ -85,7 +87,7 @@ class Service:
         self._talkers.add(flush)
         if not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._soon(self._flush)
 
     def look_for_wills(self) -> None:
         """Publish wills when they are due: there may be one more."""
@@ -119,7 +121,7 @@ class Service:
         """Note that there are new subscriptions: commands may have waited for one."""
         if not self._subscribed:
             self._subscribed = True
-            self._loop.call_soon(self._look_for_commands)
+            self._soon(self._look_for_commands)
 
     def note_joins(
         self, link: MqttConversation, deliveries: Sequence[Delivery], receipts: Sequence[Receipt]

@@ -204,6 +204,10 @@ class Work:
 
     def _note_event(self, event: Event) -> None:
         conversation = self._conversation
+        if isinstance(event, Closed):
+            # Also of a client that was never let in.
+            conversation.leave(event, self._now)
+            return
         member, ledger = conversation.member, conversation.service.broker.ledger
         assert member is not None
         if isinstance(event, PubRel):
@@ -216,8 +220,6 @@ class Work:
             self._codes.append(self._subscribe(event, member))
         elif isinstance(event, Unsubscribe):
             self._codes.append(self._unsubscribe(event, member))
-        elif isinstance(event, Closed):
-            conversation.leave(event, self._now)
 
     def _subscribe(self, packet: Subscribe, member: Member) -> tuple[ReasonCode, ...]:
         conversation = self._conversation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated, Final
@@ -169,6 +170,7 @@ class MqttBroker:
             ),
             settings.keep_alive,
             settings.message_rate,
+            asyncio.get_running_loop().call_soon,
         )
         self._plain = self._listener(NAME, None, self._converse)
         self._tls = self._listener(_TLS, tls, self._converse)

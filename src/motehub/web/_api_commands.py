@@ -75,7 +75,7 @@ async def show_one_command(
 ) -> CommandShape:
     """Return where a command stands."""
     hub = services_of(request.app).hub
-    command = hub.commands.find(id)
+    command = hub.commands.book.find(id)
     device = hub.registry.by_id(command.device)
     if not request.auth.may_control(device.name):
         # As if there were none: its id says nothing of whose it is.

@@ -127,7 +127,7 @@ class CommandsToDevices(RuleBasedStateMachine):
         if not self.hub.registry.has_name(device):
             return
         self.begin(self.hub.command(device, order.name, order.value, order.payload, seconds))
-        id_ = max(self.hub.commands._under_way)
+        id_ = self.hub.commands.book.all_under_way()[-1].id
         assert id_ not in self.orders
         self.orders[id_] = (device, order, self.clock.now + seconds * MICROSECONDS)
         self.states[id_] = QUEUED
@@ -248,7 +248,7 @@ class CommandsToDevices(RuleBasedStateMachine):
     @invariant()
     def every_command_is_where_it_should_be(self) -> None:
         for id_, state in self.states.items():
-            assert self.hub.commands.find(id_).state is state, id_
+            assert self.hub.commands.book.find(id_).state is state, id_
 
     @invariant()
     def what_can_leave_has_left(self) -> None:

@@ -15,7 +15,7 @@ from tests.unit.core.support import START, FakeClock, frames, open_hub, say
 
 from motehub.command import Command, CommandState
 from motehub.core.admission import Policy
-from motehub.core.commands import KEPT_PER_DEVICE, MOST_UNDER_WAY, MOST_WAITING
+from motehub.core.command_book import KEPT_PER_DEVICE, MOST_UNDER_WAY, MOST_WAITING
 from motehub.core.hub import Hub
 from motehub.errors import (
     DeviceUnready,
@@ -86,10 +86,10 @@ class Stand:
         self.post = Post(hub, reaches=reaches)
 
     def state(self, command: Command) -> CommandState:
-        return self.hub.commands.find(command.id).state
+        return self.hub.commands.book.find(command.id).state
 
     def reason(self, command: Command) -> str:
-        return self.hub.commands.find(command.id).reason
+        return self.hub.commands.book.find(command.id).reason
 
     def wait(self, seconds: float) -> None:
         self.clock.now += round(seconds * SECOND)
@@ -450,13 +450,13 @@ async def test_a_restart_goes_on(tmp_path: Path) -> None:
         await stand.settle()
     clock.now += SECOND
     async with open_hub(tmp_path, clock) as (hub, _):
-        assert hub.commands.find(over.id).state is EXPIRED
+        assert hub.commands.book.find(over.id).state is EXPIRED
         post = Post(hub)
         assert post.payloads == ["a", "b", "c"]
         await say(hub, LAMP, [led(1, START - 2 * SECOND)])
-        assert hub.commands.find(sent.id).state is SENT
+        assert hub.commands.book.find(sent.id).state is SENT
         await say(hub, LAMP, [led(1, START + 1)])
-        assert hub.commands.find(sent.id).state is CONFIRMED
+        assert hub.commands.book.find(sent.id).state is CONFIRMED
         later = await hub.command("lamp", payload="d")
         assert later.id > max(one.id for one in queued)
 
@@ -482,7 +482,7 @@ async def test_a_deadline_passes_while_the_hub_is_away(tmp_path: Path) -> None:
         post = Post(hub)
         assert post.got == []
         with hub.commands.kept_in_time():
-            while hub.commands.find(command.id).state is not EXPIRED:
+            while hub.commands.book.find(command.id).state is not EXPIRED:
                 await asyncio.sleep(0)
 
 
@@ -500,7 +500,7 @@ async def test_an_unknown_command_is_an_error(tmp_path: Path) -> None:
     async with standing(tmp_path) as stand:
         for id_ in ("", "00", "x" * 1000):
             with pytest.raises(UnknownCommand) as caught:
-                stand.hub.commands.find(id_)
+                stand.hub.commands.book.find(id_)
             assert len(str(caught.value)) < 400
         # A carrier's slip is harmless.
         stand.hub.commands.sent("00")
@@ -555,7 +555,7 @@ async def test_commands_go_with_their_device(tmp_path: Path) -> None:
         await writing
         for command in (over, waiting):
             with pytest.raises(UnknownCommand):
-                stand.hub.commands.find(command.id)
+                stand.hub.commands.book.find(command.id)
         stand.post.open()
         assert stand.post.got == []
     assert kept(tmp_path) == {}
@@ -598,7 +598,7 @@ async def test_the_newest_that_are_over_are_kept(tmp_path: Path) -> None:
         await stand.settle()
         for command in given[:3]:
             with pytest.raises(UnknownCommand):
-                stand.hub.commands.find(command.id)
+                stand.hub.commands.book.find(command.id)
         for command in given[3:]:
             assert stand.state(command) is SENT
     assert list(kept(tmp_path)) == [command.id for command in given[3:]]
@@ -620,17 +620,17 @@ async def test_what_ended_last_is_kept_over_a_restart(tmp_path: Path) -> None:
         Post(hub)
         for number in range(KEPT_PER_DEVICE - 1):
             hub.commands.sent((await hub.command("lamp", payload=str(number))).id)
-            assert hub.commands.find(slow.id).state is SENT
+            assert hub.commands.book.find(slow.id).state is SENT
         hub.commands.sent((await hub.command("lamp", payload="last")).id)
         with pytest.raises(UnknownCommand):
-            hub.commands.find(slow.id)
+            hub.commands.book.find(slow.id)
 
 
 async def test_all_that_are_over_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of all devices together only so many commands that are over are kept."""
-    monkeypatch.setattr("motehub.core.commands.KEPT", 3)
+    monkeypatch.setattr("motehub.core.command_book.KEPT", 3)
     async with standing(tmp_path) as stand:
         await stand.report(led(0), source=OTHER)
         given = []
@@ -690,7 +690,7 @@ async def test_a_command_leaves_in_the_present_session(tmp_path: Path) -> None:
         assert (name, session) == ("LeBron", Assignment(NAME, source.session or ""))
         hub.commands.sent(command.id)
         await say(hub, source, [led(1, clock=Clock.HUB)])
-        assert hub.commands.find(command.id).state is CONFIRMED
+        assert hub.commands.book.find(command.id).state is CONFIRMED
 
 
 async def test_a_command_waits_for_the_join(tmp_path: Path) -> None:
@@ -718,9 +718,9 @@ async def test_a_join_of_an_old_session_sends_nothing(tmp_path: Path) -> None:
         assert post.asked == 0
         await say(hub, new, [Joined()])
         await say(hub, old, [led(1, clock=Clock.HUB)])
-        assert hub.commands.find(command.id).state is QUEUED
+        assert hub.commands.book.find(command.id).state is QUEUED
         await say(hub, new, [led(1, clock=Clock.HUB)])
-        assert hub.commands.find(command.id).state is CONFIRMED
+        assert hub.commands.book.find(command.id).state is CONFIRMED
 
 
 async def test_a_device_that_has_yet_to_announce_itself_waits(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ class Known:
         self.earlier = ""
         self.dialect = ""
         self.online: bool | None = None
+        self.interrupted = False
         self.blocked = False
         self.stored = self.rejected = self.discarded = 0
 
@@ -153,6 +154,7 @@ class SessionsOfDevices(RuleBasedStateMachine):
         self.ids.add(receipt.assigned.session)
         known.earlier = known.given.session if known.given else ""
         known.given, known.dialect, known.online = receipt.assigned, dialect, False
+        known.interrupted = False
         return receipt.assigned
 
     @rule(
@@ -177,15 +179,17 @@ class SessionsOfDevices(RuleBasedStateMachine):
             self.count_discarded(assigned, count)
         elif isinstance(said, Left):
             assert receipt == Receipt(0, 0)
-            known.online = False
+            known.online = known.interrupted = False
         elif known.blocked:
             assert receipt.rejected == count
             known.rejected += count
         elif isinstance(said, Joined):
             assert receipt == Receipt(0, 0)
-            known.online, known.dialect = True, dialect
+            known.online, known.dialect, known.interrupted = True, dialect, False
         else:
             assert receipt == Receipt(count, 0)
+            if known.interrupted:
+                known.online, known.dialect, known.interrupted = True, dialect, False
             known.stored += count
 
     @rule(mac=st.sampled_from(MACS), name=st.sampled_from(NAMES))
@@ -219,7 +223,7 @@ class SessionsOfDevices(RuleBasedStateMachine):
         done(self.journal.append(batch))
         for known in self.known.values():
             if known.online and known.dialect == dialect:
-                known.online = False
+                known.online, known.interrupted = False, True
 
     @rule(mac=st.sampled_from(MACS), seconds=st.sampled_from([-3600, 0, 5]))
     def kill(self, mac: str, seconds: int) -> None:

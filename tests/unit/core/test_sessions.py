@@ -194,8 +194,22 @@ async def test_all_of_a_transport_are_offline_when_it_starts(tmp_path: Path) -> 
         assert (online(hub, first.name), online(hub, second.name)) == (False, True)
         assert hub.sessions.dialects() == {"mqtt_client"}
         await hub.interrupt(BROKER)
-        assert await say(hub, in_session(first), [light(1)]) == Receipt(1, 0)
     assert [kind for kind, _ in events(tmp_path)].count("left") == 1
+
+
+async def test_who_reports_after_an_interruption_is_online_again(tmp_path: Path) -> None:
+    """It never left the other broker at which it had joined; one that did leave stays offline."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        first, second = await join(hub), await join(hub, OTHER)
+        await hub.interrupt(BROKER)
+        await say(hub, in_session(second), [Left()])
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        heard: list[str] = []
+        hub.sessions.on_join(lambda device, _: heard.append(device.name))
+        for assigned in (first, second, first):
+            assert await say(hub, in_session(assigned), [light(1)]) == Receipt(1, 0)
+        assert (online(hub, first.name), online(hub, second.name)) == (True, False)
+        assert heard == [first.name]
 
 
 async def test_a_transport_starts_while_the_journal_takes_nothing(
@@ -204,18 +218,20 @@ async def test_a_transport_starts_while_the_journal_takes_nothing(
     """Its devices are offline at once, and so they are in the journal when that goes on."""
     async with open_hub(tmp_path, FakeClock()) as (hub, journal):
         assigned = await join(hub)
-        durable, full = journal.append, asyncio.Event()
-
-        async def wait(batch: Batch) -> int:
-            await full.wait()
-            return await durable(batch)
-
-        monkeypatch.setattr(journal, "append", wait)
+        monkeypatch.setattr(journal, "_full", lambda: "it is full")
         await hub.interrupt(BROKER)
         assert online(hub, assigned.name) is False
+        leaving = asyncio.create_task(say(hub, in_session(assigned), [Left()]))
+        while hub.held_back is None:
+            await asyncio.sleep(0)
         assert len([e for e in entries(tmp_path) if isinstance(e, PresenceChanged)]) == 2
-        full.set()
+        monkeypatch.undo()
+        journal.hurry()
+        await leaving
     assert entries(tmp_path)[-1] == PresenceChanged(1, False)
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        await say(hub, in_session(assigned), [light(1)])
+        assert online(hub, assigned.name) is False
 
 
 async def test_a_renamed_device_goes_on_under_the_name_it_knows(tmp_path: Path) -> None:

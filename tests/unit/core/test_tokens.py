@@ -289,3 +289,29 @@ async def test_a_token_can_be_bound_to_a_device_with_an_odd_name(tmp_path: Path)
         await say(hub, source, [temperature(1)])
         await hub.create_token("bound", WRITE, [odd])
         assert hub.tokens.all()[0].may_write(odd)
+
+
+def test_whoever_was_let_in_hears_of_changes() -> None:
+    """Each change gives another edition, and only the very token that there is still stands."""
+    tokens = Tokens()
+    editions = [tokens.edition]
+    secret = tokens.add(Batch(), "kitchen", WRITE, ("kitchen",), START)
+    found = tokens.find(secret, START)
+    assert found is not None
+    assert tokens.has(found)
+    editions.append(tokens.edition)
+    tokens.follow(Batch(), "kitchen", "lounge")
+    assert not tokens.has(found)
+    editions.append(tokens.edition)
+    bound = tokens.find(secret, START)
+    assert bound is not None
+    assert tokens.has(bound)
+    tokens.follow(Batch(), "attic", "cellar")
+    assert tokens.edition == editions[-1]
+    tokens.revoke(Batch(), "kitchen")
+    assert not tokens.has(bound)
+    editions.append(tokens.edition)
+    add(tokens, secret=secret)
+    assert not tokens.has(bound)
+    editions.append(tokens.edition)
+    assert len(set(editions)) == 5

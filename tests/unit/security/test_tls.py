@@ -357,3 +357,22 @@ def test_serving_tls_never_loads_cryptography() -> None:
     """The hub's process stays small: the module works with the standard library's TLS alone."""
     program = "import sys, motehub.security.tls; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_revocations_are_counted_without_reading_the_list_again(tmp_path: Path) -> None:
+    """Another number after each change of the file, also when it comes or goes."""
+    revoked = tmp_path / "revoked"
+    tls = ServerTls(tmp_path / "x.crt", tmp_path / "x.key", revoked=revoked)
+    numbers = [tls.revocations(), tls.revocations()]
+    assert numbers[0] == numbers[1]
+    revoked.write_text("ab 2026-01-01 kitchen\n")
+    numbers.append(tls.revocations())
+    assert tls.is_revoked("ab")
+    revoked.write_text("ab 2026-01-01 kitchen\ncd 2026-01-02 attic\n")
+    assert tls.is_revoked("cd")
+    numbers.append(tls.revocations())
+    revoked.unlink()
+    numbers.append(tls.revocations())
+    assert not tls.is_revoked("ab")
+    assert len(set(numbers)) == 4
+    assert ServerTls(tmp_path / "x.crt", tmp_path / "x.key").revocations() == 0

@@ -12,7 +12,7 @@ from tests.unit.core.support import START
 from tests.unit.web.stand import SECOND, Stand, numbers, open_stand
 
 from motehub.command import Command
-from motehub.core.commands import MOST_WAITING
+from motehub.core.command_book import MOST_WAITING
 from motehub.core.moments import iso
 from motehub.model import Assignment, Device, Scope
 

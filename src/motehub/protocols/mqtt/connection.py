@@ -167,7 +167,6 @@ class Connection:
         the CONNECT.
         """
         connect = self._asked()
-        self._session_expiry = session_expiry(connect)
         seconds = connect.keep_alive if keep_alive is None else keep_alive
         self._keep_alive = seconds * MICROSECONDS * 3 // 2
         self._heard = now
@@ -356,6 +355,7 @@ class Connection:
     def _connected(self, packet: Connect) -> Connect:
         self._connect = packet
         self._version = packet.version
+        self._session_expiry = session_expiry(packet)
         if packet.will is not None and not is_payload_valid(packet.will):
             # §3.1.3.2.3
             raise Refused(ReasonCode.PAYLOAD_FORMAT_INVALID, "The will's payload is not UTF-8.")

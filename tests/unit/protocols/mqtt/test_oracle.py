@@ -36,7 +36,7 @@ from motehub.protocols.mqtt.packets import (
     Version,
     Will,
 )
-from motehub.protocols.mqtt.properties import Properties
+from motehub.protocols.mqtt.properties import Properties, no_properties
 from motehub.protocols.mqtt.reader import PacketReader
 
 V5 = Version.V5
@@ -78,9 +78,9 @@ def without_defaults(properties: Any, kind: type[Packet] | type[Will]) -> Any:
     kept = {
         name: value
         for name, value in asdict(properties).items()
-        if value is not None and not (name in defaults and value == defaults[name])
+        if value not in (None, ()) and not (name in defaults and value == defaults[name])
     }
-    return type(properties)(**kept)
+    return type(properties)(**kept) if kept else no_properties(type(properties))
 
 
 def plain(packet: Any) -> Any:
@@ -100,10 +100,10 @@ def named(properties: Properties) -> dict[str, Any]:
         if value is None:
             continue
         if name == "subscription_identifier":
-            many = isinstance(value, tuple)
-            found["subscription_ids" if many else "subscription_id"] = (
-                list(value) if many else value
-            )
+            if isinstance(value, tuple):
+                found["subscription_ids"] = list(value)
+            else:
+                found["subscription_id"] = value
         elif name == "maximum_qos":
             found["max_qos"] = mqtt5.QoS(value)
         else:
@@ -214,14 +214,44 @@ MAKERS: Final[Mapping[type[Packet], Callable[[Any], mqtt5.Packet]]] = {
 }
 
 
+BEHIND_USER_PROPERTIES: Final = {
+    "maximum_packet_size",
+    "shared_subscription_available",
+    "subscription_identifiers_available",
+    "wildcard_subscription_available",
+}
+"""The order is free (§2.2.2.2). Ours is that of the identifiers; the other codec has the user
+properties last."""
+
+
 def check(packet: Packet, reader: PacketReader) -> None:
     packet = plain(packet)
     other = MAKERS[type(packet)](packet)
     ours, theirs = encode(packet, V5), other.write()
-    # It writes the code and the empty properties of an AUTH, which may be left out (§3.15.2.1).
-    assert ours == theirs or packet == Auth()
+    if is_in_another_order(packet):
+        assert len(ours) == len(theirs)
+        assert sorted(ours) == sorted(theirs)
+    else:
+        assert ours == theirs
     assert mqtt5.read(memoryview(ours)) == (other, len(ours))
     assert reader.feed(theirs) == [packet]
+
+
+def is_in_another_order(packet: Any) -> bool:
+    properties = getattr(packet, "properties", None)
+    if not isinstance(properties, Properties) or not properties.user_property:
+        return False
+    return not BEHIND_USER_PROPERTIES.isdisjoint(named_by_us(properties))
+
+
+def named_by_us(properties: Properties) -> set[str]:
+    return {name for name, value in asdict(properties).items() if value is not None}
+
+
+def is_comparable(packet: Packet) -> bool:
+    # The other codec spells out the code and the length of an AUTH that has neither; without
+    # method that is a protocol error (§3.15.2.2.2).
+    return packet != Auth()
 
 
 def test_every_packet_is_compared() -> None:
@@ -235,7 +265,7 @@ def test_connect(packet: Connect) -> None:
     check(packet, PacketReader())
 
 
-@given(from_client(V5))
+@given(from_client(V5).filter(is_comparable))
 def test_packets_of_a_client(packet: Packet) -> None:
     """What a client sends is the same bytes in both codecs, and each reads the other's."""
     check(packet, opened(V5))
@@ -247,13 +277,13 @@ def test_connack(packet: ConnAck) -> None:
     check(packet, PacketReader.of_server(V5))
 
 
-@given(from_server(V5))
+@given(from_server(V5).filter(is_comparable))
 def test_packets_of_a_server(packet: Packet) -> None:
     """What a server sends is the same bytes in both codecs, and each reads the other's."""
     check(packet, opened_by_server(V5))
 
 
-@given(st.lists(from_client(V5), max_size=6))
+@given(st.lists(from_client(V5).filter(is_comparable), max_size=6))
 def test_a_stream_of_the_other_codec(packets: list[Packet]) -> None:
     """Packets that the other codec wrote one after another are read up to the DISCONNECT."""
     packets = [plain(packet) for packet in packets if not isinstance(packet, Disconnect)]

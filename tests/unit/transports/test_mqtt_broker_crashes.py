@@ -1,0 +1,318 @@
+"""The broker's promise, with connections cut and the hub killed at every step, against a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from msgspec.structs import replace
+from tests.desk import Desk
+
+from motehub.contracts import Ground, Places
+from motehub.conversations import Peer, Turn
+from motehub.core.registry import Registry
+from motehub.core.tokens import Tokens
+from motehub.model import Receipt, Samples
+from motehub.mqtt_meaning.meanings import Meanings
+from motehub.protocols.mqtt.broker import Broker, BrokerLimits
+from motehub.protocols.mqtt.connection import Limits
+from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.packets import (
+    ConnAck,
+    Connect,
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    Subscription,
+    Version,
+    Violation,
+    Will,
+)
+from motehub.protocols.mqtt.properties import ConnectProperties
+from motehub.protocols.mqtt.reader import PacketReader
+from motehub.security.mqtt_access import Gatekeeper
+from motehub.transports._mqtt_broker_conversation import MqttConversation
+from motehub.transports._mqtt_broker_service import Service
+
+NOW = 1_795_215_909_000_000
+NAME = "mqtt_broker"
+KEPT = ConnectProperties(session_expiry_interval=3600)
+
+
+class Wire:
+    """One connection: what each side has written and the other has not read."""
+
+    is_choked = False
+
+    def __init__(self, hub: Hub, device: Device) -> None:
+        self.hub = hub
+        self.device = device
+        self.resumed: Any = lambda: None
+        self.to_client = b""
+        self.to_server: list[Packet] = []
+        self.turns: list[Turn] = []
+        self.reader = PacketReader.of_server(Version.V5)
+        self.is_open = True
+        self.conversation = MqttConversation(hub.service, Peer("192.0.2.1", None, None), self)
+
+    def write(self, data: bytes) -> None:
+        self.to_client += data
+
+    def abandon(self, data: bytes) -> None:
+        self.to_client += data
+        self.turns.clear()
+        self.is_open = False
+
+    def rest(self, seconds: float) -> None:
+        raise AssertionError("there is no limit")
+
+    def offer(self, turn: Turn | None) -> None:
+        if turn is not None:
+            self.turns.append(turn)
+
+    def cut(self) -> None:
+        """Lose the connection: what the client wrote and was not read is lost with it."""
+        if self.is_open:
+            self.is_open = False
+            self.offer(self.conversation.eof(NOW))
+
+
+class Hub:
+    """The real broker over a journal that is a dictionary; what is not in it dies with it."""
+
+    def __init__(self, state: dict[str, bytes], stored: list[float]) -> None:
+        self.state = state
+        self.stored = stored
+        self.wires: list[Wire] = []
+        self.broker = Broker(BrokerLimits())
+        unused: Any = None
+        ground = Ground(
+            unused, lambda: NOW, unused, Places(9), Desk(), dict, Tokens(), Registry(), True
+        )
+        gatekeeper = Gatekeeper(Tokens(), Registry(), trusted=True)
+        limits = Limits(receive_maximum=4, window=3)
+        self.service = Service(
+            NAME, ground, self.broker, Meanings(), gatekeeper, limits, 60, 0, self._soon
+        )
+        self.waiting: list[Any] = []
+        self.broker.restore(state, NOW)
+
+    def _soon(self, call: Any) -> None:
+        self.waiting.append(call)
+
+    def commit(self, *, dies: bool = False) -> None:
+        """Make durable what all connections have said; answer it, unless the hub dies first."""
+        taken = [(wire, turn) for wire in self.wires for turn in wire.turns]
+        for wire in self.wires:
+            wire.turns = []
+        stored, receipts = [], []
+        for _, turn in taken:
+            each = []
+            for delivery in turn.deliveries:
+                values = [v for r in delivery.records if isinstance(r, Samples) for v in r.values]
+                stored += values
+                each.append(Receipt(len(values), 0))
+            receipts.append(each)
+        for (_, turn), each in zip(taken, receipts, strict=True):
+            if turn.note is not None:
+                turn.note(each)
+        planned = []
+        for member, will in self.broker.take_wills(NOW):
+            planned += self.broker.plan(will, member, NOW)
+        self._keep(stored)
+        if dies:
+            return
+        for (wire, turn), each in zip(taken, receipts, strict=True):
+            if turn.answer is not None:
+                wire.write(turn.answer(each))
+        self.broker.deliver(planned, NOW)
+        waiting, self.waiting = self.waiting, []
+        for call in waiting:
+            call()
+
+    def _keep(self, stored: list[float]) -> None:
+        for key, value in self.service.keep().items():
+            if value is None:
+                self.state.pop(key, None)
+            else:
+                self.state[key] = value
+        self.stored += stored
+
+
+class Device:
+    """A client that follows the specification and keeps its session when connections end."""
+
+    def __init__(self, client_id: str, filters: tuple[str, ...]) -> None:
+        self.client_id = client_id
+        self.filters = filters
+        self.unanswered: dict[int, Publish | PubRel] = {}
+        self.taken: set[int] = set()
+        self.got: list[tuple[str, bytes]] = []
+        self.subscribed = not filters
+        self._last = 0
+        self.wire: Wire | None = None
+
+    def connect(self, hub: Hub) -> None:
+        """Open a connection, before the old one is seen to be lost perhaps."""
+        self.wire = Wire(hub, self)
+        hub.wires.append(self.wire)
+        will = Will(f"wills/{self.client_id}", b"gone", 2)
+        connect = Connect(self.client_id, Version.V5, False, 30, will, properties=KEPT)
+        self.wire.to_server = [connect]
+        if not self.subscribed:
+            wanted = tuple(Subscription(one, 2) for one in self.filters)
+            self.wire.to_server.append(Subscribe(60_000, wanted))
+        for packet in self.unanswered.values():
+            again = replace(packet, dup=True) if isinstance(packet, Publish) else packet
+            self.wire.to_server.append(again)
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        self._last += 1
+        packet = Publish(topic, payload, qos, packet_id=self._last)
+        self.unanswered[self._last] = packet
+        if self.wire is not None:
+            self.wire.to_server.append(packet)
+
+    def hear(self, packet: Packet) -> list[Packet]:
+        """Take one packet of the server; return what is sent back."""
+        match packet:
+            case ConnAck():
+                assert not packet.reason_code
+                assert packet.session_present or not self.got
+            case SubAck():
+                self.subscribed = True
+            case PubAck() | PubComp():
+                del self.unanswered[packet.packet_id]
+            case PubRec():
+                self.unanswered.pop(packet.packet_id)
+                self.unanswered[packet.packet_id] = PubRel(packet.packet_id)
+                return [PubRel(packet.packet_id)]
+            case PubRel():
+                self.taken.discard(packet.packet_id)
+                return [PubComp(packet.packet_id)]
+            case Publish(qos=1):
+                self.got.append((packet.topic, packet.payload))
+                return [PubAck(packet.packet_id)]
+            case Publish(qos=2):
+                if packet.packet_id not in self.taken:
+                    self.taken.add(packet.packet_id)
+                    self.got.append((packet.topic, packet.payload))
+                return [PubRec(packet.packet_id)]
+            case _:
+                raise AssertionError(packet)
+        return []
+
+
+class Promise(RuleBasedStateMachine):
+    """Nothing acknowledged is lost; what is sent at QoS 2 is stored, and arrives, once."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.state: dict[str, bytes] = {}
+        self.stored: list[float] = []
+        self.qos: dict[bytes, int] = {}
+        self.wills = 0
+        self.sender = Device("sender", ())
+        self.listener = Device("listener", ("readings/#", "wills/sender"))
+        self.hub = Hub(self.state, self.stored)
+        for device in (self.listener, self.sender):
+            device.connect(self.hub)
+        self.settle()
+
+    @precondition(lambda self: len(self.sender.unanswered) < 4)
+    @rule(qos=st.integers(1, 2))
+    def sender_publishes(self, qos: int) -> None:
+        payload = b"%d" % len(self.qos)
+        self.qos[payload] = qos
+        self.sender.publish("readings/device/metric", payload, qos)
+
+    @rule(listener=st.booleans(), count=st.integers(1, 4))
+    def hub_reads(self, listener: bool, count: int) -> None:
+        self.read(self.listener if listener else self.sender, count)
+
+    @rule()
+    def hub_commits(self) -> None:
+        self.hub.commit()
+
+    @rule(listener=st.booleans(), count=st.integers(1, 4))
+    def client_reads(self, listener: bool, count: int) -> None:
+        self.hear(self.listener if listener else self.sender, count)
+
+    @rule(listener=st.booleans())
+    def connection_is_cut(self, listener: bool) -> None:
+        device = self.listener if listener else self.sender
+        self.lose(device)
+        device.connect(self.hub)
+
+    @rule(listener=st.booleans())
+    def connection_is_taken_over(self, listener: bool) -> None:
+        (self.listener if listener else self.sender).connect(self.hub)
+
+    @rule(in_commit=st.booleans())
+    def hub_is_killed(self, in_commit: bool) -> None:
+        if in_commit:
+            self.hub.commit(dies=True)
+        self.hub = Hub(self.state, self.stored)
+        for device in (self.listener, self.sender):
+            device.connect(self.hub)
+
+    def lose(self, device: Device) -> None:
+        assert device.wire is not None
+        device.wire.cut()
+
+    def read(self, device: Device, count: int) -> None:
+        wire = device.wire
+        assert wire is not None
+        if not wire.is_open:
+            return
+        packets, wire.to_server = wire.to_server[:count], wire.to_server[count:]
+        if packets:
+            data = b"".join(encode(packet, Version.V5) for packet in packets)
+            wire.offer(wire.conversation.feed(data, NOW))
+
+    def hear(self, device: Device, count: int) -> None:
+        wire = device.wire
+        assert wire is not None
+        packets = wire.reader.feed(wire.to_client)
+        wire.to_client = b""
+        for packet in packets:
+            assert not isinstance(packet, Violation)
+            wire.to_server += device.hear(packet)
+
+    def settle(self) -> None:
+        """Let everything that is under way arrive."""
+        for _ in range(6 * len(self.qos) + 20):
+            for device in (self.listener, self.sender):
+                self.read(device, 100)
+            self.hub.commit()
+            for device in (self.listener, self.sender):
+                self.hear(device, 100)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "hub"):
+            return
+        self.settle()
+        assert not self.sender.unanswered
+        assert not self.listener.taken
+        heard = [payload for topic, payload in self.listener.got if topic.startswith("readings")]
+        stored = [b"%d" % value for value in self.stored]
+        for found in (heard, stored):
+            assert set(found) == set(self.qos)
+            times = Counter(found)
+            assert all(times[one] == 1 for one, qos in self.qos.items() if qos == 2)
+        sent = [one for one, qos in self.qos.items() if qos == 2]
+        assert [one for one in heard if self.qos[one] == 2] == sent
+        waiting = [key for key in self.state if "/waiting/" in key or "/released/" in key]
+        assert not waiting
+
+
+Promise.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPromise = Promise.TestCase
