@@ -7,7 +7,7 @@ ARGS ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs types unit crash bench format lock clean ready-run ready-dev ready-tests
+.PHONY: help run test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
 
 help: ## list the targets
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -34,6 +34,9 @@ unit: ready-tests ## run the tests only (ARGS: options of pytest)
 
 crash: ready-dev ## kill a writing hub 1000 times and count what it lost
 	.venv/bin/python -m tests.fault.crash --rounds 1000 $(ARGS)
+
+fuzz: ready-dev ## feed the MQTT decoder mutated streams (ARGS: --seconds 600 and others)
+	.venv/bin/python -m tests.fuzz mqtt $(ARGS)
 
 bench: ready-dev ## measure throughput, latency and memory on this machine
 	.venv/bin/python -m bench $(ARGS)

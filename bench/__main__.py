@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import profiling
@@ -31,9 +32,7 @@ def main() -> int:
         try:
             make_certificates(certificates)
             if options.profile:
-                objects = "json" in options.scenario
-                profile = profiling.profile_json if objects else profiling.profile_burst
-                print(profile(settings))
+                print(_profile(options.scenario)(settings))
             else:
                 _measure(options.scenario or list(SCENARIOS), settings, options.output)
         except ProcessFailed as error:
@@ -55,9 +54,17 @@ def _options() -> argparse.Namespace:
         help="disk for the servers' files (default: the system's folder for temporary files)",
     )
     parser.add_argument(
-        "--profile", action="store_true", help="run burst (or json) once under a profiler instead"
+        "--profile",
+        action="store_true",
+        help="run burst (or json, or mqtt) once under a profiler instead",
     )
     return parser.parse_args()
+
+
+def _profile(scenarios: list[str]) -> Callable[[Settings], str]:
+    if "json" in scenarios:
+        return profiling.profile_json
+    return profiling.profile_mqtt if "mqtt" in scenarios else profiling.profile_burst
 
 
 def _measure(names: list[str], settings: Settings, output: Path | None) -> None:

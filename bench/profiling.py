@@ -1,4 +1,4 @@
-"""Where the hub's event loop spends its time while a burst, or JSON objects, come in."""
+"""Where the hub's event loop spends its time while a burst, JSON objects or MQTT come in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.harness import Settings
-from bench.scenarios import burst, json_objects
+from bench.scenarios import burst, json_objects, mqtt
 from bench.servers import Hub
 
 _LINES: Final = 25
@@ -35,6 +35,15 @@ def profile_json(settings: Settings, connections: int = 1) -> str:
         start = partial(json_objects.hub, wrapper=_profiler(file))
         sample = json_objects.measure(start, connections, settings)
         return _table(sample["readings/s stored"], file)
+
+
+def profile_mqtt(settings: Settings, connections: int = 100) -> str:
+    """Do the same with MQTT at QoS 1: first a flood, then a quarter of its rate."""
+    with settings.fresh_folder() as folder:
+        file = folder / "profile"
+        start = partial(mqtt.hub, wrapper=_profiler(file))
+        sample = mqtt.measure(start, connections, settings)
+        return _table(sample["messages/s acknowledged"], file)
 
 
 def _profiler(file: Path) -> tuple[str, ...]:

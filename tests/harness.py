@@ -383,4 +383,6 @@ def _toml_value(value: object) -> str:
     if isinstance(value, Mapping):
         inside = ", ".join(f"{json.dumps(key)} = {_toml_value(v)}" for key, v in value.items())
         return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_value, value))}]"
     return json.dumps(value)

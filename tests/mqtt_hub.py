@@ -146,6 +146,11 @@ class Subscriber:
             messages.append(message)
         return messages
 
+    @property
+    def waiting(self) -> int:
+        """How many messages could be taken."""
+        return self._messages.qsize()
+
     def rest(self) -> list[str]:
         """Return what it still gets until it ends."""
         messages = []

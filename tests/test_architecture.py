@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "zones": {"errors", "model"},
     "protocols": {"errors", "model", "points", "exact_json"},
     "mqtt_meaning": {"errors", "model", "exact_json", "protocols"},
-    "contracts": FOUNDATION,
+    "contracts": FOUNDATION | {"mqtt_meaning"},
     "sqlite_files": FOUNDATION,
     "core": FOUNDATION | {"contracts", "mirror_contract"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},

@@ -35,6 +35,8 @@ _SECTION: Final = f"""\
 [transport.{_LISTENER}]
 host = "127.0.0.1"
 port = 0
+tls_port = 0
+websocket_port = 0
 """
 _UNBOUNDED: Final = "max_queued_messages 0"
 _ROUTED: Final = {"topic": "route/dev%05u/temperature", "filter": "route/#"}

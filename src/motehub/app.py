@@ -201,6 +201,7 @@ async def running(
             hub.tokens,
             hub.registry,
             configuration.hub.admission is Policy.OPEN,
+            configuration.mqtt,
         )
         stack.enter_context(hub.commands.kept_in_time())
         transports: dict[str, Transport] = {}

@@ -8,13 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from motehub.contracts import TlsContexts
-from motehub.conversations import (
-    Conversation,
-    Peer,
-    Successor,
-    Turn,
-    plain_address,
-)
+from motehub.conversations import Conversation, Peer, Successor, Turn, plain_address
 from motehub.handshakes import CLOSE_SECONDS, secure
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
@@ -213,6 +207,7 @@ class Connection(asyncio.Protocol):
         self._conversation = self._listener.converse(peer, self)
         self._heard = self._loop.time()
         self._watch_idle()
+        self._set_timer()
         early, self._early = self._early, []
         for data in early:
             self.data_received(data)
@@ -247,6 +242,7 @@ class Connection(asyncio.Protocol):
     def stored(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Answer what is durable, and go on."""
         self._answer(turns, receipts)
+        self._set_timer()
         if self._waiting:
             self._listener.store(self)
         else:
@@ -368,12 +364,15 @@ class Connection(asyncio.Protocol):
             self._gone.set_result(None)
 
     def _set_timer(self) -> None:
-        """Have the decoder's ``timeout`` called at its deadline."""
-        if self._conversation is None or self._timer is not None:
+        """Have the decoder's ``timeout`` called at its deadline, which may be nearer than it was."""
+        if self._conversation is None or (deadline := self._conversation.deadline) is None:
             return
-        if (deadline := self._conversation.deadline) is not None:
-            seconds = max(0.0, (deadline - self._clock()) / MICROSECONDS)
-            self._timer = self._loop.call_later(seconds, self._time_out)
+        when = self._loop.time() + max(0.0, (deadline - self._clock()) / MICROSECONDS)
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._time_out)
 
     def _time_out(self) -> None:
         self._timer = None

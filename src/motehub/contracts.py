@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     # Not at run time: the writer process opens no sockets and does without the TLS library.
     import ssl
 
+    from motehub.mqtt_meaning.settings import MqttSettings
+
 
 class Listener(msgspec.Struct, frozen=True):
     """An open port, as ``run.json`` shows it."""
@@ -150,7 +152,7 @@ class Ground(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds. ``tls`` makes the server contexts of a listener.
     ``places`` are shared by all listeners. ``commands`` wait there for who takes them to devices.
     ``state`` returns what the journal keeps for good. ``trusted`` says that the owner lets
-    unknown devices in.
+    unknown devices in. ``mqtt`` says what topics mean, beside the hub's own.
     """
 
     hub: Acceptor
@@ -162,6 +164,7 @@ class Ground(msgspec.Struct, frozen=True):
     tokens: KnownTokens
     devices: KnownDevices
     trusted: bool
+    mqtt: MqttSettings | None = None
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):

@@ -193,3 +193,23 @@ def test_a_board_that_waits_for_the_owner_is_answered_when_it_is_accepted(tmp_pa
         asking.say("state/join", MAC, 1)
         assert asking.next()[1].startswith(f"{MAC};desk;")
         assert asking.heard.empty()
+
+
+def test_the_owner_has_names_by_his_pattern_and_rivals_refused(tmp_path: Path) -> None:
+    """A second board with one MAC is not answered while the first is online."""
+    version = MQTTProtocolVersion.MQTTv5
+    chosen = {"name_pattern": "light-{number}", "contested": "refuse"}
+    with HubProcess(tmp_path / "data", {**OPEN, **BROKER, "device_sessions": chosen}) as hub:
+        claim = assigned(hub, version)
+        first = Board(port_of(hub), version, claim)
+        first.say("state/join", claim, 2)
+        with board(hub, version) as rival:
+            rival.subscribe("state/nameAssign", 2)
+            rival.say("state/join", MAC)
+            (refused,) = hub.json("rejected")
+            assert (refused["device"], refused["payload"]) == ("light-1", f"mac:{MAC}")
+            first.break_off()
+            hub.wait_until(lambda: hub.device("light-1")["online"] is False, "the first is gone")
+            rival.say("state/join", MAC)
+            assert rival.next()[1].startswith(f"{MAC};light-1;")
+            assert rival.heard.empty()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import ssl
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ class Program:
         self.client.on_message = self._hear
 
     def _hear(self, _client: Client, _: object, message: MQTTMessage) -> None:
-        self.heard.put((message.topic, message.payload))
+        self.heard.put((message.topic, bytes(message.payload)))
 
     def subscribe(self, wanted: str) -> int:
         """Return the reason code with which the subscription is answered."""
@@ -89,7 +90,7 @@ def program(
         if certificate is not None:
             context.load_cert_chain(*certificate)
         one.client.tls_set_context(context)
-    expiry = Properties(PacketTypes.CONNECT)
+    expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     expiry.SessionExpiryInterval = 600 if kept else 0
     one.client.connect(
         "127.0.0.1",
@@ -120,7 +121,9 @@ def token(hub: HubProcess, name: str, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A hub at which unknown devices wait, with rules of the owner."""
-    process = HubProcess(tmp_path_factory.mktemp("access") / "data", SECTIONS)
+    folder = tmp_path_factory.mktemp("access")
+    broker = {**FREE, "client_certificates": str(folder / "clients.pem")}
+    process = HubProcess(folder / "data", {**SECTIONS, "transport.mqtt_broker": broker})
     with process.config.open("a") as file:
         file.write(RULES)
     with process as running:
@@ -155,6 +158,19 @@ def test_a_certificate_is_a_device(hub: HubProcess) -> None:
     hub.wait_stored("attic", "temperature", 1)
 
 
+def test_a_client_may_have_made_its_certificate_itself(hub: HubProcess, tmp_path: Path) -> None:
+    """The owner puts it into a file, which may come while the hub runs."""
+    files = tmp_path / "own.crt", tmp_path / "own.key"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=shed", "-out", str(files[0]), "-keyout", str(files[1])]
+    subprocess.run(command, check=True, capture_output=True)
+    hub.data.with_name("clients.pem").write_bytes(files[0].read_bytes())
+    with program(hub, listener="mqtt_broker_tls", certificate=files) as one:
+        assert one.publish("readings/shed/temperature", "9") < 0x80
+        assert one.publish("readings/attic/temperature") == 0x87
+    hub.wait_stored("shed", "temperature", 1)
+
+
 def test_strangers_have_the_session_topics_and_what_rules_say(hub: HubProcess) -> None:
     """Also over TLS, where no certificate is asked for."""
     for listener in ("mqtt_broker", "mqtt_broker_tls"):
@@ -163,7 +179,10 @@ def test_strangers_have_the_session_topics_and_what_rules_say(hub: HubProcess) -
             assert one.subscribe("notice/stranger") == 1
             for wanted in ("notice/other", "#", "$SYS/#", "readings/#", "$share/g/led/status"):
                 assert one.subscribe(wanted) == 0x87, wanted
-            assert one.publish("readings/kitchen/temperature") == 0x87
+            assert one.publish("readings/kitchen/temperature", "refused") == 0x87
+    hub.wait_folded()
+    (row, *_) = [row for row in hub.json("rejected") if row["payload"] == "refused"]
+    assert row["reason"] == "anonymous may not publish on readings/kitchen/temperature"
 
 
 def test_rules_add_and_take(hub: HubProcess) -> None:

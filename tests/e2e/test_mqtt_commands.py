@@ -140,7 +140,9 @@ def test_a_board_that_joins_gets_what_waits(stand: Stand) -> None:
         command = stand.command("capteur02", name="led", value=1)
         with stand.board("61:EC:ED:3B:25:B1", VERSIONS[0]) as (board, claim):
             assert claim != old
+            # It may have missed the command, which it was sent when it joined.
             board.subscribe("led/command")
+            board.say("led/status", f"{claim};0")
             assert board.next() == ("led/command", f"{claim};1")
             board.say("led/status", f"{claim};1")
             stand.wait_for(command, "confirmed")

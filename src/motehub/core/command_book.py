@@ -136,7 +136,6 @@ class CommandBook:
         self._last_id = max(self._last_id, int(command.id, 16))
         if command.is_over:
             self._under_way.pop(command.id, None)
-            self._over.pop(command.id, None)
             self._over[command.id] = command
         else:
             self._under_way[command.id] = command

@@ -212,11 +212,6 @@ def _availability_of(device: str, config: dict[str, Any]) -> Iterator[Availabili
             evaluate = _template(entry.get("value_template"))
         except _Fault:
             continue
-        online, offline = entry.get("payload_available"), entry.get("payload_not_available")
-        yield Availability(
-            device,
-            topic,
-            evaluate,
-            str(online or "online").casefold(),
-            str(offline or "offline").casefold(),
-        )
+        online = str(entry.get("payload_available", "online")).casefold()
+        offline = str(entry.get("payload_not_available", "offline")).casefold()
+        yield Availability(device, topic, evaluate, online, offline)

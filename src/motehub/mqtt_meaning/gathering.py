@@ -129,44 +129,38 @@ class _Column:
         return Samples(self.metric, self.unit, self.times, values, self.clock)
 
 
-class Speaker:
-    """What one source says, in its order, and in which messages."""
+class Speaker(msgspec.Struct):
+    """What one source says, in its order, and in which messages.
 
-    __slots__ = ("_columns", "_malformed", "_numbers", "_said", "source")
+    ``numbers`` has for each entry of ``said`` the topic that all its messages have, or their
+    numbers. The places of what is under way are only kept when there is something: mostly all
+    that is said are whole topics.
+    """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self._said: list[Record | _Column] = []
-        # For each of them the topic that its messages have, or their numbers.
-        self._numbers: list[str | list[int]] = []
-        # Both are made when they are needed: mostly all that is said are whole topics.
-        self._columns: dict[tuple[str, str, bool, Clock], int] | None = None
-        self._malformed: dict[str, int] | None = None
+    source: Source
+    said: list[Any] = []
+    numbers: list[str | list[int]] = []
+    columns: dict[tuple[str, str, bool, Clock], int] | None = None
+    malformed: dict[str, int] | None = None
 
     def say(self, record: Record, message: int) -> None:
         """Add a record that is made of one message."""
-        self._said.append(record)
-        self._numbers.append([message])
-
-    def say_topic(self, record: Record, topic: str) -> None:
-        """Add a record that is made of all messages on a topic."""
-        self._said.append(record)
-        self._numbers.append(topic)
+        self.said.append(record)
+        self.numbers.append([message])
 
     def put(
         self, metric: str, unit: str, value: float | str, time: int, clock: Clock, message: int
     ) -> None:
         """Add a reading to those of its series."""
         key = (metric, unit, value.__class__ is str, clock)
-        if self._columns is None:
-            self._columns = {}
-        place = self._columns.get(key)
+        if self.columns is None:
+            self.columns = {}
+        place = self.columns.get(key)
         if place is None:
-            place = self._columns[key] = len(self._said)
-            self._said.append(_Column(*key))
-            self._numbers.append([])
-        column, numbers = self._said[place], self._numbers[place]
-        assert isinstance(column, _Column)
+            place = self.columns[key] = len(self.said)
+            self.said.append(_Column(*key))
+            self.numbers.append([])
+        column, numbers = self.said[place], self.numbers[place]
         assert isinstance(numbers, list)
         column.times.append(time)
         column.values.append(value)
@@ -174,30 +168,25 @@ class Speaker:
 
     def reject(self, payload: bytes, reason: str) -> None:
         """Add a payload that can't be taken; more of them with one reason are only counted."""
-        if self._malformed is None:
-            self._malformed = {}
-        place = self._malformed.get(reason)
+        if self.malformed is None:
+            self.malformed = {}
+        place = self.malformed.get(reason)
         if place is None:
-            self._malformed[reason] = len(self._said)
-            self._said.append(Malformed(payload[:PAYLOAD_LIMIT], reason))
-            self._numbers.append([])
+            self.malformed[reason] = len(self.said)
+            self.said.append(Malformed(payload[:PAYLOAD_LIMIT], reason))
+            self.numbers.append([])
             return
-        sample = self._said[place]
-        assert isinstance(sample, Malformed)
-        self._said[place] = msgspec.structs.replace(sample, count=sample.count + 1)
+        sample = self.said[place]
+        self.said[place] = msgspec.structs.replace(sample, count=sample.count + 1)
 
     def delivery(self) -> Delivery:
         """Return all of it for the hub."""
-        if self._columns is not None:
-            return Delivery(
-                self.source,
-                [one.record() if isinstance(one, _Column) else one for one in self._said],
-            )
-        return Delivery(self.source, self._said)  # type: ignore[arg-type]
+        records = [one.record() if one.__class__ is _Column else one for one in self.said]
+        return Delivery(self.source, records)
 
     def messages(self, record: int, start: int, messages: Sequence[Message]) -> list[int]:
         """Return the numbers of the messages that said a record's readings from ``start`` on."""
-        numbers = self._numbers[record]
+        numbers = self.numbers[record]
         if isinstance(numbers, str):
             numbers = [n for n, message in enumerate(messages) if message.topic == numbers]
         return numbers[start:]
@@ -239,7 +228,10 @@ class Gathered:
 
     def finish(self) -> Gathered:
         """Make the deliveries; nothing is added afterwards."""
-        self.deliveries = [speaker.delivery() for speaker in self._speakers]
+        self.deliveries = [
+            Delivery(one.source, one.said) if one.columns is None else one.delivery()
+            for one in self._speakers
+        ]
         return self
 
     def outcomes(self, receipts: Sequence[Receipt]) -> Outcomes | None:

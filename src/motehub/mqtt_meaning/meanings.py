@@ -28,7 +28,7 @@ TOPIC_LENGTH: Final = 256
 """Longest topic that is remembered."""
 
 
-_DEFAULT: Final = MqttSettings()
+_HUB: Final = Clock.HUB
 _ORDER: Final = (Preset.HOME_ASSISTANT, Preset.ZIGBEE2MQTT, Preset.TASMOTA, Preset.ESPHOME)
 
 
@@ -56,7 +56,8 @@ class Meanings:
     programs have told about their topics, then the other presets.
     """
 
-    def __init__(self, settings: MqttSettings = _DEFAULT) -> None:
+    def __init__(self, settings: MqttSettings | None = None) -> None:
+        settings = settings or MqttSettings()
         self._routes: dict[str, Take] = {}
         self._presences = Presences()
         self._parts: list[_Part] = [Rule(one) for one in settings.mapping]
@@ -177,8 +178,8 @@ class Meanings:
             times = stamps.get(count)
             if times is None:
                 times = stamps[count] = array("q", (now,)) * count
-            record = Samples(take.metric, "", times, array("d", values), Clock.HUB)
-            speaker.say_topic(record, topic)
+            speaker.said.append(Samples(take.metric, "", times, array("d", values), _HUB))
+            speaker.numbers.append(topic)
         return others
 
     def _find(self, topic: str) -> Take:

@@ -129,9 +129,9 @@ def at_path(value: Any, path: tuple[str | int, ...]) -> Any:
         LookupError: there is nothing.
     """
     for step in path:
-        container = dict if isinstance(step, str) else list
-        if not isinstance(value, container):
-            value = container()
+        if not isinstance(value, dict if isinstance(step, str) else list):
+            # In an empty one there is nothing either.
+            value = {}
         value = value[step]
     return value
 

@@ -293,7 +293,7 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
                 "dialect": device.dialect,
                 "admission": device.admission.value,
                 "seen": device.first_seen,
-                "online": device.online,
+                "online": None if device.online is None else int(device.online),
             },
         )
         db.execute("DELETE FROM identity WHERE device = %s", (device.id,))
@@ -304,7 +304,7 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
                 (identity, device.id),
             )
     elif isinstance(entry, PresenceChanged):
-        db.execute("UPDATE device SET online = %s WHERE id = %s", (entry.online, entry.device))
+        db.execute("UPDATE device SET online = %s WHERE id = %s", (int(entry.online), entry.device))
     elif isinstance(entry, SeriesAdded):
         series = entry.series
         db.execute(

@@ -227,7 +227,7 @@ def _device_row(row: tuple[Any, ...]) -> DeviceRow:
         admission=Admission(row[3]),
         first_seen=row[4],
         held=row[13],
-        online=row[11],
+        online=None if row[11] is None else bool(row[11]),
     )
     return DeviceRow(device, row[5], *row[6:11])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -74,6 +75,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             'hub.admission = "open", else sessions.'
         ),
     ] = Anonymous.BY_ADMISSION
+    client_certificates: Annotated[
+        str,
+        Meta(
+            description="PEM file of clients' own certificates, believed on the TLS port beside "
+            "those that the hub issued; it may come and change while the hub runs."
+        ),
+    ] = ""
     rule: Annotated[
         list[Rule],
         Meta(
@@ -137,8 +145,9 @@ class MqttBroker:
     def __init__(self, settings: Settings, ground: Ground) -> None:
         self._settings = settings
         self._ground = ground
-        tls = ground.tls(ClientTrust())
-        meanings = Meanings()
+        own = settings.client_certificates
+        tls = ground.tls(ClientTrust(bundle=Path(own) if own else None))
+        meanings = Meanings(ground.mqtt)
         gatekeeper = Gatekeeper(
             ground.tokens,
             ground.devices,
@@ -190,7 +199,10 @@ class MqttBroker:
         """Take up what was kept, and open the ports."""
         settings = self._settings
         await self._ground.hub.interrupt(NAME)
-        self._service.broker.restore(self._ground.state(), self._ground.clock())
+        broker, meanings = self._service.broker, self._service.meanings
+        broker.restore(self._ground.state(), self._ground.clock())
+        kept = [broker.retained.find(lesson) for lesson in meanings.lessons]
+        meanings.learn([queued.message for found in kept for queued in found])
         self.listeners[NAME] = await self._plain.open(settings.host, settings.port)
         self.listeners[_TLS] = await self._tls.open(settings.host, settings.tls_port)
         self.listeners[_WEBSOCKET] = await self._websocket.open(

@@ -755,6 +755,66 @@ async def test_the_transport_of_the_session_is_asked(tmp_path: Path) -> None:
         assert (client.asked, len(broker.got)) == (0, 1)
 
 
+async def test_a_board_that_missed_a_command_gets_it_again(tmp_path: Path) -> None:
+    """A board that reports another value than the one sent gets the command again, a few times."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        post, source = Post(hub), await join(hub)
+        command = await hub.command(NAME, "led", 1)
+        off = led(0, clock=Clock.HUB)
+        await say(hub, source, [off])
+        # It has not even left yet.
+        assert len(post.got) == 1
+        hub.commands.sent(command.id)
+        await say(hub, source, [led(7, metric="button", clock=Clock.HUB)])
+        assert len(post.got) == 1
+        for times in (2, 3, 4, 4):
+            await say(hub, source, [off])
+            assert len(post.got) == times
+            hub.commands.sent(command.id)
+        await say(hub, source, [off, led(1, clock=Clock.HUB)])
+        assert hub.commands.book.find(command.id).state is CONFIRMED
+        assert len(post.got) == 4
+    assert events(tmp_path) == [f"led = 1: {one}" for one in ("queued", "sent", "confirmed")]
+
+
+async def test_a_command_is_not_repeated_without_reason(tmp_path: Path) -> None:
+    """A value that was left, or reached, within a batch, and one from before, ask for nothing."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        post, source = Post(hub), await join(hub)
+        command = await hub.command(NAME, "led", 1)
+        hub.commands.sent(command.id)
+        await say(hub, source, [led(0, START - 1)])
+        assert len(post.got) == 1
+        times = array("q", [START, START + 1, START + 2])
+        await say(hub, source, [Samples("led", "", times, array("d", [0, 1, 0]))])
+        assert hub.commands.book.find(command.id).state is CONFIRMED
+        assert len(post.got) == 1
+
+
+async def test_a_board_that_lost_its_power_gets_it_in_its_new_session(tmp_path: Path) -> None:
+    """What was sent to a session that is over is sent again in the present one."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        post, _ = Post(hub), await join(hub)
+        command = await hub.command(NAME, "led", 1)
+        hub.commands.sent(command.id)
+        source = await join(hub)
+        await say(hub, source, [led(0, clock=Clock.HUB)])
+        assert [session for _, _, session in post.got][1:] == [
+            Assignment(NAME, source.session or "")
+        ]
+
+
+async def test_only_boards_in_sessions_get_a_command_again(tmp_path: Path) -> None:
+    """A lamp that dims slowly to its value reports others on the way: it has heard the command."""
+    async with standing(tmp_path) as stand:
+        command = await stand.led(70)
+        stand.hub.commands.sent(command.id)
+        for number in range(0, 80, 10):
+            await stand.report(led(number, START + number))
+        assert len(stand.post.got) == 1
+        assert stand.state(command) is CONFIRMED
+
+
 async def test_sessions_that_ended_with_the_transport_get_nothing(tmp_path: Path) -> None:
     """After a restart of the hub its devices are offline: commands wait for their next join."""
     clock = FakeClock()

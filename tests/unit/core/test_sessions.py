@@ -21,6 +21,7 @@ from motehub.model import (
     Announced,
     Assignment,
     Clock,
+    Delivery,
     Device,
     Joined,
     Left,
@@ -201,6 +202,8 @@ async def test_who_reports_after_an_interruption_is_online_again(tmp_path: Path)
     """It never left the other broker at which it had joined; one that did leave stays offline."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
         first, second = await join(hub), await join(hub, OTHER)
+        for assigned in (first, second):
+            await say(hub, in_session(assigned), [light(1)])
         await hub.interrupt(BROKER)
         await say(hub, in_session(second), [Left()])
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
@@ -340,6 +343,14 @@ async def test_listeners_hear_who_joined_when_it_is_durable(tmp_path: Path) -> N
         assigned = await join(hub)
         await say(hub, in_session(assigned), [Joined(), Left()])
         assert heard == [(assigned.name, assigned.session)]
+        following = Assignment(assigned.name, "1700000000.000001")
+        again = [
+            Delivery(in_session(assigned), [Joined()]),
+            Delivery(of_mac(), [Announced()]),
+            Delivery(in_session(following), [Joined()]),
+        ]
+        await hub.accept(again)
+        assert heard[1:] == [(following.name, following.session)]
 
 
 def test_after_a_lost_journal_names_go_on() -> None:

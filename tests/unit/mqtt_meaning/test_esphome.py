@@ -43,6 +43,7 @@ def test_a_state(prefix: str, topic: str, payload: str, metric: str, value: floa
         ("homeassistant/status", "online"),
         ("sensor/temperature/state", "21"),
         ("livingroom/camera/door/state", "ON"),
+        ("livingroom/sensor//state", "1"),
     ],
 )
 def test_what_means_nothing(topic: str, payload: str) -> None:
@@ -80,3 +81,9 @@ def test_what_is_rejected(payload: str) -> None:
     topic = "livingroom/sensor/temperature/state"
     gathered = publish(Meanings(SETTINGS), (topic, payload.encode("latin-1")))
     assert len(rejected(gathered)) == 1
+
+
+def test_a_text_that_is_not_utf8() -> None:
+    """Nor is a text of other bytes."""
+    gathered = publish(Meanings(SETTINGS), ("livingroom/text_sensor/version/state", b"\xff"))
+    assert rejected(gathered) == ["livingroom/text_sensor/version/state: the payload is not UTF-8"]

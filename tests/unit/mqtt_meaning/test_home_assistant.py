@@ -243,6 +243,38 @@ def test_availability() -> None:
     assert presence(gathered) == expected
 
 
+def test_availability_that_is_not_understood() -> None:
+    """Topics that can't be, and templates that are not understood, tell nothing."""
+    config = ESPHOME | {
+        "~": "node",
+        "avty": [{"t": "~/#"}, {"t": 5}, {"t": "x", "val_tpl": "{% %}"}, {"t": "status/~"}],
+    }
+    del config["avty_t"]
+    meanings = configure("homeassistant/sensor/livingroom/t/config", config)
+    assert [topic for topic in meanings.filters if "node" in topic] == ["status/node"]
+    gathered = publish(
+        meanings, (ESPHOME["stat_t"], "1"), ("status/node", "online"), ("status/node", b"\xff")
+    )
+    assert presence(gathered) == [("livingroom", True)]
+
+
+def test_availability_in_numbers() -> None:
+    """A payload that tells presence may be a number."""
+    config = ESPHOME | {
+        "avty_tpl": "{{ value_json.up }}",
+        "pl_avail": 1,
+        "pl_not_avail": 0,
+    }
+    meanings = configure("homeassistant/sensor/livingroom/t/config", config)
+    gathered = publish(
+        meanings,
+        (ESPHOME["stat_t"], "1"),
+        ("livingroom/status", '{"up":1.0}'),
+        ("livingroom/status", '{"up":0}'),
+    )
+    assert presence(gathered) == [("livingroom", True), ("livingroom", False)]
+
+
 @pytest.mark.parametrize("state", ["unavailable", "unknown", "None", "", "nan"])
 def test_a_sensor_that_knows_nothing(state: str) -> None:
     """What Home Assistant takes for no value is none here."""
@@ -257,6 +289,7 @@ def test_a_sensor_that_knows_nothing(state: str) -> None:
         (ESPHOME | {"val_tpl": "{{ value.split(';')[0] }}"}, "'.' in it"),
         (ESPHOME | {"stat_t": 5}, "no state topic"),
         (ESPHOME | {"stat_t": "a/+"}, "no state topic"),
+        ({"stat_t": "a", "dev": {"name": "x" * 200}}, "no device that could be named"),
         ([], "an array"),
     ],
 )
@@ -264,7 +297,8 @@ def test_what_is_not_understood(config: Any, reason: str) -> None:
     """It is shown to the owner; the message goes on to those for whom it was meant."""
     meanings = Meanings(SETTINGS)
     payload = json.dumps(config)
-    gathered = publish(meanings, ("homeassistant/sensor/livingroom/t/config", payload))
+    node = "n" * 130 if "no device" in reason else "livingroom"
+    gathered = publish(meanings, (f"homeassistant/sensor/{node}/{node}/config", payload))
     (said,) = rejected(gathered)
     assert reason in said
     assert gathered.outcomes([Receipt(0, 1, said)]) is None

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from tests.mqtt_hearing import REMOTE, dated, presence, publish, readings, rejected
 
-from motehub.mqtt_meaning.gathering import Gathered
+from motehub.model import Receipt
+from motehub.mqtt_meaning.gathering import Client, Gathered
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.mqtt_meaning.settings import MqttSettings
 
@@ -97,6 +98,12 @@ def hear(mapping: dict[str, Any], topic: str, payload: str | bytes) -> Gathered:
             },
         ),
         (
+            {"topic": "j/{device}", "metric": "t", "path": "a.b[0]"},
+            "j/den",
+            '{"a":{"b":{"0":1}}}',
+            {},
+        ),
+        (
             {"topic": "x/{room}/{kind}", "device": "room-{room}", "metric": "{kind}_level"},
             "x/den/water",
             "high",
@@ -141,6 +148,17 @@ def test_the_first_mapping_counts() -> None:
         ("den", "t", ""): [3],
     }
     assert {"a/+", "+/+", "readings/#", "state/join"} < set(meanings.filters)
+
+
+def test_a_device_that_the_client_may_not_write() -> None:
+    """What a client says of somebody else's device is shown to the owner, and goes on."""
+    client = Client("mqtt_broker", "192.0.2.7", vouched=True, may_write=lambda device: False)
+    meanings = Meanings(settings({"topic": "a/{device}", "metric": "t"}))
+    gathered = publish(meanings, ("a/den", "1"), client=client)
+    (delivery,) = gathered.deliveries
+    assert delivery.source.identity == ""
+    assert rejected(gathered) == ["a/den: 192.0.2.7 may not write den"]
+    assert gathered.outcomes([Receipt(0, 1)]) is None
 
 
 def test_a_time_in_the_payload() -> None:

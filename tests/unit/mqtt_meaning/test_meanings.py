@@ -276,16 +276,19 @@ def test_a_session() -> None:
 
 
 def test_reports_stay_on_their_side_of_a_join() -> None:
-    """A report after a new join is not stored before it, nor one before it after it."""
+    """A report after a join or leave is not stored before it, nor one before it after it."""
     gathered = gather(
         ("button/status", CLAIM + b";1"),
         ("state/join", b"61:EC:ED:3B:25:B1"),
         ("button/status", CLAIM + b";0"),
+        ("state/leave", CLAIM),
+        ("button/status", CLAIM + b";1"),
     )
     assert [says(delivery) for delivery in gathered.deliveries] == [
         [("button", "", [1])],
         [Announced()],
-        [("button", "", [0])],
+        [("button", "", [0]), Left("it said so")],
+        [("button", "", [1])],
     ]
 
 

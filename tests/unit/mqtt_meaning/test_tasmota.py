@@ -14,7 +14,7 @@ SETTINGS = MqttSettings(presets=[Preset.TASMOTA])
 
 
 def hear(topic: str, payload: str) -> Gathered:
-    return publish(Meanings(SETTINGS), (topic, payload))
+    return publish(Meanings(SETTINGS), (topic, payload.encode(errors="surrogateescape")))
 
 
 def test_a_climate_sensor() -> None:
@@ -178,6 +178,7 @@ def test_presence() -> None:
         ("cmnd/plug/POWER", "TOGGLE"),
         ("tele/SENSOR", '{"A":1}'),
         ("SENSOR", '{"A":1}'),
+        ("tele//SENSOR", '{"A":1}'),
     ],
 )
 def test_what_means_nothing(topic: str, payload: str) -> None:
@@ -187,10 +188,17 @@ def test_what_means_nothing(topic: str, payload: str) -> None:
 
 @pytest.mark.parametrize(
     ("topic", "payload"),
-    [("tele/plug/SENSOR", "[1]"), ("tele/plug/LWT", "gone"), ("tele/plug/STATE", '{"a":1,"a":2}')],
+    [
+        ("stat/plug/POWER", "\udcff"),
+        ("tele/plug/SENSOR", "[1]"),
+        ("tele/plug/LWT", "gone"),
+        ("tele/plug/STATE", '{"a":1,"a":2}'),
+    ],
 )
 def test_what_is_rejected_is_not_refused(topic: str, payload: str) -> None:
     """What can't be read is shown to the owner; it was not sent to the hub, so all else goes on."""
     gathered = hear(topic, payload)
     (reason,) = rejected(gathered)
     assert gathered.outcomes([Receipt(0, 1, reason)]) is None
+    retained = (topic, payload.encode(errors="surrogateescape"), 1, True)
+    assert publish(Meanings(SETTINGS), retained, client=REMOTE).deliveries == []

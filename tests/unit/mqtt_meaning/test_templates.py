@@ -61,6 +61,8 @@ def test_the_plain_value() -> None:
     for payload in (b"\xff", b"{"):
         with pytest.raises(NoReading):
             parse_template("{{ value_json.a }}")(Payload(payload))
+    with pytest.raises(NoReading):
+        parse_template("{{ value }}")(Payload(b"\xff"))
 
 
 @pytest.mark.parametrize(

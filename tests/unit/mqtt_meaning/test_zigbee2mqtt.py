@@ -27,6 +27,7 @@ DEVICES = json.dumps(
                             {"access": 7, "name": "state", "property": "state", "type": "binary"}
                         ],
                     },
+                    "nonsense",
                     {"type": "numeric", "name": "power", "property": "power", "unit": "W"},
                     {"type": "numeric", "name": "voltage", "property": "voltage", "unit": "V"},
                     {
@@ -152,6 +153,8 @@ def test_availability(online: str) -> None:
         ("zigbee2mqtt/desk/get", '{"state":""}'),
         ("zigbee2mqtt", "{}"),
         ("other/desk", '{"power":1}'),
+        ("zigbee2mqtt/desk/availability", ""),
+        ("zigbee2mqtt/bridge/devices", "{}"),
     ],
 )
 def test_what_means_nothing(topic: str, payload: str) -> None:

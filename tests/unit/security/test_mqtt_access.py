@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +380,46 @@ def test_anything_may_be_shown(password: bytes, client_id: str, topic: str) -> N
         rights.may_publish(topic)
         rights.may_subscribe(topic or "a")
         rights.may_write_device(topic)
+
+
+LEVELS = ["commands", "a", "b", "other"]
+TOPICS = ["/".join(one) for depth in range(1, 5) for one in product(LEVELS, repeat=depth)]
+filters = st.builds(
+    lambda path, tail: "/".join([*path, *tail]),
+    st.lists(st.sampled_from(["commands", "a", "b", "+"]), max_size=2),
+    st.sampled_from([["a"], ["+"], ["#"]]),
+)
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Compare level by level, as §4.7 describes it."""
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if wanted[-1] == "#":
+        wanted.pop()
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(
+        one in ("+", other) for one, other in zip(wanted, levels, strict=True)
+    )
+
+
+@given(
+    st.lists(filters, max_size=3),
+    st.lists(filters, max_size=2),
+    st.lists(st.sampled_from("ab"), max_size=2, unique=True),
+    filters,
+)
+def test_a_subscription_is_granted_when_all_that_it_matches_may_be_received(
+    allow: list[str], deny: list[str], bound: list[str], wanted: str
+) -> None:
+    """Rules, denials and the devices of a token together; trying every topic says the same."""
+    stand = Stand(Rule(user="t", subscribe=allow, deny_subscribe=deny))
+    rights = stand.enter(stand.token(Scope.WRITE, devices=(*bound, "third")))
+
+    def is_free(topic: str) -> bool:
+        own = [f"commands/{name}/#" for name in bound]
+        allowed = any(matches(one, topic) for one in [*allow, *own])
+        return allowed and not any(matches(one, topic) for one in deny)
+
+    free = all(is_free(topic) for topic in TOPICS if matches(wanted, topic))
+    assert rights.may_subscribe(wanted) is free
+    assert rights.may_subscribe(f"$share/g/{wanted}") is free

@@ -17,7 +17,17 @@ from tests.unit.web.stand import SECOND, Stand, many, numbers, open_stand, texts
 from motehub import parts
 from motehub.core.moments import iso
 from motehub.core.queries import MOST_READINGS
-from motehub.model import Diagnostic, Malformed, Scope, Texts
+from motehub.model import (
+    Announced,
+    Delivery,
+    Diagnostic,
+    Joined,
+    Left,
+    Malformed,
+    Scope,
+    Source,
+    Texts,
+)
 from motehub.web.queries import QueryLimits
 
 QUICK = QueryLimits(fold_seconds=0.2)
@@ -287,6 +297,23 @@ async def test_unknown_names_are_not_found(stand: Stand) -> None:
     assert "greenhouse" in problem(await stand.get("/readings", device="nobody"), 404)
     said = problem(await stand.get("/readings", device="greenhouse", metric="light"), 404)
     assert "temperature" in said
+
+
+async def test_presence_and_what_was_discarded(stand: Stand) -> None:
+    """A device shows whether it is online; what came too late is counted, and listed."""
+    receipts = await stand.hub.accept(
+        [Delivery(Source("test", "mac:A", "", "192.0.2.1"), [Announced()])]
+    )
+    assigned = receipts[0].assigned
+    assert assigned is not None
+    for session, record in ((assigned.session, Joined()), ("1.2", Left())):
+        source = Source("test", "", assigned.name, "192.0.2.1", session=session)
+        await stand.hub.accept([Delivery(source, [record])])
+    stand.fold()
+    row = good(await stand.get("/devices/capteur01"))
+    assert (row["online"], row["received"], row["discarded"]) == (True, 1, 1)
+    (listed,) = good(await stand.get("/rejected"))
+    assert listed["payload"] == "capteur01;1.2 left"
 
 
 async def test_devices_and_series(stand: Stand) -> None:

@@ -69,7 +69,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     receive_maximum: int = 100
     maximum_packet_size: int = 1_048_576
-    topic_alias_maximum: int = 32
+    topic_alias_maximum: int = 10
     connect_timeout: int = 10
     window: int = 100
 

@@ -207,10 +207,13 @@ class PacketReader:
             length |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if not byte and self.version is Version.V5:
+                    # The first fault counts, as it does when the first byte comes alone.
+                    self._check_first_byte(data[position])
                     raise malformed(
                         "The remaining length is longer than it has to be [MQTT-1.5.5-1]."
                     )
                 return length, at
+        self._check_first_byte(data[position])
         raise malformed("The remaining length has more than four bytes (§1.5.5).")
 
     def _hold(self, data: bytes, position: int) -> None:

@@ -54,11 +54,11 @@ class ShareGroup:
         members = members or [one for one in self.members if one.is_durable]
         if not members:
             return None
-        self._turn += 1
         # The one that has least to do; when all are idle, each in its turn.
         least = min(one.waiting for one in members)
         idle = [one for one in members if one.waiting == least]
         member = idle[self._turn % len(idle)]
+        self._turn += 1
         return _target(member, [self.members[member]])
 
 

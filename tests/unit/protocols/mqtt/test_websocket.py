@@ -283,6 +283,7 @@ def add(name: str, value: str) -> Callable[[Request], None]:
         (request(drop("Sec-WebSocket-Version"), add("Sec-WebSocket-Version", "8")), b"400"),
         (request().replace(b"GET", b"POST"), b"405"),
         (request(add("X-Long", "x" * HEAD_BYTES)), b"431"),
+        (request(*[add(f"X-{number}", "x" * 4_000) for number in range(5)]), b"431"),
         (b"x" * HEAD_BYTES, b"431"),
         (request(add("Content-Length", "5")), b""),
         (b"\x10\x0c\x00\x04MQTT\r\n\r\n", b""),
