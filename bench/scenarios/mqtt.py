@@ -199,6 +199,7 @@ def _rest(start: _Start, settings: Settings) -> Sample:
             port=side.port,
             idle=IDLE,
             addresses=IDLE_ADDRESSES,
+            burst=IDLE,
             keep_alive=REST_SECONDS,
             **side.login,
         )
@@ -211,12 +212,14 @@ def _rest(start: _Start, settings: Settings) -> Sample:
             flood.go()
             flood.go("storm")
             storm = flood.outcome()
+            later = memory(*side.processes)
             flood.go("end")
             end = flood.outcome()
     return {
         "kB per connection (PSS)": (after.pss - before.pss) / 1000 / IDLE,
         "CPU % while each pings every 5 s": 100 * cpu / REST_SECONDS,
         "s until all are connected again": storm["connect_seconds"],
+        "kB per connection then": (later.pss - before.pss) / 1000 / IDLE,
         "connections lost": IDLE - end["connected"],
     }
 

@@ -364,7 +364,7 @@ class Connection(asyncio.Protocol):
             self._gone.set_result(None)
 
     def _set_timer(self) -> None:
-        """Have the decoder's ``timeout`` called at its deadline, which may be nearer than it was."""
+        """Have the decoder's ``timeout`` called at its deadline, which may have come nearer."""
         if self._conversation is None or (deadline := self._conversation.deadline) is None:
             return
         when = self._loop.time() + max(0.0, (deadline - self._clock()) / MICROSECONDS)

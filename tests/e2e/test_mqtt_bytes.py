@@ -116,7 +116,9 @@ def test_other_versions_are_refused(raw: Raw, name: str, level: int, answer: str
 def test_suback_comes_first(raw: Raw) -> None:
     """A client gets its SUBACK before the retained messages, which carry the flag."""
     entered(raw, "retained")
-    raw.send(publish("first/a", b"A", 1, 1, retain=True), publish("first/b", b"B", 1, 2, retain=True))
+    raw.send(
+        publish("first/a", b"A", 1, 1, retain=True), publish("first/b", b"B", 1, 2, retain=True)
+    )
     raw.expect("4002000140020002")
     raw.send(subscribe("first/+", 0, 9))
     raw.expect("9003000900")

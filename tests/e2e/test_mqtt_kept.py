@@ -235,9 +235,7 @@ def test_a_will_that_waits(hub: MqttHub) -> None:
     """A will with a delay is not published for who is back in time, over a restart too."""
     will = ("wills/late", b"gone", 1)
     delay = b"\x18\x00\x00\x00\x3c"
-    asked = connect(
-        "back", 5, clean=False, properties=KEPT, will=will, will_properties=delay
-    )
+    asked = connect("back", 5, clean=False, properties=KEPT, will=will, will_properties=delay)
     with hub.subscriber("-V", "5", "-t", "wills/#") as watcher:
         with hub.raw() as raw:
             raw.send(asked)

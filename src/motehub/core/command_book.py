@@ -80,6 +80,13 @@ class CommandBook:
         """Return those to the device with that id."""
         return [command for command in self._under_way.values() if command.device == device]
 
+    def is_newest(self, command: Command) -> bool:
+        """Tell whether nothing was said later of what ``command`` sets on its device."""
+        return not any(
+            other.id > command.id and other.order.name == command.order.name
+            for other in [*self.under_way_to(command.device), *self._over_of(command.device)]
+        )
+
     def next_id(self, now: int) -> str:
         """Return the id of a command that is given at ``now`` (µs)."""
         return f"{max(now, self._last_id + 1):014x}"

@@ -164,9 +164,12 @@ class Commands:
         """
         compared = self.confirmations.compare(batch)
         for id_ in compared.denied:
-            self._repeat(self.book.find(id_))
+            self._repeat(id_)
         for id_ in compared.confirmed:
-            command = self.book.find(id_)
+            command = self.book.under_way(id_)
+            if command is None:
+                # A carrier that was offered another one again has said so.
+                continue
             if command.state is CommandState.QUEUED:
                 # The device is quicker than its transport.
                 command = self._move(batch, command, CommandState.SENT, now)
@@ -226,19 +229,21 @@ class Commands:
         self.confirmations.forget(command.id)
         return False
 
-    def _repeat(self, command: Command) -> None:
+    def _repeat(self, id_: str) -> None:
         """Send a command again to a device in a session, which reports another value than that.
 
         It joins, and only then subscribes to commands: it may have missed this one. And when it
         lost its power it is in another session now.
         """
+        command = self.book.under_way(id_)
+        times = self._repeated.get(id_, 0)
+        if command is None or command.state is not CommandState.SENT or times >= _MOST_REPEATED:
+            return
         device = self._registry.by_id(command.device)
         session = self._sessions.online(device.name)
-        times = self._repeated.get(command.id, 0)
-        if session is None or command.state is not CommandState.SENT or times >= _MOST_REPEATED:
-            return
-        self._repeated[command.id] = times + 1
-        self._offer(command, device, session)
+        if session is not None and self.book.is_newest(command):
+            self._repeated[id_] = times + 1
+            self._offer(command, device, session)
 
     def _offer(self, command: Command, device: Device, session: Session | None) -> bool:
         """Tell whether a carrier takes the command, or has dealt with it."""

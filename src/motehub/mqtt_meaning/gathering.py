@@ -140,7 +140,7 @@ class Speaker(msgspec.Struct):
     source: Source
     said: list[Any] = []
     numbers: list[str | list[int]] = []
-    columns: dict[tuple[str, str, bool, Clock], int] | None = None
+    columns: dict[tuple[str, str, bool, bool], int] | None = None
     malformed: dict[str, int] | None = None
 
     def say(self, record: Record, message: int) -> None:
@@ -152,13 +152,14 @@ class Speaker(msgspec.Struct):
         self, metric: str, unit: str, value: float | str, time: int, clock: Clock, message: int
     ) -> None:
         """Add a reading to those of its series."""
-        key = (metric, unit, value.__class__ is str, clock)
+        # Not the clock itself: members of an enumeration are slow to look up.
+        key = (metric, unit, value.__class__ is str, clock is Clock.HUB)
         if self.columns is None:
             self.columns = {}
         place = self.columns.get(key)
         if place is None:
             place = self.columns[key] = len(self.said)
-            self.said.append(_Column(*key))
+            self.said.append(_Column(metric, unit, value.__class__ is str, clock))
             self.numbers.append([])
         column, numbers = self.said[place], self.numbers[place]
         assert isinstance(numbers, list)

@@ -161,14 +161,13 @@ class Meanings:
         stamps: dict[int, array[int]] = {}
         for topic, items in groups.items():
             take = routes[topic] if topic in routes else self._find(topic)
-            if take.__class__ is not Series:
+            if not isinstance(take, Series | Group):
                 if take is not _ignore:
                     others[topic] = take
                 continue
-            assert isinstance(take, Series)
             device = take.device
             values = numbers_of(items) if numbers is None else items
-            if values is None or not may_write(device):
+            if (values is None and isinstance(take, Series)) or not may_write(device):
                 others[topic] = take
                 continue
             speaker = speakers.get(device)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import Any, Final
 
-from motehub.model import Source
+from motehub.model import Clock, Samples, Source
 from motehub.mqtt_meaning.gathering import Client
 from motehub.mqtt_meaning.hearing import Hearing, Take
 from motehub.mqtt_meaning.naming import is_name
-from motehub.mqtt_meaning.objects import MEMBERS, decode_object, members, time_of
+from motehub.mqtt_meaning.objects import LAST_SECOND, MEMBERS, columns_of, decode_object, members, time_of
 from motehub.mqtt_meaning.values import NoReading, value_of
+from motehub.protocols._readings_json_columns import round_seconds
 
 _METRIC_KEYS: Final = frozenset({"value", "time", "unit"})
 _UNIT_BYTES: Final = 32
 
 
-class Series:
-    """A topic of one metric; the source is that of the client that spoke last."""
+class _OfDevice:
+    """A topic that names a device; the source is that of the client that spoke last."""
 
-    __slots__ = ("_source", "device", "metric")
+    __slots__ = ("_source", "device")
 
-    def __init__(self, device: str, metric: str) -> None:
-        self.device, self.metric = device, metric
+    def __init__(self, device: str) -> None:
+        self.device = device
         self._source = Source("", "", "", "")
 
     def source_of(self, client: Client) -> Source:
@@ -30,6 +33,16 @@ class Series:
         if source.peer != client.peer or source.vouched != client.vouched:
             source = self._source = client.source(self.device)
         return source
+
+
+class Series(_OfDevice):
+    """A topic of one metric."""
+
+    __slots__ = ("metric",)
+
+    def __init__(self, device: str, metric: str) -> None:
+        super().__init__(device)
+        self.metric = metric
 
     def __call__(self, hearing: Hearing) -> None:
         """Take a message, whatever it is."""
@@ -57,13 +70,29 @@ class Series:
         hearing.put_member(self.device, self.metric, unit, fields["value"], moment)
 
 
-class Group:
+class Group(_OfDevice):
     """A topic of a device: an object of metrics."""
 
-    __slots__ = ("device",)
+    __slots__ = ()
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def records_of(self, payloads: Sequence[bytes], now: int) -> list[Samples] | None:
+        """Return what payloads say that are alike, or None when each must be looked at."""
+        columns = columns_of(payloads)
+        if columns is None:
+            return None
+        seconds = columns.pop("time", None)
+        if seconds is None:
+            times, clock = array("q", (now,)) * len(payloads), Clock.HUB
+        else:
+            if not 0 <= min(seconds) <= max(seconds) < LAST_SECOND:
+                return None
+            times, clock = array("q", map(round_seconds, seconds)), Clock.DEVICE
+        if not columns or len(columns) > MEMBERS or not all(map(is_name, columns)):
+            return None
+        return [
+            Samples(metric, "", times, array("d", values), clock)
+            for metric, values in columns.items()
+        ]
 
     def __call__(self, hearing: Hearing) -> None:
         """Take the metrics; what is wrong with one costs no other."""

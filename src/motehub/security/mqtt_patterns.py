@@ -54,8 +54,10 @@ class TopicSet:
         if levels[-1] != "#":
             return bool(self._allow.match("/".join(levels)))
         levels.pop()
-        for _ in range(max(1, self._deepest - len(levels) + 2)):
-            if levels and not self._allow.match("/".join(levels)):
+        for _ in range(max(2, self._deepest - len(levels) + 2)):
+            topic = "/".join(levels)
+            # [MQTT-4.7.3-1]: what "#" and "/#" begin with is no topic.
+            if topic and not self._allow.match(topic):
                 return False
             levels.append(_ANY_OTHER)
         return True
@@ -79,6 +81,7 @@ def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
             return True
         if mine != others and "+" not in (mine, others):
             return False
-    # "sport/#" matches "sport" too (§4.7.1.2).
+    # "sport/#" matches "sport" too (§4.7.1.2), and "/#" would match the empty topic.
     shorter, longer = sorted((one, other), key=len)
-    return list(longer[len(shorter) :]) in ([], ["#"])
+    rest = list(longer[len(shorter) :])
+    return not rest or (rest == ["#"] and longer[:-1] != [""])

@@ -245,6 +245,8 @@ class CommandsToDevices(RuleBasedStateMachine):
             # Again, since the board reports another value.
             assert name == BOARD
             assert order.can_be_confirmed
+            later = [self.orders[id_] for id_ in self.states if id_ > command.id]
+            assert not any(one[0] == name and one[1].name == order.name for one in later)
             self.repeated[command.id] = self.repeated.get(command.id, 0) + 1
             assert self.repeated[command.id] <= 3
             return True

@@ -791,6 +791,33 @@ async def test_a_command_is_not_repeated_without_reason(tmp_path: Path) -> None:
         assert len(post.got) == 1
 
 
+@pytest.mark.parametrize("reported", [0, 7])
+async def test_only_the_newest_word_is_repeated(tmp_path: Path, reported: int) -> None:
+    """A command is not sent again when the owner has changed his mind since."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        post, source = Post(hub), await join(hub)
+        for value in (1, 0):
+            command = await hub.command(NAME, "led", value)
+            hub.commands.sent(command.id)
+        for _ in range(3):
+            await say(hub, source, [led(reported, clock=Clock.HUB)])
+        again = [command.order.value for command, _, _ in post.got[2:]]
+        assert again == ([] if reported == 0 else [0, 0, 0])
+
+
+async def test_a_carrier_may_fail_another_command_when_asked_again(tmp_path: Path) -> None:
+    """A command that failed while readings were compared stays so."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        post, source = Post(hub), await join(hub)
+        given = [await hub.command(NAME, name, 1) for name in ("led", "buzzer")]
+        for command in given:
+            hub.commands.sent(command.id)
+        post.on_carry = lambda _: hub.commands.failed(given[1].id, "gone")
+        await say(hub, source, [led(0), led(1, metric="buzzer")])
+        states = [hub.commands.book.find(command.id).state for command in given]
+        assert states == [SENT, FAILED]
+
+
 async def test_a_board_that_lost_its_power_gets_it_in_its_new_session(tmp_path: Path) -> None:
     """What was sent to a session that is over is sent again in the present one."""
     async with open_hub(tmp_path, FakeClock()) as (hub, _):

@@ -68,7 +68,11 @@ def test_a_filter_is_covered_when_all_that_it_matches_is_in_the_set(
         (["$SYS/#"], "$SYS/broker/uptime", True),
         (["#"], "+/" * 127 + "#", True),
         (["a/+/c"], "a/#", False),
+        (["/+/#"], "/#", True),
         ([], "a", False),
+        ([], "#", False),
+        ([], "/#", False),
+        ([], "+/#", False),
     ],
 )
 def test_what_covers_what(allow: list[str], wanted: str, expected: bool) -> None:
@@ -86,3 +90,5 @@ def test_without_filters_it_is_everything() -> None:
     for wanted in ("#", "+/+/+", "secret/#", "$SYS", "$SYS/+"):
         assert not some.covers(wanted), wanted
     assert some.covers("+/+")
+    # Only the empty topic would match both.
+    assert TopicSet(None, ["/#"]).covers("+")

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from msgspec.structs import replace
 from tests.desk import Desk
+from tests.mqtt_peer import Peer as Client
 
 from motehub.contracts import Ground, Places
 from motehub.conversations import Peer, Turn
@@ -20,23 +20,7 @@ from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits
 from motehub.protocols.mqtt.connection import Limits
 from motehub.protocols.mqtt.encoding import encode
-from motehub.protocols.mqtt.packets import (
-    ConnAck,
-    Connect,
-    Packet,
-    PubAck,
-    PubComp,
-    Publish,
-    PubRec,
-    PubRel,
-    SubAck,
-    Subscribe,
-    Subscription,
-    Version,
-    Violation,
-    Will,
-)
-from motehub.protocols.mqtt.properties import ConnectProperties
+from motehub.protocols.mqtt.packets import Packet, Version, Violation, Will
 from motehub.protocols.mqtt.reader import PacketReader
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.transports._mqtt_broker_conversation import MqttConversation
@@ -44,7 +28,6 @@ from motehub.transports._mqtt_broker_service import Service
 
 NOW = 1_795_215_909_000_000
 NAME = "mqtt_broker"
-KEPT = ConnectProperties(session_expiry_interval=3600)
 
 
 class Wire:
@@ -52,9 +35,7 @@ class Wire:
 
     is_choked = False
 
-    def __init__(self, hub: Hub, device: Device) -> None:
-        self.hub = hub
-        self.device = device
+    def __init__(self, hub: Hub) -> None:
         self.resumed: Any = lambda: None
         self.to_client = b""
         self.to_server: list[Packet] = []
@@ -148,67 +129,24 @@ class Hub:
 
 
 class Device:
-    """A client that follows the specification and keeps its session when connections end."""
+    """A client and its present connection."""
 
     def __init__(self, client_id: str, filters: tuple[str, ...]) -> None:
-        self.client_id = client_id
-        self.filters = filters
-        self.unanswered: dict[int, Publish | PubRel] = {}
-        self.taken: set[int] = set()
-        self.got: list[tuple[str, bytes]] = []
-        self.subscribed = not filters
-        self._last = 0
+        self.peer = Client(client_id, filters)
         self.wire: Wire | None = None
 
     def connect(self, hub: Hub) -> None:
         """Open a connection, before the old one is seen to be lost perhaps."""
-        self.wire = Wire(hub, self)
+        self.wire = Wire(hub)
         hub.wires.append(self.wire)
-        will = Will(f"wills/{self.client_id}", b"gone", 2)
-        connect = Connect(self.client_id, Version.V5, False, 30, will, properties=KEPT)
-        self.wire.to_server = [connect]
-        if not self.subscribed:
-            wanted = tuple(Subscription(one, 2) for one in self.filters)
-            self.wire.to_server.append(Subscribe(60_000, wanted))
-        for packet in self.unanswered.values():
-            again = replace(packet, dup=True) if isinstance(packet, Publish) else packet
-            self.wire.to_server.append(again)
+        will = Will(f"wills/{self.peer.client_id}", b"gone", 2)
+        self.wire.to_server = self.peer.connect(will=will)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
-        self._last += 1
-        packet = Publish(topic, payload, qos, packet_id=self._last)
-        self.unanswered[self._last] = packet
+        """Send a message, on the present connection first."""
+        packet = self.peer.publish(topic, payload, qos)
         if self.wire is not None:
             self.wire.to_server.append(packet)
-
-    def hear(self, packet: Packet) -> list[Packet]:
-        """Take one packet of the server; return what is sent back."""
-        match packet:
-            case ConnAck():
-                assert not packet.reason_code
-                assert packet.session_present or not self.got
-            case SubAck():
-                self.subscribed = True
-            case PubAck() | PubComp():
-                del self.unanswered[packet.packet_id]
-            case PubRec():
-                self.unanswered.pop(packet.packet_id)
-                self.unanswered[packet.packet_id] = PubRel(packet.packet_id)
-                return [PubRel(packet.packet_id)]
-            case PubRel():
-                self.taken.discard(packet.packet_id)
-                return [PubComp(packet.packet_id)]
-            case Publish(qos=1):
-                self.got.append((packet.topic, packet.payload))
-                return [PubAck(packet.packet_id)]
-            case Publish(qos=2):
-                if packet.packet_id not in self.taken:
-                    self.taken.add(packet.packet_id)
-                    self.got.append((packet.topic, packet.payload))
-                return [PubRec(packet.packet_id)]
-            case _:
-                raise AssertionError(packet)
-        return []
 
 
 class Promise(RuleBasedStateMachine):
@@ -227,7 +165,7 @@ class Promise(RuleBasedStateMachine):
             device.connect(self.hub)
         self.settle()
 
-    @precondition(lambda self: len(self.sender.unanswered) < 4)
+    @precondition(lambda self: len(self.sender.peer.unanswered) < 4)
     @rule(qos=st.integers(1, 2))
     def sender_publishes(self, qos: int) -> None:
         payload = b"%d" % len(self.qos)
@@ -285,7 +223,7 @@ class Promise(RuleBasedStateMachine):
         wire.to_client = b""
         for packet in packets:
             assert not isinstance(packet, Violation)
-            wire.to_server += device.hear(packet)
+            wire.to_server += device.peer.hear(packet)
 
     def settle(self) -> None:
         """Let everything that is under way arrive."""
@@ -300,9 +238,11 @@ class Promise(RuleBasedStateMachine):
         if not hasattr(self, "hub"):
             return
         self.settle()
-        assert not self.sender.unanswered
-        assert not self.listener.taken
-        heard = [payload for topic, payload in self.listener.got if topic.startswith("readings")]
+        assert not self.sender.peer.unanswered
+        assert not self.listener.peer.taken
+        heard = [
+            payload for topic, payload in self.listener.peer.got if topic.startswith("readings")
+        ]
         stored = [b"%d" % value for value in self.stored]
         for found in (heard, stored):
             assert set(found) == set(self.qos)

@@ -208,7 +208,8 @@ async def test_the_server_ends_it(how: str) -> None:
     assert made[0].ended
 
 
-async def test_silence_ends_it_even_before_the_handshake() -> None:
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n"])
+async def test_silence_ends_it_even_before_the_handshake(said: bytes) -> None:
     """The deadline of the conversation inside holds from the first moment."""
     made: list[Echo] = []
 
@@ -222,7 +223,7 @@ async def test_silence_ends_it_even_before_the_handshake() -> None:
 
     async with listening(converse, Hub()) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\n")
+        writer.write(said)
         assert await asyncio.wait_for(reader.read(), 10) == b""
         writer.close()
     assert made[0].ended

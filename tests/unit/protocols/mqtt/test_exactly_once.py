@@ -5,13 +5,11 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from msgspec.structs import replace
+from tests.mqtt_peer import Peer
 
 from motehub.protocols.mqtt.connection import Connection, Limits
 from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.packets import (
-    ConnAck,
-    Connect,
     Packet,
     PubAck,
     PubComp,
@@ -21,51 +19,11 @@ from motehub.protocols.mqtt.packets import (
     Version,
     Violation,
 )
-from motehub.protocols.mqtt.properties import ConnectProperties
 from motehub.protocols.mqtt.reader import PacketReader
 from motehub.protocols.mqtt.session import Session
 
 NOW = 1_795_215_909_000_000
 LIMITS = Limits(receive_maximum=4, window=3)
-
-
-class Client:
-    """A client that follows the specification and remembers its session."""
-
-    def __init__(self) -> None:
-        self.unanswered: dict[int, Publish | PubRel] = {}
-        self.taken: set[int] = set()
-        self.got: list[bytes] = []
-        self._last = 0
-
-    def publish(self, payload: bytes, qos: int) -> Publish:
-        self._last += 1
-        packet = Publish("up", payload, qos, packet_id=self._last)
-        self.unanswered[self._last] = packet
-        return packet
-
-    def answers(self, packet: Packet) -> list[Packet]:
-        """Take one packet of the server; return what is sent back."""
-        match packet:
-            case PubAck() | PubComp():
-                del self.unanswered[packet.packet_id]
-                return []
-            case PubRec():
-                self.unanswered.pop(packet.packet_id)
-                self.unanswered[packet.packet_id] = PubRel(packet.packet_id)
-                return [PubRel(packet.packet_id)]
-            case PubRel():
-                self.taken.discard(packet.packet_id)
-                return [PubComp(packet.packet_id)]
-            case Publish(qos=1):
-                self.got.append(packet.payload)
-                return [PubAck(packet.packet_id)]
-            case Publish(qos=2):
-                if packet.packet_id not in self.taken:
-                    self.taken.add(packet.packet_id)
-                    self.got.append(packet.payload)
-                return [PubRec(packet.packet_id)]
-        raise AssertionError(packet)
 
 
 class Deliveries(RuleBasedStateMachine):
@@ -74,7 +32,7 @@ class Deliveries(RuleBasedStateMachine):
     @initialize(version=st.sampled_from(Version))
     def begin(self, version: Version) -> None:
         self.version = version
-        self.client = Client()
+        self.client = Peer()
         self.session = Session("c")
         self.up: list[bytes] = []
         self.down: list[bytes] = []
@@ -86,18 +44,11 @@ class Deliveries(RuleBasedStateMachine):
         self.server = Connection(LIMITS, NOW)
         self.reader = PacketReader.of_server(self.version)
         # What is under way in each direction, and what the hub has in hand.
-        self.to_server: list[Packet] = []
         self.to_client: list[Packet] = []
         self.in_hand: list[Publish | PubRec | PubRel] = []
-        asked = ConnectProperties(session_expiry_interval=60)
-        connect = Connect("c", self.version, False)
-        if self.version is Version.V5:
-            connect = replace(connect, properties=asked)
+        connect, *self.to_server = self.client.connect(self.version)
         self.server.receive(encode(connect, self.version), NOW)
         self.server.accept(self.session, NOW, present=present)
-        for packet in self.client.unanswered.values():
-            again = replace(packet, dup=True) if isinstance(packet, Publish) else packet
-            self.to_server.append(again)
 
     @precondition(lambda self: len(self.client.unanswered) < 4)
     @rule(qos=st.integers(1, 2))
@@ -105,7 +56,7 @@ class Deliveries(RuleBasedStateMachine):
         payload = b"u%d" % len(self.up)
         self.up.append(payload)
         self.qos[payload] = qos
-        self.to_server.append(self.client.publish(payload, qos))
+        self.to_server.append(self.client.publish("up", payload, qos))
 
     @rule(qos=st.integers(1, 2))
     def hub_sends(self, qos: int) -> None:
@@ -134,11 +85,10 @@ class Deliveries(RuleBasedStateMachine):
     def client_reads(self, count: int) -> None:
         for packet in self.reader.feed(self.server.take_output()):
             assert not isinstance(packet, Violation)
-            if not isinstance(packet, ConnAck):
-                self.to_client.append(packet)
+            self.to_client.append(packet)
         packets, self.to_client = self.to_client[:count], self.to_client[count:]
         for packet in packets:
-            self.to_server += self.client.answers(packet)
+            self.to_server += self.client.hear(packet)
 
     @rule()
     def connection_is_cut(self) -> None:
@@ -165,7 +115,8 @@ class Deliveries(RuleBasedStateMachine):
         assert not self.session.outgoing
         assert not self.session.incoming
         assert not self.session.queue
-        for sent, found in ((self.up, self.kept), (self.down, self.client.got)):
+        got = [payload for _, payload in self.client.got]
+        for sent, found in ((self.up, self.kept), (self.down, got)):
             once = [payload for payload in found if self.qos[payload] == 2]
             assert once == [payload for payload in sent if self.qos[payload] == 2]
             assert list(dict.fromkeys(found)) == sent
