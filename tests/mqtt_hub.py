@@ -139,7 +139,7 @@ class Subscriber:
 
     def take(self, count: int = 1) -> list[str]:
         """Return the next messages, in their order."""
-        messages = []
+        messages: list[str] = []
         for _ in range(count):
             message = self._messages.get(timeout=PATIENCE)
             assert message is not None, f"it ended after {messages}:\n{self.said}"
@@ -153,7 +153,7 @@ class Subscriber:
 
     def rest(self) -> list[str]:
         """Return what it still gets until it ends."""
-        messages = []
+        messages: list[str] = []
         while (message := self._messages.get(timeout=PATIENCE)) is not None:
             messages.append(message)
         self.process.wait(PATIENCE)

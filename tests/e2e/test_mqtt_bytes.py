@@ -269,7 +269,7 @@ def test_who_does_not_connect_is_closed(hub: MqttHub) -> None:
 
 
 def test_too_many_messages_under_way(hub: MqttHub) -> None:
-    """The first QoS 2 message beyond the Receive Maximum that was told ends the connection: 0x93."""
+    """The first QoS 2 message beyond the Receive Maximum that was told has its answer: 0x93."""
     with hub.raw() as raw:
         raw.send(connect("greedy", 5))
         answer = raw.packet()

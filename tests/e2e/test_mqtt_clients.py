@@ -12,8 +12,8 @@ import gmqtt
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.properties import Properties
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from tests.harness import OPEN, PATIENCE
 from tests.mqtt_hub import BROKER, MqttHub, mqtt_js, tls_context
 from tests.web_hub import WEB
@@ -71,7 +71,7 @@ def test_mqtt_js(hub: MqttHub, version: int, way: str) -> None:
 @both_versions
 @every_way
 def test_paho(hub: MqttHub, version: int, way: str) -> None:
-    """paho publishes and its message comes back; the reading is stored."""
+    """With paho a client publishes and its message comes back; the reading is stored."""
     device = name_of("paho", way, version)
     transport: Any = "tcp" if way in ("tcp", "tls") else "websockets"
     client = paho.Client(
@@ -83,7 +83,7 @@ def test_paho(hub: MqttHub, version: int, way: str) -> None:
         client.tls_set(str(hub.ca))
     if transport == "websockets":
         client.ws_set_options("/mqtt" if way == "web port" else "/")
-    got: list[tuple[int, bytes]] = []
+    got: list[tuple[int, bytes | bytearray]] = []
     granted: list[Any] = []
     client.on_message = lambda c, u, message: got.append((message.qos, message.payload))
     client.on_subscribe = lambda c, u, mid, codes, p: granted.extend(code.value for code in codes)
@@ -107,7 +107,7 @@ def test_paho(hub: MqttHub, version: int, way: str) -> None:
 @both_versions
 @every_way
 async def test_aiomqtt(hub: MqttHub, version: int, way: str) -> None:
-    """aiomqtt publishes and gets retained and fresh messages."""
+    """With aiomqtt a client publishes and gets retained and fresh messages."""
     topic = name_of("aiomqtt", way, version)
     options: dict[str, Any] = {"protocol": aiomqtt.ProtocolVersion(version)}
     if way == "tls":
@@ -130,7 +130,7 @@ async def test_aiomqtt(hub: MqttHub, version: int, way: str) -> None:
 @both_versions
 @pytest.mark.parametrize("way", ["tcp", "tls"])
 async def test_gmqtt(hub: MqttHub, version: int, way: str) -> None:
-    """gmqtt publishes and subscribes, with user properties in MQTT 5."""
+    """With gmqtt a client publishes and subscribes, with user properties in MQTT 5."""
     topic = name_of("gmqtt", way, version)
     got: asyncio.Queue[tuple[str, bytes, int, Any]] = asyncio.Queue()
     subscribed = asyncio.Event()
@@ -161,7 +161,7 @@ def test_paho_is_told_what_the_broker_can(hub: MqttHub) -> None:
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     told: list[Properties] = []
     client.on_connect = lambda c, u, f, reason, properties: told.append(properties)
-    asked = Properties(PacketTypes.CONNECT)
+    asked = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     asked.SessionExpiryInterval = 0xFFFFFFFF
     client.connect("127.0.0.1", hub.mqtt_port, keepalive=0, properties=asked)
     client.loop_start()
@@ -171,7 +171,7 @@ def test_paho_is_told_what_the_broker_can(hub: MqttHub) -> None:
         client.disconnect()
         client.loop_stop()
     (properties,) = told
-    said = properties.json()
+    said = properties.json()  # type: ignore[no-untyped-call]
     assert said["ServerKeepAlive"] == 60
     assert said["AssignedClientIdentifier"]
     # What is not named is allowed (§3.2.2.3): every QoS, retained messages, wildcards,

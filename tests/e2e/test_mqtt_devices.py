@@ -179,16 +179,6 @@ def test_a_board_keeps_its_name(hub: MqttHub, mac: str, version: int) -> None:
 
 
 @both_versions
-def test_a_will_makes_it_offline(hub: MqttHub, mac: str, version: int) -> None:
-    """A board that loses its power is offline by its will."""
-    with joined(hub, mac, version) as (board, name, _):
-        wait_online(hub, name, True)
-        board.cut()
-        wait_online(hub, name, False)
-    assert kinds(hub, name)[-1] == "left"
-
-
-@both_versions
 def test_the_late_will_of_an_older_session(hub: MqttHub, mac: str, version: int) -> None:
     """What an older session still says is discarded, counted and shown; the board stays online."""
     with joined(hub, mac, version) as (old, name, session):
@@ -289,43 +279,3 @@ def test_what_a_board_can_not_mean(hub: MqttHub, mac: str) -> None:
     assert f"{name};{session};101" in texts
     assert f"{name};{session};on" in texts
     assert "61-EC-ED-3B-25-B1" in texts
-
-
-def test_a_power_cut_of_the_hub(hub: MqttHub, mac: str) -> None:
-    """After kill -9 and a start boards are offline, their sessions go on, and they may rejoin."""
-    with joined(hub, mac, 4) as (board, name, session):
-        board.say("led/status", f"{name};{session};1", 1)
-        hub.kill()
-        board.client.loop_stop()
-    hub.start()
-    assert online(hub, name) is False
-    with Board(hub, 4, f"{name};{session}") as board:
-        board.say("state/join", f"{name};{session}")
-        wait_online(hub, name, True)
-        board.say("led/status", f"{name};{session};0", 1)
-    hub.wait_values(name, "led", [1, 0])
-
-
-@both_versions
-def test_an_unknown_board_waits(
-    tmp_path_factory: pytest.TempPathFactory, mac: str, version: int
-) -> None:
-    """Under "approve" a board is not answered before the owner accepts it; it asks again itself."""
-    with MqttHub(tmp_path_factory.mktemp("waiting") / "data", BROKER) as hub:
-        with Board(hub, version) as board:
-            board.listen("state/nameAssign")
-            board.say("state/join", mac)
-            board.say("state/join", mac)
-            (row,) = hub.json("devices", "list")
-            assert row["admission"] == "pending"
-            accepted = hub.cli("devices", "accept", row["name"], "--name", "roof")
-            assert accepted.returncode == 0, accepted.stderr
-            board.say("state/join", mac)
-            topic, payload = board.next()
-            assert topic == "state/nameAssign"
-            assert payload.startswith(f"{mac};roof;")
-            assert board.heard.empty()
-        claim = payload.partition(";")[2]
-        with Board(hub, version, claim) as board:
-            board.say("state/join", claim)
-            wait_online(hub, "roof", True)

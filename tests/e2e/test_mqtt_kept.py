@@ -74,7 +74,7 @@ def number_of(message: bytes, topic: str) -> bytes:
 def test_what_waits_for_a_client(
     hub: MqttHub, end: Callable[[MqttHub], None], version: str, qos: int
 ) -> None:
-    """Acknowledged messages for a client that is away outlive the hub's end: each once, in order."""
+    """Messages for a client that is away outlive the hub's end: each once, in order."""
     topic = f"away/{version}/{qos}"
     kept = ["-V", version, "-c", "-i", topic, "-q", "2", "-t", topic]
     kept += ["-x", "3600"] if version == "5" else []

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-from motehub.model import Clock, Samples
 from motehub.mqtt_meaning import own_topics
 from motehub.mqtt_meaning.esphome import EspHome
 from motehub.mqtt_meaning.gathering import READINGS, Client, Gathered, Message, Speaker
 from motehub.mqtt_meaning.hearing import Hearing, Presences, Take
 from motehub.mqtt_meaning.home_assistant import HomeAssistant
 from motehub.mqtt_meaning.mappings import Rule
-from motehub.mqtt_meaning.own_topics import Series
+from motehub.mqtt_meaning.own_topics import OfDevice, Stamps
 from motehub.mqtt_meaning.session_topics import HEARD
 from motehub.mqtt_meaning.settings import MqttSettings, Preset
 from motehub.mqtt_meaning.tasmota import Tasmota
@@ -28,7 +26,6 @@ TOPIC_LENGTH: Final = 256
 """Longest topic that is remembered."""
 
 
-_HUB: Final = Clock.HUB
 _ORDER: Final = (Preset.HOME_ASSISTANT, Preset.ZIGBEE2MQTT, Preset.TASMOTA, Preset.ESPHOME)
 
 
@@ -141,7 +138,7 @@ class Meanings:
         gathered: Gathered,
         speakers: dict[str, Speaker],
     ) -> dict[str, Take]:
-        """Take the topics of which all messages are numbers; return what others there are.
+        """Take the hub's own topics of which all messages are alike; return what others there are.
 
         Nearly all that ever comes is taken here, topic by topic.
         """
@@ -157,28 +154,24 @@ class Meanings:
                 groups[topic] = [item]
         others: dict[str, Take] = {}
         routes, may_write = self._routes, client.may_write
-        # One moment for all; columns of one length share theirs.
-        stamps: dict[int, array[int]] = {}
+        stamps = Stamps(now)
         for topic, items in groups.items():
             take = routes[topic] if topic in routes else self._find(topic)
-            if not isinstance(take, Series | Group):
+            if not isinstance(take, OfDevice):
                 if take is not _ignore:
                     others[topic] = take
                 continue
             device = take.device
-            values = numbers_of(items) if numbers is None else items
-            if (values is None and isinstance(take, Series)) or not may_write(device):
+            records = take.records_of(items, numbers is None, stamps) if may_write(device) else None
+            if records is None:
                 others[topic] = take
                 continue
             speaker = speakers.get(device)
             if speaker is None:
                 speaker = speakers[device] = gathered.speaker(take.source_of(client))
-            count = len(items)
-            times = stamps.get(count)
-            if times is None:
-                times = stamps[count] = array("q", (now,)) * count
-            speaker.said.append(Samples(take.metric, "", times, array("d", values), _HUB))
-            speaker.numbers.append(topic)
+            for record in records:
+                speaker.said.append(record)
+                speaker.numbers.append(topic)
         return others
 
     def _find(self, topic: str) -> Take:

@@ -10,15 +10,36 @@ from motehub.model import Clock, Samples, Source
 from motehub.mqtt_meaning.gathering import Client
 from motehub.mqtt_meaning.hearing import Hearing, Take
 from motehub.mqtt_meaning.naming import is_name
-from motehub.mqtt_meaning.objects import LAST_SECOND, MEMBERS, columns_of, decode_object, members, time_of
-from motehub.mqtt_meaning.values import NoReading, value_of
+from motehub.mqtt_meaning.objects import (
+    LAST_SECOND,
+    MEMBERS,
+    columns_of,
+    decode_object,
+    members,
+    time_of,
+)
+from motehub.mqtt_meaning.values import NoReading, numbers_of, value_of
 from motehub.protocols._readings_json_columns import round_seconds
 
+_HUB: Final = Clock.HUB
 _METRIC_KEYS: Final = frozenset({"value", "time", "unit"})
 _UNIT_BYTES: Final = 32
 
 
-class _OfDevice:
+class Stamps(dict[int, "array[int]"]):
+    """Columns of the moment ``now`` (UTC µs), by their length; those of one length are shared."""
+
+    def __init__(self, now: int) -> None:
+        super().__init__()
+        self._now = now
+
+    def __missing__(self, count: int) -> array[int]:
+        """Make the column of a length."""
+        times = self[count] = array("q", (self._now,)) * count
+        return times
+
+
+class OfDevice:
     """A topic that names a device; the source is that of the client that spoke last."""
 
     __slots__ = ("_source", "device")
@@ -26,6 +47,19 @@ class _OfDevice:
     def __init__(self, device: str) -> None:
         self.device = device
         self._source = Source("", "", "", "")
+
+    def records_of(
+        self, items: list[Any], are_payloads: bool, stamps: Stamps
+    ) -> Sequence[Samples] | None:
+        """Return what messages say that are all alike, or None when each must be looked at.
+
+        ``items`` are their payloads, or what these are if all of the read are numbers.
+        """
+        raise NotImplementedError
+
+    def __call__(self, hearing: Hearing) -> None:
+        """Take one message, whatever it is."""
+        raise NotImplementedError
 
     def source_of(self, client: Client) -> Source:
         """Return the source of what ``client`` says here."""
@@ -35,7 +69,7 @@ class _OfDevice:
         return source
 
 
-class Series(_OfDevice):
+class Series(OfDevice):
     """A topic of one metric."""
 
     __slots__ = ("metric",)
@@ -43,6 +77,15 @@ class Series(_OfDevice):
     def __init__(self, device: str, metric: str) -> None:
         super().__init__(device)
         self.metric = metric
+
+    def records_of(
+        self, items: list[Any], are_payloads: bool, stamps: Stamps
+    ) -> Sequence[Samples] | None:
+        """Return numbers as a column."""
+        values = numbers_of(items) if are_payloads else items
+        if values is None:
+            return None
+        return (Samples(self.metric, "", stamps[len(values)], array("d", values), _HUB),)
 
     def __call__(self, hearing: Hearing) -> None:
         """Take a message, whatever it is."""
@@ -70,20 +113,21 @@ class Series(_OfDevice):
         hearing.put_member(self.device, self.metric, unit, fields["value"], moment)
 
 
-class Group(_OfDevice):
+class Group(OfDevice):
     """A topic of a device: an object of metrics."""
 
     __slots__ = ()
 
-    def records_of(self, payloads: Sequence[bytes], now: int) -> list[Samples] | None:
-        """Return what payloads say that are alike, or None when each must be looked at."""
-        columns = columns_of(payloads)
+    def records_of(
+        self, items: list[Any], are_payloads: bool, stamps: Stamps
+    ) -> Sequence[Samples] | None:
+        """Return the numbers in objects of the same keys as columns."""
+        columns = columns_of(items) if are_payloads else None
         if columns is None:
             return None
+        times, clock = stamps[len(items)], _HUB
         seconds = columns.pop("time", None)
-        if seconds is None:
-            times, clock = array("q", (now,)) * len(payloads), Clock.HUB
-        else:
+        if seconds is not None:
             if not 0 <= min(seconds) <= max(seconds) < LAST_SECOND:
                 return None
             times, clock = array("q", map(round_seconds, seconds)), Clock.DEVICE

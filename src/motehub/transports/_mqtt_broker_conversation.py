@@ -64,7 +64,8 @@ class MqttConversation:
     @property
     def deadline(self) -> int | None:
         """When the client has been silent for too long."""
-        return self.connection.deadline
+        # While its CONNECT is being kept it is we who are silent.
+        return None if self._early is not None else self.connection.deadline
 
     def feed(self, data: bytes, now: int) -> Turn | None:
         """Return what is to be stored of what ``data`` says."""

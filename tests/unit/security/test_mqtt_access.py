@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -402,6 +402,7 @@ def matches(topic_filter: str, topic: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(filters, max_size=3),
     st.lists(filters, max_size=2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motehub.security.mqtt_patterns import TopicSet
@@ -35,6 +35,7 @@ def matches(topic_filter: str, topic: str) -> bool:
     )
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.none() | st.lists(filters, max_size=4), st.lists(filters, max_size=2), filters)
 def test_a_filter_is_covered_when_all_that_it_matches_is_in_the_set(
     allow: list[str] | None, deny: list[str], wanted: str
