@@ -34,13 +34,14 @@ ALLOWED: dict[str, set[str]] = {
     "protocols": {"errors", "model", "points", "exact_json"},
     "mqtt_meaning": {"errors", "model", "exact_json", "protocols"},
     "contracts": FOUNDATION | {"mqtt_meaning"},
+    "history_contract": {"frames", "model", "tables"},
     "sqlite_files": FOUNDATION,
-    "core": FOUNDATION | {"contracts", "mirror_contract"},
+    "core": FOUNDATION | {"contracts", "history_contract", "mirror_contract"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
-    "tally": FOUNDATION | {"contracts"},
+    "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
-    "stores": FOUNDATION | {"contracts", "sqlite_files", "tally"},
+    "stores": FOUNDATION | {"history_contract", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -55,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "http_exchange", "listening", "points", "protocols"},
     "simulate": FOUNDATION,
-    "transfer": FOUNDATION | {"contracts", "core", "reports"},
+    "transfer": FOUNDATION | {"core", "history_contract", "reports"},
 }
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 

@@ -1,22 +1,20 @@
-"""The extension points: what a transport, a journal's log and a history store promise.
+"""The extension points: what a transport and a journal's log promise.
 
 Each is small on purpose. Adding a part is one file in its folder that ends with ``PART = …``.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from motehub.command import CommandDesk
-from motehub.frames import Entry, Frame
-from motehub.model import Delivery, Device, Receipt, Series, Token
-from motehub.tables import Row
+from motehub.frames import Frame
+from motehub.model import Delivery, Device, Receipt, Token
 
 if TYPE_CHECKING:
     # Not at run time: the writer process opens no sockets and does without the TLS library.
@@ -61,7 +59,6 @@ class Acceptor(Protocol):
             StorageError: the hub is stopping and the journal can't be written.
         """
         ...
-
 
     async def interrupt(self, dialect: str) -> None:
         """Mark all devices offline that joined over ``dialect``; it is durable soon.
@@ -252,167 +249,3 @@ class Effect(Protocol):
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
         """Store the effect of ``frames`` and the cursor after them in one transaction."""
         ...
-
-
-NumberColumns = tuple["array[int]", "array[float]"]
-TextColumns = tuple["array[int]", list[str]]
-
-
-class Fold(msgspec.Struct, frozen=True):
-    """Many frames made ready for a store: columns by series, ascending in time, series ascending.
-
-    ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
-    of each series in it, ``seen`` the last contact (µs) of each device.
-
-    The store applies device and series entries first, then what is held, then the other
-    entries, then readings and texts, then removals: a device is never pending again, so this
-    order is right for any number of frames at once. Entries of a device that it does not have
-    are left out: after a history was lost, the journal may still speak of removed devices.
-    """
-
-    start: int
-    end: int
-    readings: dict[int, NumberColumns]
-    held: dict[int, NumberColumns]
-    texts: dict[int, TextColumns]
-    held_texts: dict[int, TextColumns]
-    devices: dict[int, int]
-    entries: list[Entry]
-    seen: dict[int, int]
-
-
-class DeviceRow(msgspec.Struct, frozen=True):
-    """A device with what history knows about it: the last contact (µs) and counts.
-
-    ``received = stored + duplicate + rejected + discarded + device.held``.
-    """
-
-    device: Device
-    last_seen: int
-    received: int
-    stored: int
-    duplicate: int
-    rejected: int
-    discarded: int
-
-
-class RejectedRow(msgspec.Struct, frozen=True):
-    """An entry of the list of rejected payloads; ``device`` is a name where one is known."""
-
-    time: int
-    device: str | None
-    source: str
-    reason: str
-    payload: bytes
-    count: int
-
-
-class EventRow(msgspec.Struct, frozen=True):
-    """An event of a device, newest first in lists."""
-
-    time: int
-    device: str
-    kind: str
-    text: str
-
-
-class FoldResult(msgspec.Struct, frozen=True):
-    """How many readings a fold stored, and how many were there already."""
-
-    stored: int
-    duplicate: int
-
-
-UNFINISHED: Final = 2**62
-"""Position of a history that is still being copied from another: no journal comes so far."""
-
-
-class HistoryStore(Protocol):
-    """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
-
-    def position(self) -> int:
-        """Return the journal position up to which everything is folded in."""
-        ...
-
-    def fold(self, fold: Fold) -> FoldResult:
-        """Store ``fold`` and its end position in one transaction."""
-        ...
-
-    def registry(self) -> tuple[list[Device], list[Series]]:
-        """Return all devices and series."""
-        ...
-
-    def devices(self) -> list[DeviceRow]:
-        """Return every device with its counts, by name."""
-        ...
-
-    def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
-        """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
-        ...
-
-    def texts(self, series: int, since: int, until: int) -> Iterator[TextColumns]:
-        """Yield columns (times, values) of one text series, as ``readings`` does."""
-        ...
-
-    def rejected(self, limit: int) -> list[RejectedRow]:
-        """Return the newest rejected payloads, newest first."""
-        ...
-
-    def events(self, device: int | None, limit: int) -> list[EventRow]:
-        """Return the newest events, newest first."""
-        ...
-
-    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
-        """Return series, time and value of the newest reading of each series, of all devices.
-
-        Texts are among them; with ``device`` only what that one has.
-        """
-        ...
-
-    def snapshot(self) -> AbstractContextManager[None]:
-        """Let all that is read within the block be as it is now, whatever is folded meanwhile.
-
-        After an error within the block nothing more may be read in it.
-        """
-        ...
-
-    def count_rows(self, table: str) -> int:
-        """Return how many rows a table of :mod:`motehub.tables` has."""
-        ...
-
-    def dump(self, table: str) -> Iterator[list[Row]]:
-        """Yield all rows of a table of :mod:`motehub.tables` in the order of its key, in pages.
-
-        Other than a snapshot it may see what is folded meanwhile.
-        """
-        ...
-
-    def load(self, table: str, rows: Sequence[Row]) -> None:
-        """Add rows of another history, which must not be there yet, in one transaction."""
-        ...
-
-    def clear(self, position: int) -> None:
-        """Delete everything, and put the cursor to ``position``, in one transaction."""
-        ...
-
-    def set_position(self, position: int) -> None:
-        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
-        ...
-
-    def close(self) -> None:
-        """Close the store; harmless when it is closed."""
-        ...
-
-
-class StorePart(msgspec.Struct, frozen=True):
-    """A store's entry: how to open it, and what to call it.
-
-    ``open`` takes the data folder, the URL of the store's server (or an empty text), and
-    whether it is only for reading. ``where`` takes folder and URL, and returns for people where
-    the history is, without a password. ``schemes`` are those of its URLs; without one, it has
-    none.
-    """
-
-    open: Callable[[Path, str, bool], HistoryStore]
-    where: Callable[[Path, str], str]
-    schemes: tuple[str, ...] = ()

@@ -16,9 +16,9 @@ class Turn(msgspec.Struct, frozen=True):
     """What one read of a connection amounts to.
 
     ``note`` gets a receipt for each delivery before they are durable; what it changes, the
-    listener may keep in the same commit. ``answer``, when the dialect has one, gets the receipts once all that
-    is durable, and returns the bytes for the peer. ``end`` says why the connection must end
-    after that.
+    listener may keep in the same commit. ``answer``, when the dialect has one, gets the receipts
+    once all that is durable, and returns the bytes for the peer. ``end`` says why the connection
+    must end after that.
     ``hand_over`` says that from these bytes on the connection speaks something else: after the
     answer the listener's successor takes it, with them.
     """

@@ -17,11 +17,11 @@ from typing import Final
 import msgspec
 
 from motehub import parts
-from motehub.contracts import HistoryStore
 from motehub.core.consumer import Consumer
 from motehub.core.mirror import ReflectInMirror
 from motehub.errors import OwnerError, StorageError
 from motehub.following import MIRROR_SETTINGS, STORE_URL, Hub, Report, begin, tell
+from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.mirror_contract import MirrorStore
 

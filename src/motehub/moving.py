@@ -7,8 +7,8 @@ from pathlib import Path
 
 from motehub import data_folder, parts
 from motehub.config import Configuration, StoreSettings, check_store
-from motehub.contracts import HistoryStore
 from motehub.errors import ConfigurationError, OwnerError
+from motehub.history_contract import HistoryStore
 from motehub.storage import fold_offline
 from motehub.transfer import migrate
 from motehub.transfer.migrate import Progress

@@ -15,7 +15,8 @@ import msgspec
 from motehub import mirrors as mirror_folder
 from motehub import stores as store_folder
 from motehub import transports as transport_folder
-from motehub.contracts import StorePart, TransportPart
+from motehub.contracts import TransportPart
+from motehub.history_contract import StorePart
 from motehub.mirror_contract import MirrorPart
 
 

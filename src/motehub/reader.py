@@ -20,11 +20,11 @@ from typing import Final
 import msgspec
 
 from motehub import parts
-from motehub.contracts import HistoryStore
 from motehub.core.answers import Pause, Steps, answer
 from motehub.core.queries import WINDOW, Failed, Frames, Head, Mark, Query, frame
 from motehub.errors import NewerSchema, OwnerError, StorageError, UnknownDevice
 from motehub.following import STORE_URL
+from motehub.history_contract import HistoryStore
 from motehub.logs import Logger, set_up_logs
 
 _POLL_SECONDS: Final = 0.02

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from motehub import data_folder, parts
 from motehub.config import Configuration
-from motehub.contracts import HistoryStore
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.admission import RegistryLimits
 from motehub.core.commands import Commands
@@ -23,6 +22,7 @@ from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
+from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger

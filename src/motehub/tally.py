@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from motehub.contracts import FoldResult
 from motehub.frames import Rejected
+from motehub.history_contract import FoldResult
 
 REJECTED_ROWS: Final = 1_000
 """Rejected payloads that are kept of each device, and of all unknown senders together."""

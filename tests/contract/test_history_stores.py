@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tests.servers import PostgresServer
 
 from motehub import parts
-from motehub.contracts import HistoryStore
 from motehub.core.history import FoldIntoHistory, make_fold
 from motehub.core.registry import Registry
 from motehub.errors import StorageError
@@ -35,6 +34,7 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
+from motehub.history_contract import HistoryStore
 from motehub.model import Admission, Device, Kind, Series
 
 FOREVER = 2**62

@@ -13,10 +13,10 @@ import pytest
 from tests.servers import PostgresServer
 
 from motehub import parts
-from motehub.contracts import HistoryStore
 from motehub.core.history import make_fold
 from motehub.errors import StorageError
 from motehub.frames import Columns, Entry, Frame, PresenceChanged, Rejected
+from motehub.history_contract import HistoryStore
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import schema_scripts
 

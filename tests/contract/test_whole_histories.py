@@ -15,7 +15,6 @@ import pytest
 from tests.servers import PostgresServer
 
 from motehub import parts
-from motehub.contracts import UNFINISHED, HistoryStore
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory, make_fold
 from motehub.errors import OwnerError, StaleJournal, StorageError
@@ -30,6 +29,7 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
+from motehub.history_contract import UNFINISHED, HistoryStore
 from motehub.model import Admission, Device, Kind, Series
 from motehub.tables import PAGE, TABLES
 from motehub.transfer.migrate import check_target, copy, finish, verify

@@ -19,7 +19,7 @@ from tests.harness import OPEN, HubProcess, Settings, cli, environment, recent, 
 from tests.servers import PASSWORD, PostgresServer
 
 from motehub import parts
-from motehub.contracts import UNFINISHED
+from motehub.history_contract import UNFINISHED
 from motehub.tables import TABLES
 
 DEVICE = "dht-127.0.0.1"

@@ -104,7 +104,7 @@ def events(device: str | None, limit: int, format_: Format, data: Path) -> None:
 
     from motehub.cli.opening import find_series, history_of
     from motehub.cli.printing import print_rows, warn_incomplete
-    from motehub.contracts import EventRow
+    from motehub.history_contract import EventRow
 
     with history_of(data) as (store, complete):
         device_id = find_series(store, device, [])[0].id if device else None

@@ -16,10 +16,10 @@ import msgspec
 
 from motehub import data_folder
 from motehub.config import ENVIRONMENT_PREFIX, Configuration, load
-from motehub.contracts import HistoryStore
 from motehub.control import Request, answers, ask
 from motehub.core.history import wait_until_folded
 from motehub.errors import ControlError, HubRunning, NoHub, OwnerError, UnknownDevice
+from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.contracts import DeviceRow, EventRow, HistoryStore, RejectedRow
 from motehub.core import readings
 from motehub.core.queries import (
     MOST_ROWS,
@@ -31,6 +30,7 @@ from motehub.core.queries import (
 )
 from motehub.core.shapes import show_device, show_event, show_rejected, show_series
 from motehub.errors import StorageError, UnknownDevice
+from motehub.history_contract import DeviceRow, EventRow, HistoryStore, RejectedRow
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"

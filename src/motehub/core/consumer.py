@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from motehub.contracts import UNFINISHED, Effect, LogReader
+from motehub.contracts import Effect, LogReader
 from motehub.errors import DamagedDatabase, StaleJournal, StorageError
 from motehub.frames import Columns, Frame, Rejected, decode_frame
+from motehub.history_contract import UNFINISHED
 from motehub.logs import Logger
 
 BITE: Final = 4_000_000

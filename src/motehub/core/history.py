@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from motehub.contracts import Fold, FoldResult, HistoryStore, LogReader
+from motehub.contracts import LogReader
 from motehub.core.registry import Registry
 from motehub.frames import (
     Columns,
@@ -22,6 +22,7 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
+from motehub.history_contract import Fold, FoldResult, HistoryStore
 from motehub.logs import Logger
 
 _Values = TypeVar("_Values", "array[float]", list[str])

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from itertools import islice
 from typing import Final
 
-from motehub.contracts import HistoryStore, LogReader
+from motehub.contracts import LogReader
 from motehub.core.registry import Registry
 from motehub.errors import StorageError
 from motehub.frames import (
@@ -20,6 +20,7 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
+from motehub.history_contract import HistoryStore
 from motehub.logs import Logger
 from motehub.mirror_contract import MirrorStore, MirrorUpdate, Reflection
 from motehub.model import Device, Series

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.contracts import HistoryStore
 from motehub.core.buckets import Buckets
 from motehub.core.moments import iso
 from motehub.core.queries import MOST_READINGS, Readings
 from motehub.core.shapes import RawColumns, ReadingsShape, ReducedColumns
 from motehub.errors import OwnerError, UnknownDevice
+from motehub.history_contract import HistoryStore
 from motehub.model import MICROSECONDS, Device, Kind, Series
 
 NAMES_ARE_AT: Final = "GET /api/v1/devices lists the names."

@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from motehub.command import Command, CommandState
-from motehub.contracts import DeviceRow, EventRow, RejectedRow
 from motehub.core.moments import iso
+from motehub.history_contract import DeviceRow, EventRow, RejectedRow
 from motehub.model import Admission, Device, Kind, Series
 
 _SHOWN_BYTES = 200

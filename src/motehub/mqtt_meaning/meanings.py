@@ -11,7 +11,7 @@ from motehub.mqtt_meaning.gathering import READINGS, Client, Gathered, Message, 
 from motehub.mqtt_meaning.hearing import Hearing, Presences, Take
 from motehub.mqtt_meaning.home_assistant import HomeAssistant
 from motehub.mqtt_meaning.mappings import Rule
-from motehub.mqtt_meaning.own_topics import OfDevice, Stamps
+from motehub.mqtt_meaning.own_topics import Group, Series, Stamps
 from motehub.mqtt_meaning.session_topics import HEARD
 from motehub.mqtt_meaning.settings import MqttSettings, Preset
 from motehub.mqtt_meaning.tasmota import Tasmota
@@ -157,7 +157,7 @@ class Meanings:
         stamps = Stamps(now)
         for topic, items in groups.items():
             take = routes[topic] if topic in routes else self._find(topic)
-            if not isinstance(take, OfDevice):
+            if not isinstance(take, (Series, Group)):
                 if take is not _ignore:
                     others[topic] = take
                 continue

@@ -39,7 +39,7 @@ class Stamps(dict[int, "array[int]"]):
         return times
 
 
-class OfDevice:
+class _OfDevice:
     """A topic that names a device; the source is that of the client that spoke last."""
 
     __slots__ = ("_source", "device")
@@ -47,19 +47,6 @@ class OfDevice:
     def __init__(self, device: str) -> None:
         self.device = device
         self._source = Source("", "", "", "")
-
-    def records_of(
-        self, items: list[Any], are_payloads: bool, stamps: Stamps
-    ) -> Sequence[Samples] | None:
-        """Return what messages say that are all alike, or None when each must be looked at.
-
-        ``items`` are their payloads, or what these are if all of the read are numbers.
-        """
-        raise NotImplementedError
-
-    def __call__(self, hearing: Hearing) -> None:
-        """Take one message, whatever it is."""
-        raise NotImplementedError
 
     def source_of(self, client: Client) -> Source:
         """Return the source of what ``client`` says here."""
@@ -69,7 +56,7 @@ class OfDevice:
         return source
 
 
-class Series(OfDevice):
+class Series(_OfDevice):
     """A topic of one metric."""
 
     __slots__ = ("metric",)
@@ -81,7 +68,10 @@ class Series(OfDevice):
     def records_of(
         self, items: list[Any], are_payloads: bool, stamps: Stamps
     ) -> Sequence[Samples] | None:
-        """Return numbers as a column."""
+        """Return what messages say that are all numbers, or None when each must be looked at.
+
+        ``items`` are their payloads, or what these are if all of the read are numbers.
+        """
         values = numbers_of(items) if are_payloads else items
         if values is None:
             return None
@@ -113,7 +103,7 @@ class Series(OfDevice):
         hearing.put_member(self.device, self.metric, unit, fields["value"], moment)
 
 
-class Group(OfDevice):
+class Group(_OfDevice):
     """A topic of a device: an object of metrics."""
 
     __slots__ = ()
@@ -121,7 +111,7 @@ class Group(OfDevice):
     def records_of(
         self, items: list[Any], are_payloads: bool, stamps: Stamps
     ) -> Sequence[Samples] | None:
-        """Return the numbers in objects of the same keys as columns."""
+        """Return what objects of the same keys and only numbers say; else as for ``Series``."""
         columns = columns_of(items) if are_payloads else None
         if columns is None:
             return None

@@ -12,7 +12,6 @@ from itertools import islice, repeat
 from operator import eq
 from typing import Any, Final
 
-from motehub.contracts import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.errors import StorageError
 from motehub.frames import (
     DeviceChanged,
@@ -25,6 +24,7 @@ from motehub.frames import (
     Rejected,
     SeriesAdded,
 )
+from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.model import MICROSECONDS
 from motehub.stores._postgres_connection import Connection
 from motehub.tally import COUNTERS, EVENT_ROWS, REJECTED_ROWS, Tally
@@ -57,7 +57,7 @@ _END_OF_MONTHS: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
-    """Apply ``fold`` in the order that :class:`motehub.contracts.Fold` describes.
+    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes.
 
     ``newest`` is the time of each series' last reading, as far as this connection knows them;
     it is kept up to date. It may be too late a time, but must not be too early.

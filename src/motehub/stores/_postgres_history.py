@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from motehub.contracts import (
+from motehub.errors import NewerSchema, OwnerError, StorageError
+from motehub.history_contract import (
     DeviceRow,
     EventRow,
     Fold,
@@ -16,7 +17,6 @@ from motehub.contracts import (
     RejectedRow,
     TextColumns,
 )
-from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
@@ -41,7 +41,7 @@ FROM device AS device_row ORDER BY name COLLATE "C"
 
 
 class PostgresHistory:
-    """See :class:`motehub.contracts.HistoryStore`.
+    """See :class:`motehub.history_contract.HistoryStore`.
 
     Raises:
         OwnerError: ``url`` is no PostgreSQL address, or the database is not in UTF-8.

@@ -8,7 +8,6 @@ from typing import Final
 
 import apsw
 
-from motehub.contracts import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.errors import StorageError
 from motehub.frames import (
     DeviceChanged,
@@ -21,6 +20,7 @@ from motehub.frames import (
     Rejected,
     SeriesAdded,
 )
+from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
 
 # One statement of many rows spares the driver's work for each: a third of the fold's time.
@@ -28,7 +28,7 @@ _ROWS_AT_ONCE: Final = 100
 
 
 def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
-    """Apply ``fold`` in the order that :class:`motehub.contracts.Fold` describes.
+    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes.
 
     Raises:
         StorageError: the cursor has passed the beginning of the fold.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from motehub.contracts import HistoryStore, StorePart
 from motehub.errors import OwnerError
+from motehub.history_contract import HistoryStore, StorePart
 
 MASK = "***"
 """What stands in place of a password wherever people can see it."""

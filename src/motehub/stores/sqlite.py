@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import apsw
 
-from motehub.contracts import (
+from motehub.errors import StorageError
+from motehub.history_contract import (
     DeviceRow,
     EventRow,
     Fold,
@@ -20,7 +21,6 @@ from motehub.contracts import (
     StorePart,
     TextColumns,
 )
-from motehub.errors import StorageError
 from motehub.model import Admission, Device, Kind, Series
 from motehub.sqlite_files import (
     check_schema,
@@ -41,7 +41,7 @@ _CACHE_KIB: Final = 16_000
 
 
 class SqliteHistory:
-    """See :class:`motehub.contracts.HistoryStore`."""
+    """See :class:`motehub.history_contract.HistoryStore`."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._path = folder / FILE_NAME

@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from motehub.contracts import HistoryStore
 from motehub.errors import OwnerError, UnknownDevice
+from motehub.history_contract import HistoryStore
 from motehub.model import Device, Kind, Series
 
 COLUMNS: Final = ("device", "metric", "unit", "time", "value")

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from motehub.contracts import UNFINISHED, HistoryStore
 from motehub.errors import OwnerError, StorageError
+from motehub.history_contract import UNFINISHED, HistoryStore
 from motehub.tables import TABLES, Row
 
 Progress = Callable[[str, int, int], None]

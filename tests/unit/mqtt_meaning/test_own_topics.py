@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.mqtt_hearing import FRIEND, NOW, REMOTE, dated, publish, readings, re
 
 from motehub.model import Malformed, Receipt, Samples, Texts
 from motehub.mqtt_meaning.meanings import Meanings
-from motehub.mqtt_meaning.objects import decode_json, decode_object, parse_path
+from motehub.mqtt_meaning.objects import columns_of, decode_json, decode_object, parse_path
 from motehub.mqtt_meaning.values import NoReading
 from motehub.protocols.mqtt.reason_codes import ReasonCode
 
@@ -163,6 +164,63 @@ def test_json_is_read_as_the_standard_library_reads_it(value: Any) -> None:
     text = json.dumps(value).encode()
     with suppress(NoReading):
         assert repr(decode_json(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        # Two halves of an object beside two whole ones, and the same with a seam in a key.
+        [b'{"a":1', b'"a":2}', b'{"a":1},{"a":2}'],
+        [b'{"a":1,"}', b'{":2}', b'{"a":1,"},{":2},{"a":1,"},{":2}'],
+        [b'{"a":1}', b'{"b":1}'],
+        [b'{"a":1,"a":2}'],
+        [b'{"a":1,"\\u0061":2}'],
+        [b'{"a":true}'],
+        [b"{}"],
+        [b""],
+        [b'{"a":1},{"a":2}'],
+    ],
+)
+def test_objects_that_must_be_looked_at(payloads: list[bytes]) -> None:
+    """Only whole objects that are alike are taken at once."""
+    assert columns_of(payloads) is None
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["a", "time", "}", "{,"]), st.floats(-9, 9))),
+    st.lists(st.integers(0, 200), max_size=4),
+)
+def test_objects_at_once_are_the_same_as_each(
+    objects: list[dict[str, float]], cuts: list[int]
+) -> None:
+    """Wherever text is cut into payloads, what is taken at once is what each of them says."""
+    text = ",".join(map(json.dumps, objects)).encode()
+    places = [0, *sorted(cuts), len(text)]
+    payloads = [text[start:end].strip(b",") for start, end in pairwise(places)]
+    whole = [json.dumps(one).encode() for one in objects]
+    for several in (payloads, whole):
+        columns = columns_of(several) if several else None
+        if columns is not None:
+            each = [decode_object(one) for one in several]
+            assert columns == {key: [one[key] for one in each] for key in each[0]}
+
+
+def test_a_flood_of_objects() -> None:
+    """Objects that are alike are columns, with their times if they have some."""
+    messages = [("readings/den", f'{{"a":{n},"b":{n / 2}}}') for n in range(100)]
+    (delivery,) = publish(Meanings(), *messages).deliveries
+    assert [list(one.values) for one in delivery.records if isinstance(one, Samples)] == [
+        list(range(100)),
+        [n / 2 for n in range(100)],
+    ]
+    messages = [("readings/den", f'{{"a":1,"time":{n}}}') for n in range(1_000, 1_003)]
+    expected = [1_000_000_000, 1_001_000_000, 1_002_000_000]
+    assert dated(publish(Meanings(), *messages)) == {("den", "a"): expected}
+    for time in (-1, 1e300):
+        messages[1] = ("readings/den", f'{{"a":1,"time":{time}}}')
+        gathered = publish(Meanings(), *messages)
+        assert dated(gathered) == {("den", "a"): [expected[0], expected[2]]}
+        assert len(rejected(gathered)) == 1
 
 
 TOPICS = st.sampled_from(

@@ -16,9 +16,9 @@ from psycopg import errors
 from tests.servers import PASSWORD, PostgresServer
 
 from motehub import parts
-from motehub.contracts import Fold, HistoryStore
 from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.frames import DeviceChanged, Entry, SeriesAdded
+from motehub.history_contract import Fold, HistoryStore
 from motehub.model import MICROSECONDS, Admission, Device, Series
 from motehub.stores import _postgres_connection as connection
 from motehub.stores._postgres_errors import plain_error
