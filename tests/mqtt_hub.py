@@ -188,6 +188,7 @@ class Raw:
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self._version = 4
 
     def __enter__(self) -> Self:
         return self
@@ -197,7 +198,10 @@ class Raw:
 
     def send(self, *packets: bytes) -> None:
         """Send packets in one write."""
-        self._socket.sendall(b"".join(packets))
+        data = b"".join(packets)
+        if data.startswith(b"\x10") and (at := data.find(b"\x00\x04MQTT", 0, 8)) > 0:
+            self._version = data[at + 6]
+        self._socket.sendall(data)
 
     def expect(self, wanted: bytes | str) -> None:
         """Take exactly these bytes (or their hexadecimal digits) from the broker."""
@@ -221,9 +225,13 @@ class Raw:
         return b""
 
     def expect_nothing(self) -> None:
-        """Make sure that nothing is on its way: the next that comes answers a PINGREQ."""
-        self.send(PINGREQ)
-        self.expect("d000")
+        """Make sure that nothing is on its way: the next that comes answers an UNSUBSCRIBE.
+
+        The answer to a PINGREQ would not do, since that does not wait for a commit.
+        """
+        five = self._version == 5
+        self.send(packet(0xA2, b"\xff\xff" + _block(b"", self._version) + text("nothing")))
+        self.expect("b004ffff0011" if five else "b002ffff")
 
     def is_silent(self) -> bool:
         """Tell whether the broker has said nothing yet, and not closed the connection either."""

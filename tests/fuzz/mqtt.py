@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 from tests.fuzz.mqtt_streams import stream
 
-from motehub.protocols.mqtt.connection import Connection, Limits
+from motehub.protocols.mqtt.connection import Connection
 from motehub.protocols.mqtt.events import Closed, Event
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.packets import (
     Auth,
     Connect,

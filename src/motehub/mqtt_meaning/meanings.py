@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from motehub.mqtt_meaning import own_topics
 from motehub.mqtt_meaning.esphome import EspHome
-from motehub.mqtt_meaning.gathering import READINGS, Client, Gathered, Message, Speaker
+from motehub.mqtt_meaning.gathering import READINGS, Client, Gathered, Message, Speaker, is_own
 from motehub.mqtt_meaning.hearing import Hearing, Presences, Take
 from motehub.mqtt_meaning.home_assistant import HomeAssistant
 from motehub.mqtt_meaning.mappings import Rule
@@ -56,6 +56,7 @@ class Meanings:
     def __init__(self, settings: MqttSettings | None = None) -> None:
         settings = settings or MqttSettings()
         self._routes: dict[str, Take] = {}
+        self._renewed: set[str] = set()
         self._presences = Presences()
         self._parts: list[_Part] = [Rule(one) for one in settings.mapping]
         # What is learnt from messages that brokers retain.
@@ -122,12 +123,9 @@ class Meanings:
         else:
             others = self._take_series(messages, client, now, gathered, speakers)
         if others:
-            hearing = Hearing(gathered, client, now, speakers, self._presences)
-            for number, message in enumerate(messages):
-                take = others.get(message.topic)
-                if take is not None:
-                    hearing.listen(number, message)
-                    take(hearing)
+            self._take_others(
+                messages, others, Hearing(gathered, client, now, speakers, self._presences)
+            )
         return gathered.finish()
 
     def _take_series(
@@ -174,6 +172,19 @@ class Meanings:
                 speaker.numbers.append(topic)
         return others
 
+    def _take_others(
+        self, messages: Sequence[Message], others: dict[str, Take], hearing: Hearing
+    ) -> None:
+        """Take the messages on ``others`` one by one, in their order."""
+        self._renewed.clear()
+        for number, message in enumerate(messages):
+            topic = message.topic
+            # One message may have told what those behind it mean.
+            take = self._find(topic) if topic in self._renewed else others.get(topic)
+            if take is not None:
+                hearing.listen(number, message)
+                take(hearing)
+
     def _find(self, topic: str) -> Take:
         """Return what a topic means, and remember it."""
         take = self._route(topic)
@@ -200,5 +211,7 @@ class Meanings:
         return _ignore
 
     def _forget(self, topic: str) -> None:
-        """Look anew what the topic means."""
-        self._routes.pop(topic, None)
+        """Look anew what the topic means, unless that can't be told."""
+        if not is_own(topic):
+            self._routes.pop(topic, None)
+            self._renewed.add(topic)

@@ -113,11 +113,11 @@ def decode_known(body: bytes, now: int, series: Mapping[Key, int], *, lines: boo
         return None
     keys = [(item.device, item.metric, item.unit) for item in items]
     given = [item.time for item in items]
-    shapes = {(device.__class__, unit.__class__) for device, _, unit in set(keys)}
-    clocks = set(map(type, given))
-    if len(shapes) > 1 or len(clocks) > 1:
-        return None
-    ((device, unit),), (clock,) = shapes, clocks
+    device, unit, clock = type(keys[0][0]), type(keys[0][2]), type(given[0])
+    if len(items) > 1:
+        shapes = {(one.__class__, other.__class__) for one, _, other in set(keys)}
+        if len(shapes) > 1 or len(set(map(type, given))) > 1:
+            return None
     if len(items) * _quotes_of(device, unit, clock, float) != body.count(b'"'):
         return None
     try:

@@ -14,7 +14,7 @@ from motehub.mqtt_meaning.gathering import Client, Reply
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.broker import Broker, Planned
-from motehub.protocols.mqtt.connection import Limits
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.members import Member
 from motehub.protocols.mqtt.packets import Publish
 from motehub.security.mqtt_access import Gatekeeper

@@ -23,7 +23,7 @@ from motehub.conversations import (
 from motehub.listening import StreamListener
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Overflow
-from motehub.protocols.mqtt.connection import Limits
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.websocket import ANY_ORIGIN, WebSocket
 from motehub.quantities import Duration, Size
 from motehub.security.mqtt_access import Gatekeeper

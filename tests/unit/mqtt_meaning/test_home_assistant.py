@@ -194,6 +194,22 @@ def test_a_topic_that_meant_nothing_before() -> None:
     assert state not in meanings.filters
 
 
+def test_a_configuration_and_a_state_in_one_read() -> None:
+    """What stands behind a configuration means what it says, and what is before it nothing."""
+    config, state = "homeassistant/sensor/livingroom/t/config", ESPHOME["stat_t"]
+    description = (config, json.dumps(ESPHOME))
+    gathered = publish(Meanings(SETTINGS), (state, "1"), description, (state, "2"))
+    assert readings(gathered) == {("livingroom", "living_temperature", "°C"): [2]}
+
+
+def test_own_topics_can_not_be_described() -> None:
+    """What the hub's own topics mean is not for others to say."""
+    description = json.dumps(ESPHOME | {"stat_t": "readings/den/t", "avty_t": "state/join"})
+    config = "homeassistant/sensor/livingroom/t/config"
+    gathered = publish(Meanings(SETTINGS), (config, description), ("readings/den/t", "2"))
+    assert readings(gathered) == {("den", "t", ""): [2]}
+
+
 def test_configurations_that_were_retained() -> None:
     """What the broker has kept, or another one sends at subscription, is learnt as well."""
     message = Publish("homeassistant/sensor/livingroom/t/config", json.dumps(ESPHOME).encode(),

@@ -18,8 +18,8 @@ from motehub.core.tokens import Tokens
 from motehub.model import Receipt, Samples
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits
-from motehub.protocols.mqtt.connection import Limits
 from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.packets import Packet, Version, Violation, Will
 from motehub.protocols.mqtt.reader import PacketReader
 from motehub.security.mqtt_access import Gatekeeper

@@ -220,7 +220,7 @@ async def test_both_ways_end_the_same(
     assert entries(both) == entries(long)
 
 
-STATUSES = {
+STATUSES: dict[str, dict[Story, list[int]]] = {
     "lines": {
         blocked: [204, 204, 400, 400, 204, 204],
         revoked: [204, 204, 401, 400, 204, 400],

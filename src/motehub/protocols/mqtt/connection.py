@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from motehub.protocols.mqtt.delivery import Delivery
 from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.events import Closed, Event, Wanted
 from motehub.protocols.mqtt.intake import Intake
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.packets import (
     NO_ACK,
     NO_CONNACK,
@@ -59,19 +59,6 @@ from motehub.protocols.mqtt.session import (
 from motehub.protocols.mqtt.wire import Refused, protocol_error
 
 _SHORT_ACK: Final = Struct(">BBH").pack
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a client is told and held to; sizes in bytes, the time-out in seconds.
-
-    ``window`` bounds the messages in flight to a client, which may ask for fewer.
-    """
-
-    receive_maximum: int = 100
-    maximum_packet_size: int = 1_048_576
-    topic_alias_maximum: int = 10
-    connect_timeout: int = 10
-    window: int = 100
 
 
 class Connection:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.unit.protocols.mqtt.strategies import connects, from_client
 
-from motehub.protocols.mqtt.connection import Connection, Limits
+from motehub.protocols.mqtt.connection import Connection
 from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.events import Closed, Event
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.packets import (
     Auth,
     ConnAck,

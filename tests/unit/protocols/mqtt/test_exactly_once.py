@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.mqtt_peer import Peer
 
-from motehub.protocols.mqtt.connection import Connection, Limits
+from motehub.protocols.mqtt.connection import Connection
 from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.limits import Limits
 from motehub.protocols.mqtt.packets import (
     Packet,
     PubAck,
