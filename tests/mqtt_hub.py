@@ -252,6 +252,10 @@ class Raw:
             return
         assert rest == b"", rest.hex(" ")
 
+    def finish(self) -> None:
+        """Say nothing more; what comes can still be read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def cut(self) -> None:
         """Lose the connection: no DISCONNECT."""
         self._socket.close()

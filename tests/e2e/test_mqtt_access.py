@@ -63,9 +63,9 @@ class Program:
         self.client.subscribe(wanted, 1)
         return self._codes.get(timeout=PATIENCE)[0].value
 
-    def publish(self, topic: str, payload: str = "1") -> int:
+    def publish(self, topic: str, payload: str = "1", *, retain: bool = False) -> int:
         """Return the reason code with which a message of QoS 1 is acknowledged."""
-        self.client.publish(topic, payload, 1)
+        self.client.publish(topic, payload, 1, retain)
         return self._acknowledged.get(timeout=PATIENCE).value
 
 
@@ -252,6 +252,22 @@ def test_a_session_that_was_kept_has_the_rights_of_today(tmp_path: Path) -> None
             assert one.publish(topic, topic) < 0x80
         assert one.heard.get(timeout=PATIENCE)[0] == "readings/b/t"
         assert one.heard.empty()
+
+
+def test_what_is_denied_is_left_out_of_wider_subscriptions(tmp_path: Path) -> None:
+    """Retained or not; a filter that matches nothing else is answered with 0x80."""
+    rule = {"anonymous": True, "deny_subscribe": ["secret/#"]}
+    settings = {**OPEN, "transport.mqtt_broker": {**FREE, "rule": [rule]}}
+    with HubProcess(tmp_path / "data", settings) as lab, program(lab) as writer:
+        for topic in ("secret/1", "public/1"):
+            assert writer.publish(topic, "retained", retain=True) < 0x80
+        with program(lab) as one:
+            assert one.subscribe("secret/1") == 0x80
+            assert one.subscribe("#") == 1
+            assert one.heard.get(timeout=PATIENCE)[0] == "public/1"
+            for topic in ("secret/2", "public/2"):
+                assert writer.publish(topic, "live") < 0x80
+            assert one.heard.get(timeout=PATIENCE)[0] == "public/2"
 
 
 def test_on_an_open_hub_strangers_may_everything_but_statistics(tmp_path: Path) -> None:

@@ -386,3 +386,38 @@ def test_packets_cut_anywhere(hub: MqttHub) -> None:
         raw.expect("9003000201")
         got = [raw.packet(), raw.packet()]
         assert sorted(one[0] for one in got) == [0x32, 0x40]
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("qos", [0, 1])
+@pytest.mark.parametrize("end", ["disconnect", "half-closed", "closed"])
+def test_all_in_one_write(hub: MqttHub, version: int, qos: int, end: str) -> None:
+    """A device may say everything in one packet of TCP and be gone: it is stored."""
+    device = f"hasty-{version}-{qos}-{end}"
+    said = [connect("", version), publish(f"readings/{device}/a", b"1", qos, 7, version)]
+    if end == "disconnect":
+        said.append(DISCONNECT)
+    with hub.raw() as raw:
+        raw.send(*said)
+        if end == "half-closed":
+            raw.finish()
+        if end != "closed":
+            assert raw.packet()[3] == 0
+            if qos:
+                raw.expect("40020007")
+            raw.expect_end()
+    hub.wait_values(device, "a", [1])
+
+
+def test_a_will_of_who_was_gone_at_once(hub: MqttHub) -> None:
+    """A client that is gone before its CONNACK leaves its will all the same."""
+    with hub.raw() as watcher:
+        entered(watcher, "heir of the hasty")
+        watcher.send(subscribe("hasty/will"))
+        watcher.expect("9003000100")
+        with hub.raw() as raw:
+            raw.send(connect("hasty", will=("hasty/will", b"gone", 1)))
+            raw.finish()
+            raw.expect(ACCEPTED)
+            raw.expect_end()
+        watcher.expect(publish("hasty/will", b"gone"))

@@ -6,7 +6,7 @@ nothing. What these stand for is joined; the owner's rules add to it and take fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -80,11 +80,21 @@ class Rights:
         return self._granted.may_publish(topic)
 
     def may_subscribe(self, topic_filter: str) -> bool:
-        """Tell whether the client may receive all that the topic filter matches.
+        """Tell whether the client may have a subscription with the topic filter.
 
-        A shared filter is as good as the filter in it.
+        A shared filter is as good as the filter in it. What is denied of what the filter matches
+        is held back: see ``may_receive``.
         """
         return self._granted.may_subscribe(split_share(topic_filter)[1])
+
+    def is_denied(self, topic_filter: str) -> bool:
+        """Tell whether the owner has denied all that the topic filter matches."""
+        return self._granted.is_denied(split_share(topic_filter)[1])
+
+    @property
+    def may_receive(self) -> Callable[[str], bool] | None:
+        """Tells whether a message on a topic name may be passed on; None for any."""
+        return self._granted.may_receive if self._granted.has_denials else None
 
     def may_write_device(self, name: str) -> bool:
         """Tell whether the client may send readings of what topics call ``name``.

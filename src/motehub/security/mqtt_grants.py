@@ -98,6 +98,7 @@ class Grants:
 
     __slots__ = (
         "_bound",
+        "_denied",
         "_devices",
         "_edition",
         "_known",
@@ -106,12 +107,15 @@ class Grants:
         "_publish",
         "_strangers",
         "_subscribe",
+        "has_denials",
     )
 
     def __init__(self, wanted: Wanted, devices: KnownDevices, *, strangers: bool) -> None:
         everything = wanted.everything
         self._publish = TopicSet(None if everything else wanted.publish, wanted.deny_publish)
         self._subscribe = TopicSet(None if everything else wanted.subscribe, wanted.deny_subscribe)
+        self._denied = TopicSet(wanted.deny_subscribe)
+        self.has_denials = bool(wanted.deny_subscribe)
         self._bound = wanted.bound
         self._own_publish = wanted.own_publish
         self._own_subscribe = wanted.own_subscribe
@@ -142,10 +146,18 @@ class Grants:
         return True
 
     def may_subscribe(self, topic_filter: str) -> bool:
-        """Tell whether all that the filter matches may be received."""
-        if self._subscribe.denies(topic_filter):
+        """Tell whether all that the filter matches may be received, but for what is denied."""
+        if self.is_denied(topic_filter):
             return False
         return self._subscribe.allows(topic_filter) or self._owns(topic_filter, self._own_subscribe)
+
+    def is_denied(self, topic_filter: str) -> bool:
+        """Tell whether all that the filter matches is denied."""
+        return self.has_denials and self._denied.allows(topic_filter)
+
+    def may_receive(self, topic: str) -> bool:
+        """Tell whether a message on the topic name may be received: it is not denied."""
+        return not self._denied.has(topic)
 
     def may_write_device(self, name: str) -> bool:
         """Tell whether readings of the device that topics call ``name`` may be sent."""

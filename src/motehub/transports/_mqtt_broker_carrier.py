@@ -45,6 +45,12 @@ class BrokerCarrier:
         task.add_done_callback(self._tasks.discard)
         return True
 
+    async def end(self) -> None:
+        """Send no more: what is not on its way waits for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _is_heard(self, topic: str) -> bool:
         route = self._service.broker.routes.find(topic)
         if any(target.member.link is not None for target in route.targets):

@@ -106,6 +106,13 @@ class MqttConversation:
         # [MQTT-3.1.4-3]
         self.send_away(ReasonCode.SESSION_TAKEN_OVER, "Another connection has this client id.", now)
 
+    def dismiss(self, now: int) -> None:
+        """Tell the client that the hub stops; what it has sent is stored all the same."""
+        if not self.connection.is_closed:
+            closed = self.connection.disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
+            self.flush()
+            self.leave(closed, now)
+
     def look(self, now: int) -> None:
         """Send the client away if it has lost the rights that it connected with."""
         if self.rights is not None and not self.rights.is_current(now):
@@ -224,6 +231,7 @@ class MqttConversation:
             known.link.supersede(now)
         self.member, present = broker.enter(connect, client_id, self, self.rights.principal, now)
         self.member.context = self.client
+        broker.limit(self.member, self.rights.may_receive)
         for topic_filter in list(self.member.grants):
             # The owner may have changed what the client may since it subscribed.
             if not self.rights.may_subscribe(topic_filter):

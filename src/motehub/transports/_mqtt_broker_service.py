@@ -75,6 +75,13 @@ class Service:
         for work in (self._publish_wills(), self._sweep(), self._tell(statistics)):
             self._tasks.add(asyncio.create_task(work))
 
+    def dismiss(self) -> None:
+        """Tell all clients that the hub stops."""
+        now = self.clock()
+        for member in list(self.broker.members.values()):
+            if member.link is not None:
+                member.link.dismiss(now)
+
     async def end(self) -> None:
         """Publish the wills that are due, and stop."""
         for task in self._tasks:

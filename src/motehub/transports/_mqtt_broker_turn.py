@@ -229,7 +229,10 @@ class Work:
         codes = []
         for subscription in packet.subscriptions:
             # [MQTT-3.8.4-5]: each has an answer of its own.
-            if not rights.may_subscribe(subscription.filter):
+            if rights.is_denied(subscription.filter):
+                # The owner has said no, and need not say why (§3.9.3).
+                codes.append(ReasonCode.UNSPECIFIED_ERROR)
+            elif not rights.may_subscribe(subscription.filter):
                 codes.append(ReasonCode.NOT_AUTHORIZED)
             elif not broker.may_subscribe(member, subscription.filter):
                 codes.append(ReasonCode.QUOTA_EXCEEDED)

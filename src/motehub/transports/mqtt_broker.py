@@ -181,6 +181,7 @@ class MqttBroker:
             settings.message_rate,
             asyncio.get_running_loop().call_soon,
         )
+        self._carrier = BrokerCarrier(self._service, ground.commands)
         self._plain = self._listener(NAME, None, self._converse)
         self._tls = self._listener(_TLS, tls, self._converse)
         self._websocket = self._listener(_WEBSOCKET, None, self._converse_in_frames)
@@ -210,15 +211,17 @@ class MqttBroker:
         )
         statistics = Statistics(self._service.broker, self._wire, self._ground.clock())
         self._service.begin(statistics)
-        self._ground.commands.attach(NAME, BrokerCarrier(self._service, self._ground.commands))
+        self._ground.commands.attach(NAME, self._carrier)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the ports; what was received is stored first."""
+        """Say goodbye and close the ports; what was received is stored first."""
+        self._service.dismiss()
         await self._plain.close()
         await self._tls.close()
         await self._websocket.close()
         await self._service.end()
+        await self._carrier.end()
 
     @property
     def upgrades(self) -> Mapping[str, Callable[[Callable[[], None]], Successor]]:

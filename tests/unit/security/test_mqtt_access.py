@@ -238,8 +238,14 @@ def test_a_denial_wins_over_everything() -> None:
             assert not rights.may_publish("readings/kitchen/secret")
             assert not rights.may_publish("a/b")
             assert rights.may_subscribe("commands/kitchen/#")
-            for wanted in ("commands/oven", "commands/oven/+", "commands/#", "#"):
+            for wanted in ("commands/oven", "commands/oven/+", "$share/g/commands/oven/#"):
                 assert not rights.may_subscribe(wanted), wanted
+                assert rights.is_denied(wanted)
+            assert rights.may_receive is not None
+            assert not rights.may_receive("commands/oven/now")
+            assert rights.may_receive("commands/kitchen")
+        assert admin.may_subscribe("#"), "it gets what is not denied"
+        assert not bound.may_subscribe("#")
 
 
 def test_a_client_that_would_slip_through_a_denial_is_refused() -> None:
@@ -409,18 +415,22 @@ def matches(topic_filter: str, topic: str) -> bool:
     st.lists(st.sampled_from("ab"), max_size=2, unique=True),
     filters,
 )
-def test_a_subscription_is_granted_when_all_that_it_matches_may_be_received(
+def test_a_subscription_is_granted_when_all_is_allowed_and_something_not_denied(
     allow: list[str], deny: list[str], bound: list[str], wanted: str
 ) -> None:
     """Rules, denials and the devices of a token together; trying every topic says the same."""
     stand = Stand(Rule(user="t", subscribe=allow, deny_subscribe=deny))
     rights = stand.enter(stand.token(Scope.WRITE, devices=(*bound, "third")))
 
-    def is_free(topic: str) -> bool:
-        own = [f"commands/{name}/#" for name in bound]
-        allowed = any(matches(one, topic) for one in [*allow, *own])
-        return allowed and not any(matches(one, topic) for one in deny)
-
-    free = all(is_free(topic) for topic in TOPICS if matches(wanted, topic))
-    assert rights.may_subscribe(wanted) is free
-    assert rights.may_subscribe(f"$share/g/{wanted}") is free
+    own = [f"commands/{name}/#" for name in bound]
+    found = [topic for topic in TOPICS if matches(wanted, topic)]
+    allowed = all(any(matches(one, topic) for one in [*allow, *own]) for topic in found)
+    denied = [topic for topic in found if any(matches(one, topic) for one in deny)]
+    granted = allowed and not (deny and denied == found)
+    assert rights.may_subscribe(wanted) is granted
+    assert rights.may_subscribe(f"$share/g/{wanted}") is granted
+    if deny:
+        assert rights.may_receive is not None
+        assert [topic for topic in found if not rights.may_receive(topic)] == denied
+    else:
+        assert rights.may_receive is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -95,7 +95,10 @@ class Broker:
         """
         member = self.members.get(client_id)
         # [MQTT-3.1.2-4], and nobody gets what another user's client has left behind.
-        if member is not None and (connect.clean_start or member.user != user):
+        # What is over may not have been swept yet (§3.1.2.11.2).
+        if member is not None and (
+            connect.clean_start or member.user != user or member.is_over(now)
+        ):
             self._end(member, now)
             member = None
         present = member is not None
@@ -132,6 +135,20 @@ class Broker:
         self.ledger.session(member)
         return self.routes.add(member, Grant(subscription, identifier))
 
+    def limit(self, member: Member, may_receive: Callable[[str], bool] | None) -> None:
+        """Pass on to the member only what it may receive, of what waits for it too."""
+        if may_receive is None and member.may_receive is None:
+            return
+        member.may_receive = may_receive
+        self.routes.forget()
+        if may_receive is not None:
+            for _ in range(len(member.session.queue)):
+                queued = member.session.pull()
+                if may_receive(queued.message.topic):
+                    member.session.put(queued)
+                else:
+                    self._settled(member, queued.message.packet_id)
+
     def may_subscribe(self, member: Member, topic_filter: str) -> bool:
         """Tell whether the member has room for a subscription with this filter."""
         return topic_filter in member.grants or len(member.grants) < self.limits.subscriptions
@@ -161,7 +178,7 @@ class Broker:
         message = plain(message)
         expires = expires_at(message, now)
         shaped, shape = message, None
-        for target in route.of(publisher):
+        for target in route.of(publisher, message.topic):
             if (target.qos, target.retain_as_published, target.identifiers) != shape:
                 shape = (target.qos, target.retain_as_published, target.identifiers)
                 shaped = target.shape(message)
@@ -179,6 +196,8 @@ class Broker:
             return planned
         target = Target(member, subscription.qos, True, () if identifier is None else (identifier,))
         for queued in self.retained.find(topic_filter):
+            if member.may_receive is not None and not member.may_receive(queued.message.topic):
+                continue
             if queued.expires is None or queued.expires > now:
                 # [MQTT-3.3.1-8]
                 self._plan_for(member, target.shape(queued.message), queued.expires, planned)
@@ -209,10 +228,8 @@ class Broker:
 
     def sweep(self, now: int) -> None:
         """End the sessions and forget the retained messages whose time is over."""
-        for member in [one for one in self.members.values() if one.ends is not None]:
-            assert member.ends is not None
-            if member.ends <= now:
-                self._end(member, now)
+        for member in [one for one in self.members.values() if one.is_over(now)]:
+            self._end(member, now)
         for queued in [one for one in self.retained.find("#") if one.expires is not None]:
             assert queued.expires is not None
             if queued.expires <= now:

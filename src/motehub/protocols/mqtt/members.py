@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,10 @@ class Link(Protocol):
 
     def supersede(self, now: int) -> None:
         """Send the client away, since another connection takes the session over."""
+        ...
+
+    def dismiss(self, now: int) -> None:
+        """Tell the client that the broker stops; what it has sent is stored all the same."""
         ...
 
     def look(self, now: int) -> None:
@@ -53,6 +58,7 @@ class Member:
     is when a member that is away is forgotten, ``will_due`` when its will is published (µs).
     ``planned`` messages are on their way to its session; ``dropped`` found no room there.
     ``user`` is whose session it is, ``context`` what the transport remembers of the client.
+    ``may_receive`` tells for a topic whether its messages may be passed on, None for any.
     """
 
     __slots__ = (
@@ -68,6 +74,7 @@ class Member:
         "keeping",
         "kept",
         "link",
+        "may_receive",
         "planned",
         "releasing",
         "session",
@@ -87,6 +94,7 @@ class Member:
         self.will_due: int | None = None
         self.user = ""
         self.context: object = None
+        self.may_receive: Callable[[str], bool] | None = None
         self.planned = 0
         self.dropped = 0
         # QoS 2 identifiers from the client that are being kept, and those being released.
@@ -102,6 +110,10 @@ class Member:
     def is_durable(self) -> bool:
         """Whether the session outlives its connection, and so the hub."""
         return self.expiry != 0
+
+    def is_over(self, now: int) -> bool:
+        """Tell whether the session has outlived its connection for as long as it may."""
+        return self.ends is not None and self.ends <= now
 
     @property
     def waiting(self) -> int:

@@ -48,10 +48,11 @@ class ShareGroup:
         self.members: dict[Member, Grant] = {}
         self._turn = 0
 
-    def pick(self) -> Target | None:
+    def pick(self, topic: str) -> Target | None:
         """Return whose turn it is: of those who are connected, or else of the others."""
-        members = [one for one in self.members if one.link is not None]
-        members = members or [one for one in self.members if one.is_durable]
+        able = [one for one in self.members if _may_receive(one, topic)]
+        members = [one for one in able if one.link is not None]
+        members = members or [one for one in able if one.is_durable]
         if not members:
             return None
         # The one that has least to do; when all are idle, each in its turn.
@@ -69,8 +70,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     local: dict[Member, Target | None]
     groups: tuple[ShareGroup, ...]
 
-    def of(self, publisher: Member | None) -> Iterator[Target]:
-        """Yield the targets of a message that ``publisher`` sent."""
+    def of(self, publisher: Member | None, topic: str) -> Iterator[Target]:
+        """Yield the targets of a message that ``publisher`` sent to ``topic``."""
         for target in self.targets:
             if target.member is publisher and publisher in self.local:
                 # [MQTT-3.8.3-3]
@@ -80,7 +81,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
             else:
                 yield target
         for group in self.groups:
-            if picked := group.pick():
+            if picked := group.pick(topic):
                 yield picked
 
 
@@ -130,6 +131,10 @@ class Routes:
                 self._groups.unsubscribe(plain, group)
         return True
 
+    def forget(self) -> None:
+        """Find the ways anew: what a member may receive has changed."""
+        self._found.clear()
+
     def find(self, topic: str) -> Route:
         """Return where messages of ``topic`` go."""
         route = self._found.get(topic)
@@ -143,6 +148,8 @@ class Routes:
         groups = tuple(self._groups.match(topic))
         grants: dict[Member, list[Grant]] = {}
         for member, grant in self._grants.match(topic):
+            if not _may_receive(member, topic):
+                continue
             grants.setdefault(member, []).append(grant)
         if not grants and not groups:
             return NOWHERE
@@ -153,6 +160,10 @@ class Routes:
             if len(others) < len(each):
                 local[member] = _target(member, others) if others else None
         return Route(targets, local, groups)
+
+
+def _may_receive(member: Member, topic: str) -> bool:
+    return member.may_receive is None or member.may_receive(topic)
 
 
 def _target(member: Member, grants: list[Grant]) -> Target:

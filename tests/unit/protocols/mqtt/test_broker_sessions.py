@@ -1,0 +1,56 @@
+"""How long the broker keeps sessions; time is an argument."""
+
+from __future__ import annotations
+
+import pytest
+
+from motehub.protocols.mqtt.broker import Broker, BrokerLimits
+from motehub.protocols.mqtt.events import Closed
+from motehub.protocols.mqtt.packets import Connect, Publish, Version
+from motehub.protocols.mqtt.properties import ConnectProperties
+from motehub.protocols.mqtt.reason_codes import ReasonCode
+
+SECOND = 1_000_000
+
+
+class Line:
+    """A connection that takes everything."""
+
+    def send(self, message: Publish, now: int, expires: int | None) -> bool:
+        return True
+
+    def supersede(self, now: int) -> None:
+        raise AssertionError("nobody else is there")
+
+    def look(self, now: int) -> None:
+        raise AssertionError("nobody looks")
+
+
+def resume(expiry: int) -> Connect:
+    told = ConnectProperties(session_expiry_interval=expiry)
+    return Connect("board", clean_start=False, version=Version.V5, properties=told)
+
+
+@pytest.mark.parametrize(("seconds", "present"), [(9, True), (10, False), (3600, False)])
+def test_a_session_that_is_over_is_not_resumed(seconds: int, present: bool) -> None:
+    """Also before the next sweep: a client that is back too late finds nothing."""
+    broker, line = Broker(BrokerLimits()), Line()
+    member, found = broker.enter(resume(10), "board", line, "", 0)
+    assert not found
+    broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, 10), 0)
+    _, found = broker.enter(resume(10), "board", line, "", seconds * SECOND)
+    assert found is present
+    assert len(broker.members) == 1
+
+
+def test_a_sweep_ends_what_is_over() -> None:
+    """A session of which nobody asks any more is forgotten, and one in use is not."""
+    broker, line = Broker(BrokerLimits()), Line()
+    member, _ = broker.enter(resume(10), "board", line, "", 0)
+    broker.sweep(3600 * SECOND)
+    assert broker.members
+    broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, 10), 3600 * SECOND)
+    broker.sweep(3609 * SECOND)
+    assert broker.members
+    broker.sweep(3610 * SECOND)
+    assert not broker.members
