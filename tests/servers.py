@@ -348,7 +348,8 @@ class MosquittoServer:
         self._process.send_signal(signal.SIGCONT)
 
     def _lines(self) -> list[str]:
-        lines = ["log_dest stdout"]
+        # Not stdout, which it would write when 4 KiB have come together.
+        lines = ["log_dest stderr"]
         if not any(line.startswith("log_type") for line in self._settings):
             lines += ["log_type all"]
         # As root it would become another user, who can't read this folder.

@@ -13,7 +13,7 @@ from typing import Final
 from bench.harness import Case, Sample, Settings
 from bench.mqtt_peers import Flood, Subscriber, mosquitto
 from bench.processes import ProcessFailed, cpu_seconds, memory, peak_memory
-from bench.servers import Hub, Stores
+from bench.servers import TEXT_STREAM, Hub, Stores
 
 SECONDS: Final = 10.0
 QUICK_SECONDS: Final = 2.0
@@ -42,18 +42,23 @@ _UNBOUNDED: Final = "max_queued_messages 0"
 _ROUTED: Final = {"topic": "route/dev%05u/temperature", "filter": "route/#"}
 """Topics that mean nothing to the hub: they are passed on only."""
 
+_START_SECONDS: Final = 30.0
 _QUIET_SECONDS: Final = 3.0
 _MILLION: Final = 1e6
 
 
 @dataclass(frozen=True)
 class _Side:
-    """A broker that runs, its processes, what counts its readings, and what clients must say."""
+    """A broker that runs, its processes, what counts its readings, and what clients must say.
+
+    ``acknowledges`` says that a message is stored when it is acknowledged.
+    """
 
     port: int
     processes: Sequence[int]
     store: Stores | None = None
     login: dict[str, str] = field(default_factory=dict)
+    acknowledges: bool = False
 
 
 _Start = Callable[[Settings, Path], AbstractContextManager[_Side]]
@@ -79,6 +84,8 @@ def _published(connections: int) -> Case:
             "Mosquitto, nothing stored": partial(measure, _alone, connections),
             "Mosquitto and paho": partial(measure, _subscribed, connections),
             "Mosquitto, unbounded, and paho": partial(measure, _queued, connections),
+            "Mosquitto and motehub": partial(measure, _connected, connections),
+            "Mosquitto, unbounded, and motehub": partial(measure, _queued_for_hub, connections),
         },
     )
 
@@ -102,7 +109,7 @@ def hub(settings: Settings, folder: Path, wrapper: Sequence[str] = ()) -> Iterat
     ) as running:
         token = running.command("token", "create", "bench", "--scope", "admin").strip()
         login = {"user": "bench", "password": token}
-        yield _Side(running.port, [running.process_id], running, login)
+        yield _Side(running.port, [running.process_id], running, login, acknowledges=True)
 
 
 @contextmanager
@@ -119,6 +126,25 @@ def _subscribed(settings: Settings, folder: Path, *lines: str) -> Iterator[_Side
 
 def _queued(settings: Settings, folder: Path) -> AbstractContextManager[_Side]:
     return _subscribed(settings, folder, _UNBOUNDED)
+
+
+@contextmanager
+def _connected(settings: Settings, folder: Path, *lines: str) -> Iterator[_Side]:
+    """Run motehub as a client of Mosquitto, with another transport that nobody uses."""
+    with mosquitto("log_type subscribe", *lines) as server:
+        sections = f'{TEXT_STREAM}[transport.mqtt_client]\nurl = "mqtt://127.0.0.1:{server.port}"\n'
+        sections += "trusted = true\n"
+        with Hub(folder, settings.certificates, sections=sections) as running:
+            deadline = time.monotonic() + _START_SECONDS
+            while "readings/#" not in server.log:
+                if time.monotonic() > deadline:
+                    raise ProcessFailed("The hub has not subscribed at Mosquitto.")
+                time.sleep(0.02)
+            yield _Side(server.port, [server.process_id, running.process_id], running)
+
+
+def _queued_for_hub(settings: Settings, folder: Path) -> AbstractContextManager[_Side]:
+    return _connected(settings, folder, _UNBOUNDED)
 
 
 def measure(start: _Start, connections: int, settings: Settings) -> Sample:
@@ -147,8 +173,7 @@ def measure(start: _Start, connections: int, settings: Settings) -> Sample:
             latency = paced.outcome()
     sample = {"messages/s acknowledged": rate}
     if side.store is not None:
-        # An acknowledgement of the hub says that the message is in its journal.
-        durable = rate if isinstance(side.store, Hub) else in_time / outcome["seconds"]
+        durable = rate if side.acknowledges else in_time / outcome["seconds"]
         sample |= {"messages/s stored": durable}
     sample |= {
         "CPU s per million messages": cpu / ((stored or acknowledged) / _MILLION),

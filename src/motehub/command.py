@@ -73,6 +73,14 @@ class Order(msgspec.Struct, frozen=True):
             return msgspec.json.encode({"name": self.name})
         return msgspec.json.encode({"name": self.name, "value": self.value})
 
+    def switched(self, name: str) -> bool | None:
+        """Return whether ``name`` is to be on or off, if it says that: by 1 or 0."""
+        if self.payload is not None:
+            return {"0": False, "1": True}.get(self.payload)
+        if self.name != name or self.value not in (0, 1):
+            return None
+        return bool(self.value)
+
     def __str__(self) -> str:
         """Return it for people, bounded."""
         if self.payload is not None:

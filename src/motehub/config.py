@@ -164,7 +164,8 @@ def load(
             names the file, the key and the mend.
     """
     origin = str(file) if file else "the environment"
-    listeners = {name: dict[str, Any]() for name in parts.transports()}
+    known = parts.transports().items()
+    listeners = {name: dict[str, Any]() for name, part in known if part.listens}
     tree: dict[str, Any] = _read(file) if file else {"web": {}, "transport": listeners}
     for path, value in _from_environment(environment):
         _put(tree, path, value)
@@ -191,7 +192,15 @@ def to_json(configuration: Configuration) -> bytes:
         name: msgspec.structs.replace(one, url=parts.mirror(parts.mirror_of(one)).where(one))
         for name, one in configuration.mirror.items()
     }
-    public = msgspec.structs.replace(configuration, store=store, mirror=mirrors)
+    transports = {
+        name: msgspec.structs.replace(one, password="***")
+        if getattr(one, "password", "")
+        else one
+        for name, one in configuration.transport.items()
+    }
+    public = msgspec.structs.replace(
+        configuration, store=store, mirror=mirrors, transport=transports
+    )
     return msgspec.json.encode(public, enc_hook=plain)
 
 

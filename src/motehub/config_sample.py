@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.config import ENVIRONMENT_PREFIX, sections
-from motehub.parts import mirror, mirror_names
+from motehub.parts import mirror, mirror_names, transports
 from motehub.quantities import Duration, Size
 
 _HEADER: Final = f"""\
@@ -17,6 +17,10 @@ _HEADER: Final = f"""\
 # Only [web] and the transport sections that are present run. Every key can also be set in the
 # environment: {ENVIRONMENT_PREFIX}HUB_ADMISSION=open is admission in [hub].
 """
+
+_NOT_BY_ITSELF: Final = {
+    f"transport.{name}" for name, part in transports().items() if not part.listens
+}
 
 _MIRRORS: Final = f"""\
 # Copies of the newest values in other servers: one such section for each, without the "#". In
@@ -28,6 +32,9 @@ def sample() -> str:
     """Return a TOML document with every section, key, default and meaning."""
     parts = [_HEADER]
     for section, settings in sections().items():
+        if section in _NOT_BY_ITSELF:
+            parts.append(f"\n# [{section}]\n{_commented(settings)}")
+            continue
         parts.append(f"\n[{section}]\n")
         for field in msgspec.structs.fields(settings):
             if table := _table_of(field):
@@ -35,11 +42,17 @@ def sample() -> str:
                 continue
             parts.append(f"# {describe(field)}\n{field.encode_name} = {_toml(_default(field))}\n")
     for name in mirror_names():
-        parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n')
-        for field in msgspec.structs.fields(mirror(name).settings):
-            default = _toml(_default(field))
-            parts.append(f"## {describe(field)}\n# {field.encode_name} = {default}\n")
+        settings = mirror(name).settings
+        parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n{_commented(settings)}')
     return "".join(parts)
+
+
+def _commented(settings: type[msgspec.Struct]) -> str:
+    """Return the keys of a section that is there only when the owner wants it."""
+    return "".join(
+        f"## {describe(field)}\n# {field.encode_name} = {_toml(_default(field))}\n"
+        for field in msgspec.structs.fields(settings)
+    )
 
 
 def _table_of(field: msgspec.structs.FieldInfo) -> type[msgspec.Struct] | None:

@@ -22,6 +22,8 @@ READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
 """The same for all connections of a listener: beyond it each has one read under way at most."""
 
 _FINISH_SECONDS: Final = 5.0
+# After a pause, until what has come meanwhile is read.
+_LISTEN_SECONDS: Final = 1.0
 # Linux has it; elsewhere clients wait for the delayed acknowledgement.
 _QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
@@ -45,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._early: list[bytes] = []
         self._waiting: list[Turn] = []
         self._unstored = 0
-        self._heard = 0.0
+        self._heard = self._deaf_until = 0.0
         self._lost = False
         self._ended = False
         self._handing_over = False
@@ -128,8 +130,8 @@ class Connection(asyncio.Protocol):
         return self._choked
 
     def write(self, data: bytes) -> None:
-        """Send ``data``, unless the connection is lost."""
-        if not self._lost and self._transport is not None:
+        """Send ``data``, unless the connection is lost or its end was said."""
+        if self._transport is not None and not (self._lost or self._lingering):
             self._transport.write(data)
 
     def rest(self, seconds: float) -> None:
@@ -257,7 +259,8 @@ class Connection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Read on, since everything is stored; or leave, close, hand over."""
-        self._forget_unstored()
+        self._listener.unstored -= self._unstored
+        self._unstored = 0
         self._storing = False
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
@@ -275,10 +278,6 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._resume()
 
-    def _forget_unstored(self) -> None:
-        self._listener.unstored -= self._unstored
-        self._unstored = 0
-
     def _answer(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Write what the dialect answers, in one piece, and end a connection that must end."""
         answers = []
@@ -288,11 +287,8 @@ class Connection(asyncio.Protocol):
             if turn.answer is not None:
                 answers.append(turn.answer(receipts[position : position + count]))
             position += count
-        if self._transport is None or self._lost:
-            return
-        if answers:
-            self._transport.write(b"".join(answers))
-        if turns[-1].end is not None:
+        self.write(b"".join(answers))
+        if turns[-1].end is not None and not self._lost:
             self._listener.counters["closed"] += 1
             occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
             self._linger()
@@ -338,6 +334,7 @@ class Connection(asyncio.Protocol):
         stopped = self._choked or self._resting or self._lost
         if self._paused and not stopped and self._transport is not None:
             self._paused = False
+            self._deaf_until = self._loop.time() + _LISTEN_SECONDS
             self._transport.resume_reading()
 
     def _wake(self) -> None:
@@ -376,6 +373,12 @@ class Connection(asyncio.Protocol):
 
     def _time_out(self) -> None:
         self._timer = None
+        if self._paused and not self._choked:
+            # It is we who do not listen.
+            self._deaf_until = self._loop.time() + _LISTEN_SECONDS
+        if self._deaf_until > self._loop.time():
+            self._timer = self._loop.call_at(self._deaf_until, self._time_out)
+            return
         if self._conversation is not None:
             self._offer(self._conversation.timeout(self._clock()), 0)
         if not self._lost:

@@ -142,6 +142,14 @@ class KnownDevices(Protocol):
         """Return the device to which ``identity`` is bound."""
         ...
 
+    def has_name(self, name: str) -> bool:
+        """Tell whether a device is called ``name``."""
+        ...
+
+    def by_name(self, name: str) -> Device:
+        """Return the device that is called ``name``, which there must be."""
+        ...
+
 
 class Ground(msgspec.Struct, frozen=True):
     """What a transport stands on.
@@ -179,10 +187,15 @@ class Transport(AbstractAsyncContextManager["Transport"], Protocol):
 
 
 class TransportPart(msgspec.Struct, frozen=True):
-    """A transport's entry: its frozen settings struct and how to make it from them."""
+    """A transport's entry: its frozen settings struct and how to make it from them.
+
+    One that ``listens`` also runs without a configuration file; others connect to somebody, of
+    whom only the owner can tell.
+    """
 
     settings: type[msgspec.Struct]
     make: Callable[[Any, Ground], Transport]
+    listens: bool = True
 
 
 class Log(Protocol):

@@ -261,7 +261,7 @@ def test_what_is_denied_is_left_out_of_wider_subscriptions(tmp_path: Path) -> No
     with HubProcess(tmp_path / "data", settings) as lab, program(lab) as writer:
         for topic in ("secret/1", "public/1"):
             assert writer.publish(topic, "retained", retain=True) < 0x80
-        with program(lab) as one:
+        with program(lab, client_id="reader") as one:
             assert one.subscribe("secret/1") == 0x80
             assert one.subscribe("#") == 1
             assert one.heard.get(timeout=PATIENCE)[0] == "public/1"

@@ -264,3 +264,22 @@ def test_a_short_delay(hub: MqttHub) -> None:
         raw.cut()
         assert hub.publish("wills/marker", "first").returncode == 0
         assert watcher.take(2) == ["wills/marker first", "wills/delayed gone"]
+
+
+def test_clients_hear_of_the_end(hub: MqttHub) -> None:
+    """A hub that stops tells MQTT 5 clients so (0x8B) and closes; what they said is stored."""
+    with hub.raw() as five, hub.raw() as four:
+        enter(five, "five", present=False, version=5)
+        enter(four, "four", present=False)
+        five.send(publish("readings/farewell/a", b"1", 0, 1, 5))
+        four.send(publish("readings/farewell/a", b"2", 1))
+        four.expect("40020001")
+        hub.terminate()
+        answer = five.packet()
+        assert (answer[:1], answer[2:3]) == (b"\xe0", b"\x8b")
+        five.expect_end()
+        four.expect_end()
+        assert hub.wait() == 0
+    hub.start()
+    hub.wait_stored("farewell", "a", 2)
+    assert sorted(hub.values("farewell", "a")) == [1, 2]

@@ -32,7 +32,7 @@ def test_a_wrong_password(hub: MqttHub, version: str) -> None:
     """mosquitto_pub is told that it is refused, and why in the words of its version."""
     done = hub.publish("readings/a/b", "1", *login("mh_wrong"), version=version)
     assert done.returncode != 0
-    assert REFUSED[version] in done.stderr
+    assert "bad user name or password" in done.stderr.lower()
 
 
 @pytest.mark.parametrize(("version", "code"), [(4, 0x04), (5, 0x86)])
@@ -97,7 +97,9 @@ def test_scopes(hub: MqttHub, version: str) -> None:
     """A token's scopes are what its owner may: write, read, or all."""
     device = f"scopes-{version}"
     topic = f"readings/{device}/a"
-    secrets = {scope: hub.token(f"{scope} {version}", scope) for scope in ("write", "read", "admin")}
+    secrets = {
+        scope: hub.token(f"{scope} {version}", scope) for scope in ("write", "read", "admin")
+    }
     with hub.subscriber(
         "-V", version, *login(secrets["read"]), "-q", "1", "-t", "readings/#"
     ) as reader:

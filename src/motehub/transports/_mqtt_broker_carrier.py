@@ -67,14 +67,8 @@ class BrokerCarrier:
 
 
 def _led_payload(command: Command, session: Assignment) -> bytes | None:
-    order = command.order
-    if order.payload is not None:
-        value: object = {"0": 0, "1": 1}.get(order.payload)
-    else:
-        value = order.value if order.name == _LED else None
-    if value not in (0, 1):
-        return None
-    return format_led_command(session.name, session.session, bool(value))
+    on = command.order.switched(_LED)
+    return None if on is None else format_led_command(session.name, session.session, on)
 
 
 def _topics(device: Device) -> list[str]:

@@ -22,6 +22,9 @@ class Line:
     def supersede(self, now: int) -> None:
         raise AssertionError("nobody else is there")
 
+    def dismiss(self, now: int) -> None:
+        raise AssertionError("the broker stays")
+
     def look(self, now: int) -> None:
         raise AssertionError("nobody looks")
 
