@@ -6,6 +6,7 @@ import json
 import queue
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -202,6 +203,12 @@ class Raw:
         if data.startswith(b"\x10") and (at := data.find(b"\x00\x04MQTT", 0, 8)) > 0:
             self._version = data[at + 6]
         self._socket.sendall(data)
+
+    def reset(self) -> None:
+        """End the connection with a reset, as a crashed device may."""
+        # Closing with this sends one (socket(7)).
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
 
     def expect(self, wanted: bytes | str) -> None:
         """Take exactly these bytes (or their hexadecimal digits) from the broker."""

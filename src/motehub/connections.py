@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from motehub.contracts import TlsContexts
 from motehub.conversations import Conversation, Peer, Successor, Turn, plain_address
-from motehub.handshakes import CLOSE_SECONDS, secure
+from motehub.handshakes import CLOSE_SECONDS, acknowledge_quickly, secure
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
 from motehub.reception import Reception, occasional
@@ -24,8 +23,6 @@ READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
 _FINISH_SECONDS: Final = 5.0
 # After a pause, until what has come meanwhile is read.
 _LISTEN_SECONDS: Final = 1.0
-# Linux has it; elsewhere clients wait for the delayed acknowledgement.
-_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 _logger = Logger("motehub.listener")
 
@@ -94,9 +91,10 @@ class Connection(asyncio.Protocol):
             self._early.append(data)
             return
         self._offer(self._conversation.feed(data, self._clock()), len(data))
-        self._set_timer()
-        if self._listener.quick:
-            self._acknowledge_quickly()
+        if self._timer is None:
+            self.hasten()
+        if self._listener.quick and self._transport is not None and not self._lost:
+            acknowledge_quickly(self._transport)
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open until its answer is written; TLS can't."""
@@ -139,6 +137,15 @@ class Connection(asyncio.Protocol):
         self._resting = True
         self._pause()
         self._loop.call_later(seconds, self._wake)
+
+    def hasten(self) -> None:
+        """Have ``timeout`` called at the conversation's deadline, which may have come nearer."""
+        if self._conversation is None or (deadline := self._conversation.deadline) is None:
+            return
+        when = self._loop.time() + max(0.0, (deadline - self._clock()) / MICROSECONDS)
+        if self._timer is None or when < self._timer.when():
+            _cancel(self._timer)
+            self._timer = self._loop.call_at(when, self._time_out)
 
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
@@ -209,7 +216,7 @@ class Connection(asyncio.Protocol):
         self._conversation = self._listener.converse(peer, self)
         self._heard = self._loop.time()
         self._watch_idle()
-        self._set_timer()
+        self.hasten()
         early, self._early = self._early, []
         for data in early:
             self.data_received(data)
@@ -244,7 +251,6 @@ class Connection(asyncio.Protocol):
     def stored(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Answer what is durable, and go on."""
         self._answer(turns, receipts)
-        self._set_timer()
         if self._waiting:
             self._listener.store(self)
         else:
@@ -297,7 +303,7 @@ class Connection(asyncio.Protocol):
         """Let the successor have the connection, with what was read and not understood."""
         assert self._transport is not None
         assert self._listener.succeed is not None
-        self._cancel_timers()
+        _cancel(self._timer, self._idle_timer, self._lingering)
         self._successor = self._listener.succeed(self._leave)
         data = b"".join(self._early)
         self._early = []
@@ -316,7 +322,12 @@ class Connection(asyncio.Protocol):
         if not self._transport.can_write_eof():
             self._close()
             return
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The peer has reset the connection, and the event loop has not seen it yet.
+            self._close()
+            return
         self._lingering = self._loop.call_later(CLOSE_SECONDS, self._close)
         self._resume()
 
@@ -342,34 +353,11 @@ class Connection(asyncio.Protocol):
         if not (self._storing or self._lost):
             self._resume()
 
-    def _acknowledge_quickly(self) -> None:
-        """Have the kernel acknowledge now; it forgets that after a while (tcp(7))."""
-        assert self._transport is not None
-        if not self._lost and _QUICK_ACK is not None:
-            connection = self._transport.get_extra_info("socket")
-            connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-
-    def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._idle_timer, self._lingering):
-            if timer is not None:
-                timer.cancel()
-
     def _leave(self) -> None:
-        self._cancel_timers()
+        _cancel(self._timer, self._idle_timer, self._lingering)
         self._listener.leave(self, self._address)
         if not self._gone.done():
             self._gone.set_result(None)
-
-    def _set_timer(self) -> None:
-        """Have the decoder's ``timeout`` called at its deadline, which may have come nearer."""
-        if self._conversation is None or (deadline := self._conversation.deadline) is None:
-            return
-        when = self._loop.time() + max(0.0, (deadline - self._clock()) / MICROSECONDS)
-        if self._timer is not None:
-            if self._timer.when() <= when:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._time_out)
 
     def _time_out(self) -> None:
         self._timer = None
@@ -382,7 +370,7 @@ class Connection(asyncio.Protocol):
         if self._conversation is not None:
             self._offer(self._conversation.timeout(self._clock()), 0)
         if not self._lost:
-            self._set_timer()
+            self.hasten()
 
     def _watch_idle(self) -> None:
         """Close the connection when nothing was heard for the idle time: it may be half-open."""
@@ -398,3 +386,9 @@ class Connection(asyncio.Protocol):
         occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
+
+
+def _cancel(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()

@@ -72,6 +72,10 @@ class Channel(Protocol):
         """Read nothing for a while: the peer says more than it may."""
         ...
 
+    def hasten(self) -> None:
+        """Look at the deadline again: it is nearer than it was."""
+        ...
+
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
         ...

@@ -144,8 +144,9 @@ class Reception:
         ready, self._ready = self._ready, []
         taken = [(connection, connection.take_waiting()) for connection in ready]
         deliveries = [one for _, turns in taken for turn in turns for one in turn.deliveries]
+        broken: set[Guest] = set()
         try:
-            receipts = await self.ground.hub.accept(deliveries, self._note(taken))
+            receipts = await self.ground.hub.accept(deliveries, self._note(taken, broken))
         except Exception as error:
             # A StorageError while the hub stops; anything else is a fault, and must not leave
             # connections waiting for ever.
@@ -158,27 +159,37 @@ class Reception:
         for connection, turns in taken:
             end = position + sum([len(turn.deliveries) for turn in turns])
             try:
-                connection.stored(turns, receipts[position:end])
+                if connection in broken:
+                    connection.not_stored("its note failed")
+                else:
+                    connection.stored(turns, receipts[position:end])
             except Exception as error:
-                # One dialect's fault must not keep the answers of the others.
+                # One connection's fault must not keep the answers of the others.
                 _logger.error("answer failed", listener=self.name, fault=repr(error)[:500])
                 connection.not_stored("its answer failed")
             position = end
 
-    def _note(self, taken: Sequence[tuple[Guest, list[Turn]]]) -> Note | None:
-        """Return what calls the notes of all turns, each with the receipts of its deliveries."""
+    def _note(self, taken: Sequence[tuple[Guest, list[Turn]]], broken: set[Guest]) -> Note | None:
+        """Return what calls the notes of all turns, each with the receipts of its deliveries.
+
+        Those whose note fails are added to ``broken``.
+        """
         keep = self._keep
         if keep is None:
             return None
-        turns = [turn for _, turns in taken for turn in turns]
 
         def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
             position = 0
-            for turn in turns:
-                end = position + len(turn.deliveries)
-                if turn.note is not None:
-                    turn.note(receipts[position:end])
-                position = end
+            for connection, turns in taken:
+                for turn in turns:
+                    end = position + len(turn.deliveries)
+                    try:
+                        if turn.note is not None:
+                            turn.note(receipts[position:end])
+                    except Exception as error:
+                        _logger.error("note failed", listener=self.name, fault=repr(error)[:500])
+                        broken.add(connection)
+                    position = end
             return keep()
 
         return note

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import aiomqtt
@@ -53,6 +57,23 @@ def expected(topic: str) -> list[list[object]]:
     )
 
 
+def paho_client(hub: MqttHub, version: int, way: str, client_id: str = "") -> paho.Client:
+    """Return a client that is not connected, and keeps its session if it has an id."""
+    transport: Any = "tcp" if way in ("tcp", "tls") else "websockets"
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        not client_id if version == 4 else None,
+        protocol=MQTTProtocolVersion(version),
+        transport=transport,
+    )
+    if way == "tls":
+        client.tls_set(str(hub.ca))
+    if transport == "websockets":
+        client.ws_set_options("/mqtt" if way == "web port" else "/")
+    return client
+
+
 @both_versions
 @every_way
 def test_mqtt_js(hub: MqttHub, version: int, way: str) -> None:
@@ -73,16 +94,7 @@ def test_mqtt_js(hub: MqttHub, version: int, way: str) -> None:
 def test_paho(hub: MqttHub, version: int, way: str) -> None:
     """With paho a client publishes and its message comes back; the reading is stored."""
     device = name_of("paho", way, version)
-    transport: Any = "tcp" if way in ("tcp", "tls") else "websockets"
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2,
-        protocol=MQTTProtocolVersion(version),
-        transport=transport,
-    )
-    if way == "tls":
-        client.tls_set(str(hub.ca))
-    if transport == "websockets":
-        client.ws_set_options("/mqtt" if way == "web port" else "/")
+    client = paho_client(hub, version, way)
     got: list[tuple[int, bytes | bytearray]] = []
     granted: list[Any] = []
     client.on_message = lambda c, u, message: got.append((message.qos, message.payload))
@@ -186,3 +198,62 @@ def test_paho_is_told_what_the_broker_can(hub: MqttHub) -> None:
     assert said["MaximumPacketSize"] > 0
     # Sessions are kept for thirty days at most.
     assert said["SessionExpiryInterval"] == 30 * 86400
+
+
+@every_way
+def test_a_cut_connection_leaves_a_will(hub: MqttHub, way: str) -> None:
+    """However a client is connected, its will is published when the connection is lost."""
+    topic = f"wills/{name_of('paho', way, 5)}"
+    client = paho_client(hub, 5, way)
+    connected = threading.Event()
+    client.on_connect = lambda *_: connected.set()
+    client.will_set(topic, "gone", 1)
+    with hub.subscriber("-V", "5", "-t", topic) as watcher:
+        client.connect("127.0.0.1", port_of(hub, way))
+        client.loop_start()
+        assert connected.wait(PATIENCE)
+        client.loop_stop()
+        wrapped: Any = client.socket()
+        # Neither TLS nor WebSocket get to say goodbye.
+        with socket.socket(fileno=os.dup(wrapped.fileno())) as raw:
+            raw.shutdown(socket.SHUT_RDWR)
+        assert watcher.take() == [f"{topic} gone"]
+
+
+@both_versions
+def test_a_publisher_comes_through_a_power_cut(tmp_path: Path, version: int) -> None:
+    """What paho publishes at QoS 2 while the hub is killed is stored, each exactly once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    settings = {**BROKER["transport.mqtt_broker"], "port": port}
+    with MqttHub(tmp_path / "data", {**OPEN, "transport.mqtt_broker": settings}) as hub:
+        client = paho_client(hub, version, "tcp", "publisher")
+        client.reconnect_delay_set(1, 1)
+        kept = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        kept.SessionExpiryInterval = 3600
+        client.connect(
+            "127.0.0.1",
+            port,
+            clean_start=False if version == 5 else 3,
+            properties=kept if version == 5 else None,
+        )
+        client.loop_start()
+        try:
+            sent = []
+            for value in range(300):
+                sent.append(client.publish("readings/through/a", str(value), 2))
+                if value == 100:
+                    sent[50].wait_for_publish(PATIENCE)
+                    hub.kill()
+                if value == 200:
+                    hub.start()
+            for one in sent:
+                one.wait_for_publish(PATIENCE)
+                assert one.is_published()
+        finally:
+            client.disconnect()
+            client.loop_stop()
+        hub.wait_stored("through", "a", 300)
+        hub.wait_folded()
+        assert sorted(hub.values("through", "a")) == [float(value) for value in range(300)]

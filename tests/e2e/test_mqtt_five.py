@@ -205,16 +205,19 @@ def test_versions_share_sessions(hub: MqttHub) -> None:
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_who_is_taken_over_leaves_a_will(hub: MqttHub, version: int) -> None:
+@pytest.mark.parametrize("clean", [True, False])
+def test_who_is_taken_over_leaves_a_will(hub: MqttHub, version: int, clean: bool) -> None:
     """The will of the older connection is published, since it did not say DISCONNECT."""
-    client_id = f"overtaken-{version}"
+    client_id = f"overtaken-{version}-{clean}"
+    kept = KEPT if version == 5 else b""
     with hub.raw() as watcher, hub.raw() as old, hub.raw() as new:
         entered(watcher, "overtaker")
         listening(watcher, client_id)
-        old.send(connect(client_id, version, will=(client_id, b"gone", 0)))
+        will = (client_id, b"gone", 0)
+        old.send(connect(client_id, version, clean=clean, will=will, properties=kept))
         assert old.packet()[3] == 0
-        new.send(connect(client_id, version))
-        assert new.packet()[3] == 0
+        new.send(connect(client_id, version, clean=clean, properties=kept))
+        assert new.packet()[2:4] == bytes([not clean, 0])
         watcher.expect(five(client_id, b"gone"))
 
 

@@ -258,6 +258,7 @@ class MqttConversation:
         )
         # Now, since what follows writes too.
         self.flush()
+        self._channel.hasten()
         early, self._early = self._early or [], None
         self._channel.offer(self._turn(events, now))
         for data in early:

@@ -15,8 +15,8 @@ from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.broker import Broker, Planned
 from motehub.protocols.mqtt.limits import Limits
-from motehub.protocols.mqtt.members import Member
-from motehub.protocols.mqtt.packets import Publish
+from motehub.protocols.mqtt.members import Member, message_of
+from motehub.protocols.mqtt.packets import Publish, Will
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.transports._mqtt_broker_statistics import Statistics
 
@@ -186,19 +186,21 @@ class Service:
         except StorageError as error:
             _logger.error("wills not published", reason=str(error))
 
-    async def _publish_for(self, member: Member, will: Publish) -> None:
+    async def _publish_for(self, member: Member, will: Will) -> None:
         """Publish a will, which may mean something to the hub, as if its client had."""
         client = member.context
         if not isinstance(client, Client):
             # Of a connection before this start: nobody vouches for it any more.
             client = Client(self.name, member.client_id, False, lambda device: False)
-        gathered = self.meanings.gather([will], client, self.clock())
+        gathered = self.meanings.gather([message_of(will)], client, self.clock())
         planned: list[Planned] = []
 
         def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
             outcomes = gathered.outcomes(receipts)
             if outcomes is None or not outcomes.refused:
-                planned.extend(self.broker.plan(will, member, self.clock()))
+                planned.extend(self.broker.publish_will(member, will, self.clock()))
+            else:
+                self.broker.settle_will(member, will)
             return self.keep()
 
         await self.hub.accept(gathered.deliveries, note)

@@ -53,6 +53,7 @@ class Work:
         "_gathered",
         "_now",
         "_numbers",
+        "_old",
         "_planned",
         "_publishes",
         "_refused",
@@ -66,6 +67,8 @@ class Work:
         self._events = events
         self._now = now
         self._planned: list[Planned] = []
+        # How many of these were retained.
+        self._old = 0
         self._refused: dict[int, Refusal] = {}
         self._replies: list[Reply] = []
         # Of each SUBSCRIBE and UNSUBSCRIBE.
@@ -242,9 +245,11 @@ class Work:
                 handling = subscription.retain_handling
                 # §3.8.3.1
                 if handling == 0 or (handling == 1 and new):
-                    self._planned += broker.plan_retained(
-                        member, subscription, identifier, self._now
-                    )
+                    # However many filters match the same retained messages.
+                    most = broker.limits.messages - self._old
+                    old = broker.plan_retained(member, subscription, identifier, self._now, most)
+                    self._old += len(old)
+                    self._planned += old
         conversation.service.subscribed()
         return tuple(codes)
 

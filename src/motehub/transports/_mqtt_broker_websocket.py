@@ -67,6 +67,10 @@ class WebSocketConversation:
         """Read nothing for a while: the peer says more than it may."""
         self._channel.rest(seconds)
 
+    def hasten(self) -> None:
+        """Look at the deadline again: it is nearer than it was."""
+        self._channel.hasten()
+
     def offer(self, turn: Turn | None) -> None:
         """Have something stored and answered that no read has led to."""
         self._channel.offer(self._wrap(turn))

@@ -9,6 +9,7 @@ a PUBREL after a restart is never answered.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final
@@ -34,6 +35,18 @@ _NO_SUBSCRIBERS: Final = 0x10
 _FAILURE: Final = 0x80
 
 
+class _Notes(logging.Handler):
+    """Keeps the last thing that the driver has to say: of a lost socket it says why only here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it; what matters of it is in the reason of :class:`Lost`."""
+        self.last = record.getMessage()
+
+
 class Link(aiomqtt.Client):
     """A connection: ``async with`` is it, ``take`` waits for what comes.
 
@@ -47,9 +60,13 @@ class Link(aiomqtt.Client):
             if plan.is_v5
             else {"clean_session": False}
         )
+        self._notes = _Notes()
+        logger = logging.Logger("mqtt", logging.WARNING)
+        logger.addHandler(self._notes)
         super().__init__(
             plan.host,
             plan.port,
+            logger=logger,
             username=plan.user,
             password=plan.password,
             identifier=plan.client_id,
@@ -94,7 +111,7 @@ class Link(aiomqtt.Client):
             await self.__aenter__()
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             self.drop()
-            raise Lost(explain(error, _code_of(error))) from error
+            raise Lost(self._explain(error)) from error
 
     async def close(self) -> None:
         """Send what waits to be sent, and DISCONNECT; the session is kept."""
@@ -170,7 +187,7 @@ class Link(aiomqtt.Client):
             else:
                 codes = await self.subscribe(wanted, 2)
         except aiomqtt.MqttError as error:
-            raise Lost(explain(error, _code_of(error))) from error
+            raise Lost(self._explain(error)) from error
         (code,) = codes
         return str(code) if isinstance(code, ReasonCode) and code.is_failure else ""
 
@@ -183,7 +200,7 @@ class Link(aiomqtt.Client):
         try:
             await self.unsubscribe(unwanted)
         except aiomqtt.MqttError as error:
-            raise Lost(explain(error, _code_of(error))) from error
+            raise Lost(self._explain(error)) from error
 
     async def say(self, topic: str, payload: bytes) -> bool:
         """Publish at QoS 1; once the broker has it, tell whether anybody has subscribed to it.
@@ -365,7 +382,14 @@ class Link(aiomqtt.Client):
         error = self._disconnected.exception() if self.is_lost else None
         if error is None:
             return "The connection is closed."
-        return explain(error, _code_of(error))
+        return self._explain(error)
+
+    def _explain(self, error: BaseException) -> str:
+        # What CONNACK or DISCONNECT says, or what the driver makes up for it.
+        code = getattr(error, "rc", None)
+        return explain(
+            error, code.value if isinstance(code, ReasonCode) else None, self._notes.last
+        )
 
 
 def _properties(plan: Plan) -> Properties:
@@ -374,9 +398,3 @@ def _properties(plan: Plan) -> Properties:
     properties.ReceiveMaximum = plan.receive_maximum
     properties.MaximumPacketSize = plan.packet_limit
     return properties
-
-
-def _code_of(error: BaseException) -> int | None:
-    """Return the reason code of CONNACK or DISCONNECT that an error stands for."""
-    code = getattr(error, "rc", None)
-    return code.value if isinstance(code, ReasonCode) else None

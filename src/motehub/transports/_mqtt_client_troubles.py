@@ -30,6 +30,10 @@ _TLS: Final = (
      f"{_SECTION} to the certificate of its authority, and url to a name that it has."),
     ("WRONG_VERSION_NUMBER", "The broker does not speak TLS on this port. Write mqtt:// in url, "
      "or its port for TLS."),
+    ("SSLV3_ALERT", "The broker does not accept the hub's certificate ({error}). Mend certificate "
+     f"and key in {_SECTION}."),
+    ("TLSV1_ALERT_UNKNOWN_CA", "The broker does not know the authority of the hub's certificate. "
+     f"Mend certificate and key in {_SECTION}."),
     ("CERTIFICATE_REQUIRED", "The broker wants a certificate. Set certificate and key in "
      f"{_SECTION}."),
 )  # fmt: skip
@@ -40,11 +44,14 @@ class Lost(MotehubError):
     """There is no connection, or none any more; the message says why and what to do."""
 
 
-def explain(error: BaseException, code: int | None = None) -> str:
-    """Return what ``error`` means, in words for people; ``code`` is the broker's reason code."""
+def explain(error: BaseException, code: int | None = None, note: str = "") -> str:
+    """Return what ``error`` means, in words for people.
+
+    ``code`` is the broker's reason code, ``note`` what the driver has said beside the error.
+    """
     if code in _WHAT_TO_DO:
         return _WHAT_TO_DO[code]
-    text = str(error)[:_LONGEST]
+    text = (note or str(error))[:_LONGEST]
     for mark, told in _TLS:
         if mark in text:
             return told.format(error=text)
@@ -52,4 +59,6 @@ def explain(error: BaseException, code: int | None = None) -> str:
         return "The broker does not answer."
     if "refused" in text and "Errno" in text:
         return "Nothing listens at that address. Is the broker running, is url right?"
+    if not note and code is not None:
+        return "The broker, or something on the way to it, has closed the connection."
     return f"{text.rstrip('.')}."

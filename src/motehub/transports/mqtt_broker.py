@@ -130,6 +130,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description='Beyond that "drop oldest" or "drop newest"; dropped ones are counted.'),
     ] = Overflow.DROP_OLDEST
     retained: Annotated[int, Meta(ge=0, description="Most retained messages.")] = 10_000
+    retained_bytes: Annotated[Size, Meta(description="The same in bytes.")] = Size(64_000_000)
     connections: Annotated[int, Meta(ge=1, description="Most connections at a time.")] = 20_000
     connections_per_address: Annotated[
         int, Meta(ge=1, description="Most connections from one address at a time.")
@@ -165,6 +166,7 @@ class MqttBroker:
             settings.overflow,
             settings.retained,
             int(settings.session_expiry),
+            int(settings.retained_bytes),
         )
         self._service = Service(
             NAME,
@@ -248,7 +250,6 @@ class MqttBroker:
             limits,
             converse,
             tls,
-            quick=True,
             section=f"transport.{NAME}",
             keep=self._service.keep,
         )

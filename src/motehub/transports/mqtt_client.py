@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 NAME: Final = "mqtt_client"
 
+COUNTERS: Final = (
+    "connected",
+    "connections",
+    "connections_failed",
+    "subscriptions",
+    "subscriptions_refused",
+    "messages",
+    "messages_refused",
+    "messages_sent_again",
+    "messages_of_several_subscriptions",
+)
+
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 60.0
 _END_SECONDS: Final = 5.0
@@ -60,7 +72,7 @@ class MqttClient:
     @property
     def counters(self) -> Mapping[str, int]:
         """Whether it is connected, how often it was or failed to, and what has come."""
-        return {"connected": 0, "connections": 0, "connections_failed": 0, **self._counts}
+        return {name: self._counts[name] for name in COUNTERS}
 
     async def __aenter__(self) -> MqttClient:
         """Begin to connect, and go on with that whenever the connection is lost.

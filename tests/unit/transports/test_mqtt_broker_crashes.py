@@ -55,6 +55,9 @@ class Wire:
     def rest(self, seconds: float) -> None:
         raise AssertionError("there is no limit")
 
+    def hasten(self) -> None:
+        """There is no clock."""
+
     def offer(self, turn: Turn | None) -> None:
         if turn is not None:
             self.turns.append(turn)
@@ -107,7 +110,7 @@ class Hub:
                 turn.note(each)
         planned = []
         for member, will in self.broker.take_wills(NOW):
-            planned += self.broker.plan(will, member, NOW)
+            planned += self.broker.publish_will(member, will, NOW)
         self._keep(stored)
         if dies:
             return

@@ -262,6 +262,9 @@ class Channelled:
     def rest(self, seconds: float) -> None:
         self.written += b""
 
+    def hasten(self) -> None:
+        """There is no clock."""
+
     def offer(self, turn: Turn | None) -> None:
         self.turns.append(turn)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -17,9 +18,13 @@ from motehub.protocols.mqtt.ledger import Ledger, restore_members, restore_retai
 from motehub.protocols.mqtt.members import Grant, Link, Member, expires_at, message_of
 from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
 from motehub.protocols.mqtt.routing import NOWHERE, Routes, Target, plain
-from motehub.protocols.mqtt.session import MICROSECONDS, Queued, session_expiry
+from motehub.protocols.mqtt.session import MICROSECONDS, Queued, session_expiry, size_of
 from motehub.protocols.mqtt.topics import split_share
 from motehub.protocols.mqtt.trees import TopicTree
+
+# Subscriptions with longer filters count by their length.
+_USUAL_FILTER: Final = 256
+_OWN_TOPICS: Final = "$SYS/"
 
 
 class Overflow(enum.Enum):
@@ -33,8 +38,8 @@ class BrokerLimits(msgspec.Struct, frozen=True):
     """Bounds of what the broker remembers.
 
     ``sessions`` in all, ``subscriptions`` of each, ``messages`` and ``bytes`` waiting for each
-    with what happens beyond, ``retained`` messages; ``session_expiry`` is the longest time in
-    seconds that a session outlives its connection.
+    with what happens beyond, ``retained`` messages of ``retained_bytes`` in all;
+    ``session_expiry`` is the longest time in seconds that a session outlives its connection.
     """
 
     sessions: int = 20_000
@@ -44,6 +49,7 @@ class BrokerLimits(msgspec.Struct, frozen=True):
     overflow: Overflow = Overflow.DROP_OLDEST
     retained: int = 10_000
     session_expiry: int = 30 * 86_400
+    retained_bytes: int = 64_000_000
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +68,9 @@ class Broker:
         self.members: dict[str, Member] = {}
         self.routes = Routes()
         self.retained: TopicTree[Queued] = TopicTree()
+        self._retained_bytes = 0
+        # How many of them are the hub's own.
+        self._retained_own = 0
         self.ledger = Ledger()
         self.counters: Counter[str] = Counter()
         self.connected = 0
@@ -81,6 +90,7 @@ class Broker:
                 self._wills[member.client_id] = (member.will_due or now, member, member.will)
         for queued in restore_retained(state):
             self.retained.set(queued.message.topic, queued)
+            self._retained_bytes += queued.size
 
     def is_full(self, client_id: str) -> bool:
         """Tell whether there is no room for another session."""
@@ -106,6 +116,8 @@ class Broker:
             member = Member(client_id, None)
             self._enroll(member)
         member.expiry = self.kept_for(session_expiry(connect))
+        if present and not member.is_durable:
+            self.ledger.forget(member)
         member.link, member.user, member.ends = link, user, None
         self._resume_will(member, now)
         member.will, member.will_due = connect.will, None
@@ -151,7 +163,13 @@ class Broker:
 
     def may_subscribe(self, member: Member, topic_filter: str) -> bool:
         """Tell whether the member has room for a subscription with this filter."""
-        return topic_filter in member.grants or len(member.grants) < self.limits.subscriptions
+        if topic_filter in member.grants:
+            return True
+        most = self.limits.subscriptions
+        if len(member.grants) >= most:
+            return False
+        size = len(topic_filter)
+        return size <= _USUAL_FILTER or sum(map(len, member.grants)) + size <= _USUAL_FILTER * most
 
     def unsubscribe(self, member: Member, topic_filter: str) -> bool:
         """End a subscription; tell whether there was one."""
@@ -160,12 +178,13 @@ class Broker:
 
     def may_retain(self, message: Publish) -> bool:
         """Tell whether there is room to retain the message, if it asks for that."""
-        return (
-            not message.retain
-            or not message.payload
-            or len(self.retained) < self.limits.retained
-            or self.retained.get(message.topic) is not None
-        )
+        if not message.retain or not message.payload:
+            return True
+        known = self.retained.get(message.topic)
+        size = size_of(message) - (0 if known is None else known.size)
+        if self._retained_bytes + size > self.limits.retained_bytes:
+            return False
+        return known is not None or len(self.retained) - self._retained_own < self.limits.retained
 
     def plan(self, message: Publish, publisher: Member | None, now: int) -> list[Planned]:
         """Retain ``message`` if it asks for that, and return who gets it."""
@@ -186,9 +205,14 @@ class Broker:
         return planned
 
     def plan_retained(
-        self, member: Member, subscription: Subscription, identifier: int | None, now: int
+        self,
+        member: Member,
+        subscription: Subscription,
+        identifier: int | None,
+        now: int,
+        most: int,
     ) -> list[Planned]:
-        """Return the retained messages that a subscription brings, which may be many."""
+        """Return the retained messages that a subscription brings, at most so many."""
         planned: list[Planned] = []
         group, topic_filter = split_share(subscription.filter)
         if group is not None:
@@ -198,6 +222,10 @@ class Broker:
         for queued in self.retained.find(topic_filter):
             if member.may_receive is not None and not member.may_receive(queued.message.topic):
                 continue
+            if len(planned) >= most:
+                member.dropped += 1
+                self.counters["dropped"] += 1
+                break
             if queued.expires is None or queued.expires > now:
                 # [MQTT-3.3.1-8]
                 self._plan_for(member, target.shape(queued.message), queued.expires, planned)
@@ -209,18 +237,22 @@ class Broker:
         for one in planned:
             one.member.deliver(one.message, now, one.expires)
 
-    def take_wills(self, now: int) -> list[tuple[Member, Publish]]:
-        """Return the wills that are due; they stay durable until the next commit."""
+    def take_wills(self, now: int) -> list[tuple[Member, Will]]:
+        """Return the wills that are due; each stays durable until it is published."""
         due = [key for key, (when, _, _) in self._wills.items() if when <= now]
-        wills = []
-        for key in due:
-            _, member, will = self._wills.pop(key)
-            wills.append((member, message_of(will)))
-            if member.will is will:
-                member.will = member.will_due = None
-                if self.members.get(member.client_id) is member:
-                    self.ledger.session(member)
-        return wills
+        return [self._wills.pop(key)[1:] for key in due]
+
+    def publish_will(self, member: Member, will: Will, now: int) -> list[Planned]:
+        """Plan the message that a will is, and forget the will with the same commit."""
+        self.settle_will(member, will)
+        return self.plan(message_of(will), member, now)
+
+    def settle_will(self, member: Member, will: Will) -> None:
+        """Forget a will that is being published, or is not to be."""
+        if member.will is will:
+            member.will = member.will_due = None
+            if self.members.get(member.client_id) is member:
+                self.ledger.session(member)
 
     def next_will(self) -> int | None:
         """Return when the next will is due, or None."""
@@ -289,13 +321,22 @@ class Broker:
             if self.retained.get(message.topic) is not None:
                 self._forget_retained(message.topic)
             return
+        own = message.topic.startswith(_OWN_TOPICS)
+        if not (own or self.may_retain(message)):
+            # Of a will, or among many of one read.
+            self.counters["not_retained"] += 1
+            return
         queued = Queued(plain(message), expires_at(message, now))
-        self.retained.set(message.topic, queued)
-        if not message.topic.startswith("$"):
+        previous = self.retained.set(message.topic, queued)
+        self._retained_bytes += queued.size - (0 if previous is None else previous.size)
+        if own:
+            self._retained_own += previous is None
+        else:
             self.ledger.retained(message.topic, queued)
 
     def _forget_retained(self, topic: str) -> None:
-        self.retained.remove(topic)
+        previous = self.retained.remove(topic)
+        self._retained_bytes -= 0 if previous is None else previous.size
         self.ledger.retained(topic, None)
 
     def _plan_for(
@@ -316,15 +357,20 @@ class Broker:
     def _has_room(self, member: Member, message: Publish) -> bool:
         """Make room for a message by the policy, or count it as dropped."""
         limits = self.limits
-        full = member.waiting >= limits.messages or (
-            member.session.queued_bytes + len(message.payload) > limits.bytes
-        )
-        if not full:
-            return True
-        if limits.overflow is Overflow.DROP_OLDEST and member.drop_oldest():
+        size = size_of(message)
+        while (
+            member.waiting >= limits.messages
+            or member.waiting_bytes + size > limits.bytes
+            or member.is_short_of_ids
+        ):
             self.counters["dropped"] += 1
+            if (
+                limits.overflow is Overflow.DROP_NEWEST
+                or member.is_short_of_ids
+                or size > limits.bytes
+                or not member.drop_oldest()
+            ):
+                member.dropped += 1
+                return False
             self.ledger.waiting(member)
-            return True
-        member.dropped += 1
-        self.counters["dropped"] += 1
-        return False
+        return True

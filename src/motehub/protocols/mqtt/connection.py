@@ -340,7 +340,9 @@ class Connection:
         return self._connect is not None and not isinstance(packet, Auth)
 
     def _connected(self, packet: Connect) -> Connect:
-        self._connect = packet
+        # What is not asked for again may be long.
+        told = replace(packet.properties, user_property=())
+        self._connect = replace(packet, will=None, user_name=None, password=None, properties=told)
         self._version = packet.version
         self._session_expiry = session_expiry(packet)
         if packet.will is not None and not is_payload_valid(packet.will):

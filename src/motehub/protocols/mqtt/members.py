@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from motehub.protocols.mqtt.packets import NO_PUBLISH, Publish, Subscription, Will
 from motehub.protocols.mqtt.properties import PublishProperties
-from motehub.protocols.mqtt.session import MICROSECONDS, Queued, Session
+from motehub.protocols.mqtt.session import MICROSECONDS, PACKET_IDS, Queued, Session, size_of
+
+# Some are left for what is under way.
+_MOST_IDS: Final = PACKET_IDS - 1_000
 
 
 class Link(Protocol):
@@ -63,6 +66,7 @@ class Member:
 
     __slots__ = (
         "_next_chunk",
+        "_planned_bytes",
         "chunks",
         "client_id",
         "context",
@@ -95,7 +99,7 @@ class Member:
         self.user = ""
         self.context: object = None
         self.may_receive: Callable[[str], bool] | None = None
-        self.planned = 0
+        self.planned = self._planned_bytes = 0
         self.dropped = 0
         # QoS 2 identifiers from the client that are being kept, and those being released.
         self.keeping: set[int] = set()
@@ -120,9 +124,23 @@ class Member:
         """How many messages wait for the client or its acknowledgement."""
         return len(self.session.queue) + len(self.session.outgoing) + self.planned
 
+    @property
+    def waiting_bytes(self) -> int:
+        """About how many bytes those take that are not in flight."""
+        return self.session.queued_bytes + self._planned_bytes
+
+    @property
+    def is_short_of_ids(self) -> bool:
+        """Whether nearly all packet identifiers are taken.
+
+        A client can bring that about that never acknowledges one of each commit's messages.
+        """
+        return len(self.session.reserved) >= _MOST_IDS
+
     def plan(self, message: Publish, expires: int | None) -> Publish:
         """Count a message in that will be delivered; one that has to be kept gets its number."""
         self.planned += 1
+        self._planned_bytes += size_of(message)
         if not self.is_durable:
             return message
         packet_id = self.session.reserve_packet_id()
@@ -134,6 +152,7 @@ class Member:
         """Send a planned message, or let it wait for the client."""
         if message.qos:
             self.planned -= 1
+            self._planned_bytes -= size_of(message)
         if self.link is not None:
             if not self.link.send(message, now, expires):
                 self.dropped += 1

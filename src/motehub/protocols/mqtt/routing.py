@@ -13,6 +13,7 @@ from motehub.protocols.mqtt.topics import split_share
 from motehub.protocols.mqtt.trees import FilterTree
 
 _REMEMBERED_TOPICS: Final = 20_000
+_REMEMBERED_LENGTH: Final = 256
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -141,7 +142,9 @@ class Routes:
         if route is None:
             if len(self._found) >= _REMEMBERED_TOPICS:
                 self._found.clear()
-            route = self._found[topic] = self._match(topic)
+            route = self._match(topic)
+            if len(topic) <= _REMEMBERED_LENGTH:
+                self._found[topic] = route
         return route
 
     def _match(self, topic: str) -> Route:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.protocols.mqtt.packets import Connect, Publish, PubRel, Version
+from motehub.protocols.mqtt.packets import NO_PUBLISH, Connect, Publish, PubRel, Version
 
 MICROSECONDS: Final = 1_000_000
 
@@ -19,8 +19,22 @@ PACKET_IDS: Final = 65_535
 """How many packet identifiers there are; 0 is none."""
 
 
-# What a queued message takes beside its topic and payload.
+# What a queued message takes beside its contents, and a user property beside its own.
 _OVERHEAD: Final = 200
+_OVERHEAD_OF_PROPERTY: Final = 150
+
+
+def size_of(message: Publish) -> int:
+    """Return about how many bytes a message takes in memory."""
+    size = len(message.payload) + len(message.topic) + _OVERHEAD
+    properties = message.properties
+    if properties is not NO_PUBLISH:
+        texts = (properties.response_topic, properties.correlation_data, properties.content_type)
+        size += sum(len(one) for one in texts if one is not None)
+        size += sum(
+            len(key) + len(value) + _OVERHEAD_OF_PROPERTY for key, value in properties.user_property
+        )
+    return size
 
 
 class Queued(msgspec.Struct, frozen=True, gc=False):
@@ -32,7 +46,7 @@ class Queued(msgspec.Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
-        return len(self.message.payload) + len(self.message.topic) + _OVERHEAD
+        return size_of(self.message)
 
 
 class Session:
