@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.desk import Desk
 
-from motehub.connections import READ_AHEAD
+from motehub.connections import READ_AHEAD, Connection
 from motehub.contracts import ClientTrust, Ground, Note, Places
 from motehub.conversations import Channel, ConnectionLimits, Peer, Turn, plain_address
 from motehub.core.registry import Registry
@@ -92,7 +93,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @asynccontextmanager
 async def listening(
-    folder: Path, hub: SlowHub, limits: ConnectionLimits | None = None
+    folder: Path, hub: SlowHub, limits: ConnectionLimits | None = None, *, plain: bool = False
 ) -> AsyncIterator[tuple[StreamListener, int]]:
     """Run a listener; give it and its port."""
     certificates = folder / "certificates"
@@ -121,7 +122,7 @@ async def listening(
         ),
         limits or ConnectionLimits(100, 100, 5, 60),
         Board,
-        tls(ClientTrust(protocols=("answers",))),
+        None if plain else tls(ClientTrust(protocols=("answers",))),
         quick=True,
     )
     opened = await listener.open("127.0.0.1", 0)
@@ -229,6 +230,20 @@ async def test_a_conversation_can_end_the_connection(authority: Authority, tmp_p
         assert hub.readings == 2
         assert listener.counters["closed"] == 1
         writer.close()
+
+
+async def test_a_peer_that_has_reset_the_connection_can_be_sent_away(tmp_path: Path) -> None:
+    """Before the event loop has seen the reset, too."""
+    async with listening(tmp_path, SlowHub(), plain=True) as (listener, port):
+        client = socket.create_connection(("127.0.0.1", port))
+        await until(lambda: len(listener.connections) == 1)
+        (connection,) = listener.connections
+        assert isinstance(connection, Connection)
+        # Closing with this sends a reset (socket(7)).
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        connection.abandon(b"")
+        await until(lambda: not listener.connections)
 
 
 async def test_a_revoked_certificate_is_refused_at_once(
