@@ -16,6 +16,7 @@ from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.packets import (
     ConnAck,
     Connect,
+    Disconnect,
     Packet,
     PubAck,
     PubComp,
@@ -31,6 +32,7 @@ from motehub.protocols.mqtt.packets import (
 )
 from motehub.protocols.mqtt.properties import ConnectProperties
 from motehub.protocols.mqtt.reader import PacketReader
+from motehub.protocols.mqtt.reason_codes import ReasonCode
 
 KEPT = ConnectProperties(session_expiry_interval=3600)
 
@@ -102,6 +104,8 @@ class Peer:
                     self.taken.add(packet.packet_id)
                     self.got.append((packet.topic, packet.payload))
                 return [PubRec(packet.packet_id)]
+            case Disconnect(ReasonCode.SERVER_SHUTTING_DOWN):
+                self.connected = False
             case _:
                 raise AssertionError(packet)
         return []

@@ -46,8 +46,10 @@ ALLOWED: dict[str, set[str]] = {
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
     "handshakes": {"contracts"},
+    "silence": set(),
+    "tap": set(),
     "connections": FOUNDATION
-    | {"contracts", "conversations", "handshakes", "reception", "security"},
+    | {"contracts", "conversations", "handshakes", "reception", "security", "silence", "tap"},
     "listening": FOUNDATION | {"binding", "connections", "contracts", "reception"},
     "transports": FOUNDATION
     | {"contracts", "conversations", "listening", "mqtt_meaning", "protocols", "security"},

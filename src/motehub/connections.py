@@ -13,6 +13,8 @@ from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
 from motehub.reception import Reception, occasional
 from motehub.security.tls import ServerSession
+from motehub.silence import IdleWatch
+from motehub.tap import Tap
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes of one connection that are decoded and not yet durable before its socket is paused."""
@@ -22,7 +24,6 @@ READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
 
 _FINISH_SECONDS: Final = 5.0
 # After a pause, until what has come meanwhile is read.
-_LISTEN_SECONDS: Final = 1.0
 
 _logger = Logger("motehub.listener")
 
@@ -43,16 +44,16 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._early: list[bytes] = []
         self._waiting: list[Turn] = []
+        # What came while a commit was under way.
+        self._unfed: list[bytes] = []
         self._unstored = 0
-        self._heard = self._deaf_until = 0.0
         self._lost = False
         self._ended = False
         self._handing_over = False
-        self._paused = False
-        self._choked = self._resting = False
+        self._tap = Tap()
         self._lingering: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle: IdleWatch | None = None
         self._task: asyncio.Task[None] | None = None
         self._storing = False
         self._settled: asyncio.Future[None] | None = None
@@ -64,7 +65,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection in and begin TLS, or the conversation."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = self._tap.transport = transport
         # The peer of a connection that was reset while it waited to be accepted has no name.
         peer = transport.get_extra_info("peername")
         self._address = plain_address(peer[0]) if peer else ""
@@ -81,7 +82,8 @@ class Connection(asyncio.Protocol):
         """Decode what arrived."""
         if self._lingering is not None:
             return
-        self._heard = self._loop.time()
+        if self._idle is not None:
+            self._idle.hear()
         if self._conversation is None:
             # The first data may arrive in the same moment as the end of the handshake.
             self._early.append(data)
@@ -90,9 +92,16 @@ class Connection(asyncio.Protocol):
         if self._handing_over:
             self._early.append(data)
             return
-        self._offer(self._conversation.feed(data, self._clock()), len(data))
-        if self._timer is None:
-            self.hasten()
+        self._unstored += len(data)
+        self._listener.unstored += len(data)
+        if self._storing and self._listener.ground.hub.held_back is None:
+            # More may come until the commit is done: then it is one turn.
+            self._unfed.append(data)
+        else:
+            self._feed(data)
+        much = self._unstored > READ_AHEAD or self._listener.unstored > READ_AHEAD_OF_ALL
+        if much and self._storing:
+            self._tap.close()
         if self._listener.quick and self._transport is not None and not self._lost:
             acknowledge_quickly(self._transport)
 
@@ -104,28 +113,30 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take what the end of the connection completes, and count it out."""
         self._lost = True
+        self._tap.transport = None
         if self._conversation is not None and not self._handing_over:
-            self._offer(self._conversation.eof(self._clock()), 0)
+            self._feed(b"")
+            self.offer(self._conversation.eof(self._clock()))
         if not self._storing and self._task is None:
             self._leave()
 
     def pause_writing(self) -> None:
         """Read nothing more from a peer that does not read our answers."""
-        self._choked = True
-        self._pause()
+        self._tap.is_choked = True
+        self._tap.close()
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._choked = False
+        self._tap.is_choked = False
         self.resumed()
-        self._resume()
+        self._tap.open()
 
     # Called by the conversation; see Channel.
 
     @property
     def is_choked(self) -> bool:
         """Whether the peer doesn't read as fast as we write."""
-        return self._choked
+        return self._tap.is_choked
 
     def write(self, data: bytes) -> None:
         """Send ``data``, unless the connection is lost or its end was said."""
@@ -134,8 +145,8 @@ class Connection(asyncio.Protocol):
 
     def rest(self, seconds: float) -> None:
         """Read nothing for a while: the peer says more than it may."""
-        self._resting = True
-        self._pause()
+        self._tap.is_resting = True
+        self._tap.close()
         self._loop.call_later(seconds, self._wake)
 
     def hasten(self) -> None:
@@ -147,13 +158,10 @@ class Connection(asyncio.Protocol):
             _cancel(self._timer)
             self._timer = self._loop.call_at(when, self._time_out)
 
-    def offer(self, turn: Turn | None) -> None:
-        """Have something stored and answered that no read has led to."""
-        self._offer(turn, 0)
-
     def abandon(self, data: bytes) -> None:
         """Send ``data`` and close; what is not being stored yet is forgotten."""
         self._waiting.clear()
+        self._unfed.clear()
         self.write(data)
         self._linger()
 
@@ -201,7 +209,7 @@ class Connection(asyncio.Protocol):
         self._begin(secured, tls)
 
     def _begin(self, transport: asyncio.Transport, tls: TlsContexts) -> None:
-        self._transport = transport
+        self._transport = self._tap.transport = transport
         session = transport.get_extra_info("ssl_object")
         assert isinstance(session, ServerSession)
         if session.peer and tls.is_revoked(session.peer[0]):
@@ -214,8 +222,8 @@ class Connection(asyncio.Protocol):
 
     def _converse(self, transport: asyncio.Transport, peer: Peer) -> None:
         self._conversation = self._listener.converse(peer, self)
-        self._heard = self._loop.time()
-        self._watch_idle()
+        limit = self._listener.limits.idle
+        self._idle = IdleWatch(limit, lambda: self._storing, self._end_idle)
         self.hasten()
         early, self._early = self._early, []
         for data in early:
@@ -223,25 +231,40 @@ class Connection(asyncio.Protocol):
         if self._lost:
             self.connection_lost(None)
 
-    def _offer(self, turn: Turn | None, size: int) -> None:
-        if turn is not None:
-            if not (self._storing or turn.deliveries or turn.note or turn.hand_over is not None):
-                self._answer([turn], ())
-                return
-            self._waiting.append(turn)
-            if not self._storing:
-                self._storing = True
-                self._listener.store(self)
+    def _feed(self, data: bytes) -> None:
+        """Let the conversation hear what has arrived."""
+        assert self._conversation is not None
+        if self._unfed:
+            data = b"".join([*self._unfed, data])
+            self._unfed.clear()
+        if data:
+            self.offer(self._conversation.feed(data, self._clock()))
         if not self._storing:
+            self._uncount()
+        if self._timer is None:
+            self.hasten()
+
+    def offer(self, turn: Turn | None) -> None:
+        """Have something stored and answered."""
+        if turn is None:
             return
-        self._unstored += size
-        self._listener.unstored += size
-        ending = turn is not None and not (turn.end is None and turn.hand_over is None)
-        if turn is not None and turn.hand_over is not None:
+        if not (self._storing or turn.deliveries or turn.note or turn.hand_over is not None):
+            self._answer([turn], ())
+            return
+        self._waiting.append(turn)
+        if not self._storing:
+            self._storing = True
+            self._listener.store(self)
+        if turn.hand_over is not None:
             self._handing_over = True
-            self._early.append(turn.hand_over)
-        if ending or self._unstored > READ_AHEAD or self._listener.unstored > READ_AHEAD_OF_ALL:
-            self._pause()
+            self._early += [turn.hand_over, *self._unfed]
+            self._unfed.clear()
+        if turn.end is not None or turn.hand_over is not None:
+            self._tap.close()
+
+    def _uncount(self) -> None:
+        self._listener.unstored -= self._unstored
+        self._unstored = 0
 
     def take_waiting(self) -> list[Turn]:
         """Give what was understood and is not stored yet."""
@@ -251,6 +274,8 @@ class Connection(asyncio.Protocol):
     def stored(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Answer what is durable, and go on."""
         self._answer(turns, receipts)
+        if self._unfed:
+            self._feed(b"")
         if self._waiting:
             self._listener.store(self)
         else:
@@ -260,13 +285,13 @@ class Connection(asyncio.Protocol):
         """Close: nothing more can be stored, and the device was promised nothing about these."""
         _logger.error("not stored", peer=self._address, reason=reason)
         self._waiting.clear()
+        self._unfed.clear()
         self._handing_over, self._ended = False, True
         self._settle()
 
     def _settle(self) -> None:
         """Read on, since everything is stored; or leave, close, hand over."""
-        self._listener.unstored -= self._unstored
-        self._unstored = 0
+        self._uncount()
         self._storing = False
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)
@@ -276,13 +301,13 @@ class Connection(asyncio.Protocol):
             self._close()
         elif self._handing_over:
             self._hand_over()
-        elif self._paused:
+        elif self._tap.is_closed:
             self._listener.let_read(self)
 
     def read_on(self) -> None:
         """Read again after a pause, unless there is another reason not to."""
         if self._transport is not None and not self._transport.is_closing():
-            self._resume()
+            self._tap.open()
 
     def _answer(self, turns: Sequence[Turn], receipts: Sequence[Receipt]) -> None:
         """Write what the dialect answers, in one piece, and end a connection that must end."""
@@ -297,18 +322,19 @@ class Connection(asyncio.Protocol):
         if turns[-1].end is not None and not self._lost:
             self._listener.counters["closed"] += 1
             occasional.info("connection closed", peer=self._address, reason=turns[-1].end)
+            self._unfed.clear()
             self._linger()
 
     def _hand_over(self) -> None:
         """Let the successor have the connection, with what was read and not understood."""
         assert self._transport is not None
         assert self._listener.succeed is not None
-        _cancel(self._timer, self._idle_timer, self._lingering)
+        _cancel(self._timer, self._lingering, self._idle)
         self._successor = self._listener.succeed(self._leave)
         data = b"".join(self._early)
         self._early = []
         # First, since the successor may have a reason to pause again.
-        self._resume()
+        self._tap.open()
         self._successor.begin(self._transport, data)
 
     def _linger(self) -> None:
@@ -329,66 +355,45 @@ class Connection(asyncio.Protocol):
             self._close()
             return
         self._lingering = self._loop.call_later(CLOSE_SECONDS, self._close)
-        self._resume()
+        self._tap.open()
 
     def _close(self) -> None:
         """Close once: early Python 3.11 can't abort a TLS transport that was closed twice."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
-    def _pause(self) -> None:
-        if not self._paused and not self._lost and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        stopped = self._choked or self._resting or self._lost
-        if self._paused and not stopped and self._transport is not None:
-            self._paused = False
-            self._deaf_until = self._loop.time() + _LISTEN_SECONDS
-            self._transport.resume_reading()
-
     def _wake(self) -> None:
-        self._resting = False
-        if not (self._storing or self._lost):
-            self._resume()
+        self._tap.is_resting = False
+        if not self._storing:
+            self._tap.open()
 
     def _leave(self) -> None:
-        _cancel(self._timer, self._idle_timer, self._lingering)
+        _cancel(self._timer, self._lingering, self._idle)
         self._listener.leave(self, self._address)
         if not self._gone.done():
             self._gone.set_result(None)
 
     def _time_out(self) -> None:
         self._timer = None
-        if self._paused and not self._choked:
+        if self._unfed or (self._tap.is_closed and not self._tap.is_choked):
             # It is we who do not listen.
-            self._deaf_until = self._loop.time() + _LISTEN_SECONDS
-        if self._deaf_until > self._loop.time():
-            self._timer = self._loop.call_at(self._deaf_until, self._time_out)
+            self._tap.be_deaf()
+        if self._tap.deaf_until > self._loop.time():
+            self._timer = self._loop.call_at(self._tap.deaf_until, self._time_out)
             return
         if self._conversation is not None:
-            self._offer(self._conversation.timeout(self._clock()), 0)
+            self.offer(self._conversation.timeout(self._clock()))
         if not self._lost:
             self.hasten()
 
-    def _watch_idle(self) -> None:
-        """Close the connection when nothing was heard for the idle time: it may be half-open."""
-        limit = self._listener.limits.idle
-        left = self._heard + limit - self._loop.time()
-        if self._storing:
-            # It is we who do not listen: the journal takes its time.
-            left = limit
-        if left > 0:
-            self._idle_timer = self._loop.call_later(left, self._watch_idle)
-            return
+    def _end_idle(self) -> None:
         self._listener.counters["idle_closed"] += 1
         occasional.info("idle connection closed", listener=self._listener.name, peer=self._address)
         assert self._transport is not None
         self._transport.abort()
 
 
-def _cancel(*timers: asyncio.TimerHandle | None) -> None:
+def _cancel(*timers: asyncio.TimerHandle | IdleWatch | None) -> None:
     for timer in timers:
         if timer is not None:
             timer.cancel()

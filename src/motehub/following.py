@@ -1,7 +1,8 @@
 """How a consumer's process speaks with the hub that started it.
 
-It reports in JSON lines on standard output (:class:`Report`). A byte on its standard input wakes
-it; when that ends, because the hub stops or has died, it does what is left and exits.
+It reports in JSON lines on standard output (:class:`Report`). On its standard input the hub says
+after each commit that the journal has something new (:data:`NEWS`), or what (:func:`notice`).
+When that ends, because the hub stops or has died, it does what is left and exits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import struct
 import sys
 import time
 from typing import Final
@@ -23,6 +25,17 @@ STORE_URL: Final = "MOTEHUB_STORE_URL"
 MIRROR_SETTINGS: Final = "MOTEHUB_MIRROR_SETTINGS"
 """Variable with the settings of a mirror as JSON."""
 
+NEWS: Final = b"\n"
+"""What the hub writes when the journal has to be read."""
+
+NOTICE_BYTES: Final = 16_384
+"""Longest frame that the hub sends along; a longer one is read from the journal."""
+
+_MOST_KEPT: Final = 16 * NOTICE_BYTES
+_READ_BYTES: Final = 65_536
+_FRAME: Final = b"F"
+# the mark of a frame, its position, its length
+_NOTICE: Final = struct.Struct("<cQI")
 _HUB: Final = 0
 
 
@@ -56,12 +69,70 @@ def tell(report: Report) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def notice(position: int, frame: bytes) -> bytes:
+    """Return what the hub writes to send along a frame of at most NOTICE_BYTES bytes."""
+    return _NOTICE.pack(_FRAME, position, len(frame)) + frame
+
+
+class Notices:
+    """Decodes what the hub writes, in whatever pieces it comes; keeps a bounded part of it."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._frames: list[tuple[int, bytes]] = []
+        self._kept = 0
+        self._complete = True
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._buffer += data
+        start = 0
+        while start < len(self._buffer):
+            end = start + self._length(start)
+            if end > len(self._buffer):
+                break
+            if end > start + _NOTICE.size:
+                self._keep(start, end)
+            else:
+                self._complete = False
+            start = end
+        del self._buffer[:start]
+
+    def take(self) -> list[tuple[int, bytes]] | None:
+        """Return positions and frames of all that came since; None: the journal has to be read."""
+        frames = self._frames if self._complete else None
+        self._frames, self._kept, self._complete = [], 0, True
+        return frames
+
+    def _length(self, start: int) -> int:
+        """Return how long the notice at ``start`` is, as far as its bytes tell."""
+        if self._buffer[start : start + 1] != _FRAME:
+            return 1
+        if len(self._buffer) - start < _NOTICE.size:
+            return _NOTICE.size
+        _, _, length = _NOTICE.unpack_from(self._buffer, start)
+        # What is not a hub's is passed over, byte by byte: it means at least that there is news.
+        return _NOTICE.size + length if 0 < length <= NOTICE_BYTES else 1
+
+    def _keep(self, start: int, end: int) -> None:
+        if self._kept + end - start > _MOST_KEPT:
+            self._complete = False
+        if not self._complete:
+            # Frames of which one is missing are of no use.
+            self._frames.clear()
+            return
+        _, position, _ = _NOTICE.unpack_from(self._buffer, start)
+        self._frames.append((position, bytes(self._buffer[start + _NOTICE.size : end])))
+        self._kept += end - start
+
+
 class Hub:
     """The hub at the other end of standard input; ``lives`` until that has ended."""
 
     def __init__(self) -> None:
         self.lives = True
         self._woken = False
+        self._notices = Notices()
 
     def pause(self, seconds: float) -> None:
         """Wait for so long, or until the hub is gone; to be woken must wait."""
@@ -76,8 +147,15 @@ class Hub:
         woken, self._woken = self._woken, False
         return woken or not self.lives
 
+    def news(self) -> list[tuple[int, bytes]] | None:
+        """Return the frames of which it told since; None when the journal has to be read."""
+        frames = self._notices.take()
+        return frames if self.lives else None
+
     def _listen(self, seconds: float) -> None:
         readable, _, _ = select.select([_HUB], [], [], seconds)
         if readable:
-            self.lives = bool(os.read(_HUB, 4096))
+            data = os.read(_HUB, _READ_BYTES)
+            self.lives = bool(data)
             self._woken = True
+            self._notices.feed(data)

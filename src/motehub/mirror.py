@@ -2,7 +2,7 @@
 
 The hub starts it as ``python -m motehub.mirror DIR TYPE STORE``, with the mirror's settings
 and the URL of the store in the environment, since both may hold a password.
-The hub wakes it after each commit. How it reports and ends: :mod:`motehub.following`.
+The hub tells it of each commit. How that goes, and how it reports: :mod:`motehub.following`.
 """
 
 from __future__ import annotations
@@ -68,12 +68,14 @@ def _follow(mirror: MirrorStore, folder: Path, history: Callable[[], HistoryStor
         nonlocal reported
         if time.monotonic() - reported >= seconds:
             reported = time.monotonic()
-            tell(Report(consumer.position, effect.counts, consumer.trouble))
+            counts = effect.counts | {"from_memory": consumer.from_memory}
+            tell(Report(consumer.position, counts, consumer.trouble))
 
     woken = False
     while True:
         began = time.process_time()
-        done = consumer.catch_up(after_bite=report, look=not woken)
+        told = hub.news() if woken else None
+        done = consumer.catch_up(after_bite=report, look=not woken, told=told)
         if not hub.lives:
             report(0)
             return 0 if done else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from motehub import parts
 from motehub.config import Configuration
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
-from motehub.following import MIRROR_SETTINGS, STORE_URL, Report
+from motehub.following import MIRROR_SETTINGS, NEWS, NOTICE_BYTES, STORE_URL, Report, notice
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS
@@ -25,6 +26,9 @@ HISTORY: Final = "history"
 
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
+# Frames are sent along to those who are waiting for them. Where commits follow each other more
+# closely, consumers take many at a time, and the journal is the cheaper way.
+_QUIET_SECONDS: Final = 0.01
 
 _logger = Logger("motehub.supervisor")
 
@@ -34,7 +38,7 @@ class Program(msgspec.Struct, frozen=True):
 
     ``name`` is the consumer's, ``title`` what people call it. Secrets go into ``environment``:
     arguments of every process are there for everyone to see. The journal holds no sender back
-    for one that is ``optional``, and wakes it after each commit.
+    for one that is ``optional``, and it is told of each commit.
     """
 
     name: str
@@ -96,6 +100,8 @@ class ConsumerProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+        self._last_commit = -math.inf
+        self._reminded = False
         self.report = Report(0)
         self.restarts = 0
         self.on_start: Callable[[], None] = lambda: None
@@ -126,11 +132,24 @@ class ConsumerProcess:
         if self._task:
             await self._task
 
-    def _wake(self) -> None:
-        """Tell it that there is something new, unless it has not even heard of the last time."""
+    def _wake(self, position: int, frame: bytes) -> None:
+        """Tell it what is new: the frame itself, if that is small and nothing else is going on."""
+        now = asyncio.get_running_loop().time()
+        quiet, self._last_commit = now - self._last_commit >= _QUIET_SECONDS, now
         pipe = self._process.stdin if self._process else None
-        if pipe and not pipe.is_closing() and not pipe.transport.get_write_buffer_size():
-            pipe.write(b"\n")
+        if not pipe or pipe.is_closing():
+            return
+        if pipe.transport.get_write_buffer_size():
+            # It has not even heard of the last time, perhaps of a frame: one reminder, not more.
+            if not self._reminded:
+                pipe.write(NEWS)
+            self._reminded = True
+            return
+        self._reminded = False
+        if quiet and len(frame) <= NOTICE_BYTES and self.report.trouble is None:
+            pipe.write(notice(position, frame))
+        else:
+            pipe.write(NEWS)
 
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
@@ -166,6 +185,7 @@ class ConsumerProcess:
             self._process = None
 
     async def _run_process(self) -> int:
+        self._reminded = False
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -120,12 +121,17 @@ class Stage:
         """Bring the history up to the journal."""
         assert self.history.catch_up(), self.history.trouble
 
-    def show(self) -> None:
-        """Bring the mirror up to the journal, as its process does."""
+    @property
+    def consumer(self) -> Consumer:
+        """Who follows the journal for the mirror."""
         if self._consumer is None:
             self._consumer = Consumer("mirror", self.reader, self.effect, may_miss=True)
-        while not self._consumer.catch_up(look=True):
-            assert "looked at anew" in str(self._consumer.trouble)
+        return self._consumer
+
+    def show(self) -> None:
+        """Bring the mirror up to the journal, as its process does."""
+        while not self.consumer.catch_up(look=True):
+            assert "looked at anew" in str(self.consumer.trouble)
 
     def told(self, device: Device, time: int = 0, **values: float | str) -> None:
         """Have a device say something, and show it."""
@@ -310,9 +316,8 @@ def test_a_dead_connection_is_made_anew(stage: Stage, client: redis.Redis) -> No
     client.client_kill_filter(_type="normal", skipme=True)
     stage.say(device, 2, a=2.0)
     stage.commit()
-    assert stage._consumer is not None
-    assert not stage._consumer.catch_up()
-    assert stage._consumer.catch_up()
+    assert not stage.consumer.catch_up()
+    assert stage.consumer.catch_up()
     assert stream(client) == [("d", "a", 1, "1"), ("d", "a", 2, "2")]
 
 
@@ -489,6 +494,48 @@ def test_a_filling_shows_the_newer_of_number_and_text(stage: Stage, client: redi
     client.flushall()
     stage.show()
     assert shown(client) == {"d": {"a": "two", "b": "2"}}
+
+
+def test_frames_that_were_sent_show_like_those_of_the_journal(
+    stage: Stage, client: redis.Redis
+) -> None:
+    """Sent late, twice, with gaps or not at all: each reading is there once, in order."""
+    device = stage.add("d", "json_socket:d")
+    stage.told(device, 0, a=0.0)
+    rng = random.Random(3)
+    for n in range(1, 60):
+        stage.say(device, n, a=float(n))
+        if n % 20 == 0:
+            device = stage.change(device, name=f"d{n}")
+        stage.commit(n)
+        newest = stage.reader.read(max(0, stage.log.head - rng.randint(1, 3)), 10**9)
+        sent = [one for one in newest if rng.random() < 0.8]
+        if n % 7 == 0:
+            client.client_kill_filter(_type="normal", skipme=True)
+        if n % 11 == 0:
+            stage.open(stream_length=100)
+        while not stage.consumer.catch_up(told=sent):
+            pass
+    stage.show()
+    assert shown(client) == {"d": {"a": "59"}}
+    assert [time for _, _, time, _ in stream(client)] == list(range(60))
+    assert stage.consumer.from_memory > 0
+    assert stage.effect.counts["fillings"] == 0
+
+
+def test_a_frame_that_was_sent_meets_an_emptied_mirror(stage: Stage, client: redis.Redis) -> None:
+    """It is not shown alone: the mirror is filled first."""
+    device = stage.add("d")
+    stage.told(device, 1, a=1.0, b=1.0)
+    stage.fold()
+    client.flushall()
+    stage.say(device, 2, a=2.0)
+    stage.commit()
+    (frame,) = stage.reader.read(stage.log.head - 1, 1)
+    assert not stage.consumer.catch_up(told=[frame])
+    assert stage.consumer.catch_up(told=[frame])
+    assert shown(client) == {"d": {"a": "2", "b": "1"}}
+    assert stage.effect.counts["fillings"] == 2
 
 
 def test_many_series_are_filled(stage: Stage, client: redis.Redis) -> None:

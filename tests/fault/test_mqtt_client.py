@@ -42,8 +42,7 @@ def test_kill_between_message_and_acknowledgement(tmp_path: Path, version: str) 
             publisher.start()
             try:
                 for _ in range(KILLS):
-                    before = hub.counters["messages"]
-                    hub.wait_until(lambda low=before: hub.counters["messages"] > low, "it stores")
+                    wait_for_more(hub)
                     time.sleep(rng.uniform(0, 0.05))
                     hub.kill()
                     hub.start()
@@ -56,10 +55,14 @@ def test_kill_between_message_and_acknowledgement(tmp_path: Path, version: str) 
             hub.wait_until(
                 lambda: not any(key.startswith("received/") for key in hub.state()), "all is over"
             )
-            once = hub.values("den", "once")
-            missing = sorted(set(wanted) - set(once))
-            doubled = sorted(one for one in set(once) if once.count(one) > 1)
-            assert (missing, doubled) == ([], [])
+            # Mosquitto lets new messages pass those that waited, so they are in no order.
+            once = sorted(hub.values("den", "once"))
             assert once == wanted
             hub.wait_until(lambda: set(hub.values("den", "often")) == set(wanted), "nothing lost")
             assert sent > 100
+
+
+def wait_for_more(hub: ClientHub) -> None:
+    """Return when the hub is at work."""
+    before = hub.counters["messages"]
+    hub.wait_until(lambda: hub.counters["messages"] > before, "it stores")

@@ -77,6 +77,7 @@ class Program:
         self._hub = hub
         self.acknowledged: list[int] = []
         self._next = 0
+        self._pause = 0.0
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run)
         assert hub.cli("certs", "client", "program").returncode == 0
@@ -99,6 +100,10 @@ class Program:
         """Stop sending."""
         self._enough.set()
         self._thread.join()
+
+    def idle(self) -> None:
+        """From now on send a number only now and then, as a sensor does."""
+        self._pause = 0.03
 
     def wait_for_more(self, count: int) -> None:
         """Return when so many more numbers are acknowledged."""
@@ -123,6 +128,8 @@ class Program:
                 connection.sendall(b'{"flat": %d, "room": {"nested": %d}}' % (number, number))
                 if json.loads(lines.readline())["ok"]:
                     self.acknowledged.append(number)
+                if self._pause:
+                    self._enough.wait(self._pause)
 
 
 def check_complete(hub: HubProcess, client: redis.Redis, program: Program) -> None:
@@ -159,6 +166,55 @@ def test_hub_mirror_and_redis_are_killed_at_random(folder: Path, server: RedisSe
             check_complete(hub, client, program)
         assert consumer(hub)["counts"]["fillings"] == 0
         assert "Traceback" not in hub.log
+
+
+def test_an_idle_hub_sends_frames_along(folder: Path, server: RedisServer) -> None:
+    """A value is shown from memory as long as hub and mirror live; kills leave nothing out."""
+    with mirrored(folder, server.url) as hub, Program(hub) as program:
+        program.idle()
+
+        def wait_fed() -> None:
+            start = consumer(hub)["counts"].get("from_memory", 0)
+            hub.wait_until(
+                lambda: consumer(hub)["counts"].get("from_memory", 0) >= start + 5,
+                "values come from memory",
+            )
+
+        for _ in range(3):
+            wait_level(hub)
+            wait_fed()
+            os.kill(consumer(hub)["pid"], signal.SIGKILL)
+            program.wait_for_more(3)
+            hub.wait_until(lambda: consumer(hub)["pid"] is not None, "a mirror runs again")
+            wait_level(hub)
+            wait_fed()
+            hub.kill()
+            hub.start()
+            program.wait_for_more(3)
+        program.__exit__(None, None, None)
+        with server.connect() as client:
+            check_complete(hub, client, program)
+        assert consumer(hub)["counts"]["fillings"] == 0
+
+
+def test_a_mirror_that_stands_still(folder: Path, server: RedisServer) -> None:
+    """The hub sends it a bounded number of frames, and holds nobody up; then all is shown."""
+    with mirrored(folder, server.url) as hub, Program(hub) as program:
+        program.wait_for_more(20)
+        wait_level(hub)
+        mirror = psutil.Process(consumer(hub)["pid"])
+        mirror.suspend()
+        try:
+            with Sender(hub.port, hub.ca, most=20_000) as sender:
+                hub.wait_until(lambda: sender.sent == 20_000, "the device is not held up")
+            program.idle()
+            program.wait_for_more(100)
+        finally:
+            mirror.resume()
+        program.__exit__(None, None, None)
+        with server.connect() as client:
+            check_complete(hub, client, program)
+        assert consumer(hub)["pid"] == mirror.pid
 
 
 def test_a_redis_that_stands_still(folder: Path, server: RedisServer) -> None:

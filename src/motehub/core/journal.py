@@ -83,7 +83,7 @@ class Journal:
         self._work = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._optional: dict[str, int] = {}
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[int, bytes], None]] = []
         self._trimmed = 0
         self._first: tuple[int, int | None] = (0, None)
         self._commits = 0
@@ -141,8 +141,8 @@ class Journal:
         (self._optional if optional else self._cursors)[consumer] = position
         self._work.set()
 
-    def after_commit(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` after each commit, before the senders hear of it."""
+    def after_commit(self, listener: Callable[[int, bytes], None]) -> None:
+        """Call ``listener`` with position and frame after each commit, before its senders hear."""
         self._listeners.append(listener)
 
     @property
@@ -195,7 +195,8 @@ class Journal:
         attempt = 0
         while True:
             try:
-                position = await loop.run_in_executor(self._thread, self._write, group.batches)
+                work = loop.run_in_executor(self._thread, self._write, group.batches)
+                position, frame = await work
             except StorageError as error:
                 self._hold_back(str(error))
                 if self._hurried and attempt >= len(_RETRY_SECONDS):
@@ -207,16 +208,17 @@ class Journal:
                 self._release()
                 self._commits += 1
                 for listener in self._listeners:
-                    listener()
+                    listener(position, frame)
                 group.durable.set_result(position)
                 return
 
-    def _write(self, batches: list[Batch]) -> int:
+    def _write(self, batches: list[Batch]) -> tuple[int, bytes]:
         state: dict[str, bytes | None] = {}
         for batch in batches:
             state.update(batch.state)
         now = self._clock()
-        return self._log.append(encode_frame(batches, now), now, state)
+        frame = encode_frame(batches, now)
+        return self._log.append(frame, now, state), frame
 
     async def _trim(self) -> None:
         loop = asyncio.get_running_loop()

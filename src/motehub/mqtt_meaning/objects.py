@@ -10,18 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from motehub import exact_json
-from motehub.model import MICROSECONDS
 from motehub.mqtt_meaning.values import TEXT_BYTES, NoReading
-from motehub.protocols._readings_json_columns import END, Fault, hint, parse, round_seconds
+from motehub.protocols import json_times
 
 DEPTH: Final = 8
 """Objects and arrays inside one another, the outer one counted."""
 
 MEMBERS: Final = 1_000
 """Most values of a message."""
-
-LAST_SECOND: Final = END // MICROSECONDS
-"""Times are before this, in seconds: the year 2262."""
 
 _decode: Final = msgspec.json.Decoder().decode
 _flat: Final = msgspec.json.Decoder(list[dict[str, float]]).decode
@@ -194,17 +190,7 @@ def time_of(value: Any) -> int:
     Raises:
         NoReading: it is none, has no zone, or is not between 1970 and 2261.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise NoReading(f"'time' is {exact_json.kind_of(value)} where a time is expected")
     try:
-        if isinstance(value, str):
-            time = parse(value)
-        else:
-            time = value * MICROSECONDS if isinstance(value, int) else round_seconds(value)
-    except Fault as fault:
+        return json_times.time_of(value)
+    except json_times.NoTime as fault:
         raise NoReading(str(fault)) from None
-    except (OverflowError, ValueError):
-        raise NoReading("'time' is not between 1970 and 2261") from None
-    if not 0 <= time < END:
-        raise NoReading(f"'time' is not between 1970 and 2261{hint(time)}")
-    return time

@@ -11,7 +11,6 @@ from motehub.mqtt_meaning.gathering import Client
 from motehub.mqtt_meaning.hearing import Hearing, Take
 from motehub.mqtt_meaning.naming import is_name
 from motehub.mqtt_meaning.objects import (
-    LAST_SECOND,
     MEMBERS,
     columns_of,
     decode_object,
@@ -19,7 +18,7 @@ from motehub.mqtt_meaning.objects import (
     time_of,
 )
 from motehub.mqtt_meaning.values import NoReading, numbers_of, value_of
-from motehub.protocols._readings_json_columns import round_seconds
+from motehub.protocols.json_times import LAST_SECOND, round_seconds
 
 _HUB: Final = Clock.HUB
 _METRIC_KEYS: Final = frozenset({"value", "time", "unit"})

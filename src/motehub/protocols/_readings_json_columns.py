@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import UnsetType
@@ -11,6 +10,7 @@ from msgspec import UnsetType
 from motehub import exact_json
 from motehub.model import MICROSECONDS, Clock, Samples, Texts
 from motehub.points import Column
+from motehub.protocols.json_times import END, hint, parse, round_seconds
 
 NAME_BYTES: Final = 128
 """Longest metric and device, in UTF-8 bytes."""
@@ -21,46 +21,16 @@ UNIT_BYTES: Final = 32
 SERIES: Final = 10_000
 """Most series, which are columns, in a body."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_END_SECOND: Final = int(datetime(2262, 1, 1, tzinfo=UTC).timestamp())
-END: Final = _END_SECOND * MICROSECONDS
-"""Times are from 1970 on and before this, the year 2262."""
-
 
 class Fault(Exception):
     """Why an item can't be accepted."""
-
-
-def parse(text: str) -> int:
-    """Return UTC µs of an ISO 8601 time with an offset.
-
-    Raises:
-        Fault: it is none, or has no offset.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise Fault(f"'time' is not an ISO 8601 time: {text[:40]!r}") from None
-    if time.tzinfo is None:
-        raise Fault(f"'time' has no zone: {text[:40]!r}; add Z or an offset such as +01:00")
-    passed = time - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * MICROSECONDS + passed.microseconds
-
-
-def round_seconds(seconds: float) -> int:
-    """Return µs of seconds.
-
-    Raises:
-        OverflowError: they are too many for a double.
-    """
-    return round(seconds * MICROSECONDS)
 
 
 def micros(given: list[Any], kind: type, now: int) -> list[int]:
     """Return UTC µs of times that are all of the class ``kind``; those that are none are ``now``.
 
     Raises:
-        Fault: one is no time.
+        NoTime: one is no time.
         OverflowError: one is too great for a double.
     """
     if kind is int:
@@ -120,14 +90,6 @@ class _Target:
             values = array("d", self.values)
             record = Samples(self.metric, self.unit, times, values, self.clock)
         return Column(self.device, record, array("I", self.lines))
-
-
-def hint(time: int) -> str:
-    """Return what may be meant by a time that lies after the last year."""
-    for unit, divisor in (("milliseconds", 1_000), ("microseconds", 10**6), ("nanoseconds", 10**9)):
-        if time >= END and time // divisor < END:
-            return f"; it looks like {unit}, where seconds are expected"
-    return ""
 
 
 class Columns:

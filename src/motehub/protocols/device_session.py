@@ -1,7 +1,8 @@
 """Payloads of MQTT device sessions: small boards with a LED, a button and a photoresistor.
 
 Which topics there are, and what a device does when, is in ``docs/protocols/device-session.md``.
-Parts are separated by ``;`` without spaces: ``<MAC>``, ``<name>;<session id>``, or these two and a value.
+Parts are separated by ``;`` without spaces: ``<MAC>``, ``<name>;<session id>``, or these two and
+a value.
 """
 
 from __future__ import annotations

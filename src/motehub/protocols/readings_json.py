@@ -17,25 +17,19 @@ from msgspec import UNSET, UnsetType
 
 from motehub import exact_json
 from motehub.exact_json import PAYLOAD_LIMIT
-from motehub.model import MICROSECONDS, Runs
+from motehub.model import Runs
 from motehub.points import BadLine, Body, Column, make_runs
 from motehub.protocols._readings_json_columns import (
-    END,
     Columns,
     Fault,
     check_names,
     clock_of,
-    hint,
     micros,
-    parse,
-    round_seconds,
 )
+from motehub.protocols.json_times import END, NoTime, time_of
 
 BAD_LINES: Final = 1_000
 """Most bad lines of a body that are listed: with one more the body is given up."""
-
-_BEYOND_ALL_UNITS: Final = 1e20
-"""What is no time, whichever unit was meant."""
 
 Key = tuple[str | UnsetType | None, str, str | UnsetType | None]
 """Device, metric and unit of an item as they are given."""
@@ -125,7 +119,7 @@ def decode_known(body: bytes, now: int, series: Mapping[Key, int], *, lines: boo
         numbers: list[Any] = [item.value for item in items]
         values = array("d", numbers)
         times = micros(given, clock, now)
-    except (KeyError, TypeError, Fault, OverflowError):
+    except (KeyError, TypeError, Fault, NoTime, OverflowError):
         # A TypeError stands for a text among the values.
         return None
     if not 0 <= min(times) <= max(times) < END:
@@ -191,7 +185,7 @@ class _Groups:
             for key, positions in self._groups.items():
                 self._add(key, positions, first_line, columns)
             return columns.finish()
-        except (Fault, OverflowError):
+        except (Fault, NoTime, OverflowError):
             return None
 
     def _add(self, key: Any, positions: list[int], first_line: int, columns: Columns) -> None:
@@ -262,7 +256,7 @@ class _OneByOne:
         device = item.get("device") if isinstance(item, dict) else None
         try:
             self._add(line, item)
-        except Fault as fault:
+        except (Fault, NoTime) as fault:
             usable = isinstance(device, str) and device and exact_json.is_text(device)
             return self._reject(line, text, str(fault), device if usable else None)
         self._count += 1
@@ -280,10 +274,10 @@ class _OneByOne:
         if metric is None:
             raise Fault("'metric' is missing")
         check_names(device, metric, unit or "")
-        value, time = _value_of(item), _time_of(item)
-        clock = UnsetType if time is None else int
+        value, given = _value_of(item), item.get("time")
+        time, clock = (self._now, UnsetType) if given is None else (time_of(given), int)
         target = self._columns.find(device, metric, unit or "", value.__class__, clock)
-        target.times.append(self._now if time is None else time)
+        target.times.append(time)
         target.values.append(value)
         target.lines.append(line)
 
@@ -316,22 +310,3 @@ def _value_of(item: dict[str, Any]) -> float | str:
     if not math.isfinite(value):
         raise Fault("'value' is not a finite number")
     return float(value)
-
-
-def _time_of(item: dict[str, Any]) -> int | None:
-    time = item.get("time")
-    if time is None:
-        return None
-    if isinstance(time, str):
-        micros = parse(time)
-    elif isinstance(time, bool) or not isinstance(time, float | int):
-        raise Fault(f"'time' is {exact_json.kind_of(time)} where a time is expected")
-    elif isinstance(time, int):
-        micros = time * MICROSECONDS
-    elif not abs(time) < _BEYOND_ALL_UNITS:
-        raise Fault("'time' is not between 1970 and 2261")
-    else:
-        micros = round_seconds(time)
-    if not 0 <= micros < END:
-        raise Fault(f"'time' is not between 1970 and 2261{hint(micros)}")
-    return micros

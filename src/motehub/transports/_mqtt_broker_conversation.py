@@ -20,6 +20,8 @@ from motehub.security.mqtt_access import Rights
 from motehub.transports._mqtt_broker_service import Service
 from motehub.transports._mqtt_broker_turn import Work, why_closed
 
+_Refused = tuple[ReasonCode, str]
+
 
 class MqttConversation:
     """See :class:`motehub.conversations.Conversation` and :class:`Link` of the broker."""
@@ -53,8 +55,8 @@ class MqttConversation:
         self.member: Member | None = None
         self.rights: Rights | None = None
         self.client: Client | None = None
-        # The sessions of devices that have joined over this connection: mostly one.
-        self.joined: set[Claim] = set()
+        # The newest session of each device that has joined over this connection: mostly one.
+        self.joined: dict[str, Claim] = {}
 
     @property
     def peer(self) -> str:
@@ -92,8 +94,9 @@ class MqttConversation:
 
     def send(self, message: Publish, now: int, expires: int | None) -> bool:
         """Send or queue a message; see :class:`Link`."""
-        if self._early is not None and self.member is not None:
-            # Before the CONNACK.
+        if self._early is not None or (self.connection.is_closed and message.qos):
+            # Before the CONNACK; or after the end, which the broker has yet to note.
+            assert self.member is not None
             self.member.session.put(Queued(message, expires))
             return True
         if self._channel.is_choked:
@@ -171,24 +174,31 @@ class MqttConversation:
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
         refused = self._why_refused(connect, client_id, now)
         if refused is not None:
-            closed = self.connection.refuse(*refused)
-            end = f"refused: {why_closed(closed)}"
-            return Turn([], lambda _: self.connection.take_output(), end)
+            return self._refuse(refused)
         self._early = []
-        entered: list[bool] = []
+        outcome: list[bool | _Refused] = []
 
         def note(_: Sequence[Receipt]) -> None:
-            entered.append(self._enter(connect, client_id))
+            # Only now, since others of the same commit may have come first.
+            outcome.append(self._why_no_place(client_id) or self._enter(connect, client_id))
 
         def answer(_: Sequence[Receipt]) -> bytes:
-            self._welcome(connect, client_id, entered[0])
+            (entered,) = outcome
+            if isinstance(entered, bool):
+                self._welcome(connect, client_id, entered)
+            else:
+                self._early = None
+                self._channel.offer(self._refuse(entered))
             return b""
 
         return Turn([], answer, note=note)
 
-    def _why_refused(
-        self, connect: Connect, client_id: str, now: int
-    ) -> tuple[ReasonCode, str] | None:
+    def _refuse(self, refused: _Refused) -> Turn:
+        closed = self.connection.refuse(*refused)
+        end = f"refused: {why_closed(closed)}"
+        return Turn([], lambda _: self.connection.take_output(), end)
+
+    def _why_refused(self, connect: Connect, client_id: str, now: int) -> _Refused | None:
         service = self.service
         if connect.properties.authentication_method is not None:
             # §4.12: no method is supported.
@@ -203,11 +213,6 @@ class MqttConversation:
         )
         if not isinstance(rights, Rights):
             return rights, ""
-        known = service.broker.members.get(client_id)
-        if known is not None and known.link and not rights.may_take_over(known.user):
-            return ReasonCode.NOT_AUTHORIZED, "Another user's client is connected under this id."
-        if service.broker.is_full(client_id):
-            return ReasonCode.QUOTA_EXCEEDED, "There are too many sessions."
         will = connect.will
         if will is not None and not rights.may_publish(will.topic):
             return ReasonCode.NOT_AUTHORIZED, f"The will may not be published on {will.topic}."
@@ -219,6 +224,16 @@ class MqttConversation:
             rights.may_write_device,
             rival=self._rival,
         )
+        return None
+
+    def _why_no_place(self, client_id: str) -> _Refused | None:
+        assert self.rights is not None
+        broker = self.service.broker
+        known = broker.members.get(client_id)
+        if known is not None and known.link and not self.rights.may_take_over(known.user):
+            return ReasonCode.NOT_AUTHORIZED, "Another user's client is connected under this id."
+        if broker.is_full(client_id):
+            return ReasonCode.QUOTA_EXCEEDED, "There are too many sessions."
         return None
 
     def _enter(self, connect: Connect, client_id: str) -> bool:
@@ -258,8 +273,8 @@ class MqttConversation:
         )
         # Now, since what follows writes too.
         self.flush()
-        self._channel.hasten()
         early, self._early = self._early or [], None
+        self._channel.hasten()
         self._channel.offer(self._turn(events, now))
         for data in early:
             self._channel.offer(self.feed(data, now))

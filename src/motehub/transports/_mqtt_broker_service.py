@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from motehub.contracts import Ground
@@ -69,11 +70,16 @@ class Service:
         self._begun: dict[str, Claim] = {}
         self._holders: dict[Claim, MqttConversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._undertaker: asyncio.Task[None] | None = None
+        self._ending = False
 
     def begin(self, statistics: Statistics) -> None:
         """Begin with what happens by itself: wills, ends of sessions, rights, statistics."""
-        for work in (self._publish_wills(), self._sweep(), self._tell(statistics)):
+        self._undertaker = asyncio.create_task(self._publish_wills())
+        for work in (self._sweep(), self._tell(statistics)):
             self._tasks.add(asyncio.create_task(work))
+        for task in (self._undertaker, *self._tasks):
+            task.add_done_callback(_look_at)
 
     def dismiss(self) -> None:
         """Tell all clients that the hub stops."""
@@ -84,10 +90,13 @@ class Service:
 
     async def end(self) -> None:
         """Publish the wills that are due, and stop."""
+        self._ending = True
+        self._wills.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._publish_due()
+        if self._undertaker is not None:
+            await self._undertaker
 
     def touch(self, flush: Callable[[], None]) -> None:
         """Have a connection write what it has, once this turn of the event loop is done."""
@@ -142,20 +151,24 @@ class Service:
                 assigned = receipt.assigned
                 self._begun[source.identity] = Claim(assigned.name, assigned.session)
             elif claim := _joined(delivery, receipt):
-                link.joined.add(claim)
+                self._forget_claim(link, link.joined.get(claim.name))
+                link.joined[claim.name] = claim
                 self._holders[claim] = link
 
     def forget_joins(self, link: MqttConversation) -> None:
         """Note that a connection is over."""
-        for claim in link.joined:
-            if self._holders.get(claim) is link:
-                del self._holders[claim]
+        for claim in link.joined.values():
+            self._forget_claim(link, claim)
 
     def rival(self, identity: str, link: MqttConversation) -> str:
         """Return the peer of another connection that holds the device's session, or ""."""
         claim = self._begun.get(identity)
         holder = None if claim is None else self._holders.get(claim)
         return holder.peer if holder is not None and holder is not link else ""
+
+    def _forget_claim(self, link: MqttConversation, claim: Claim | None) -> None:
+        if claim is not None and self._holders.get(claim) is link:
+            del self._holders[claim]
 
     def _look_for_commands(self) -> None:
         self._subscribed = False
@@ -168,23 +181,24 @@ class Service:
             flush()
 
     async def _publish_wills(self) -> None:
-        while True:
+        while not self._ending:
+            self._wills.clear()
             await self._publish_due()
             due = self.broker.next_will()
-            self._wills.clear()
             left = None if due is None else max(0.0, (due - self.clock()) / MICROSECONDS)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._wills.wait(), left)
-            except TimeoutError:
-                continue
+        await self._publish_due()
 
     async def _publish_due(self) -> None:
+        # In one commit, or few: thousands may have lost their connections at once.
         wills = self.broker.take_wills(self.clock())
-        try:
-            for member, will in wills:
-                await self._publish_for(member, will)
-        except StorageError as error:
-            _logger.error("wills not published", reason=str(error))
+        done = await asyncio.gather(
+            *(self._publish_for(member, will) for member, will in wills), return_exceptions=True
+        )
+        for failed in done:
+            if failed is not None:
+                _logger.error("will not published", reason=str(failed) or repr(failed))
 
     async def _publish_for(self, member: Member, will: Will) -> None:
         """Publish a will, which may mean something to the hub, as if its client had."""
@@ -226,6 +240,11 @@ class Service:
                     await self.hub.accept([], lambda _: self.keep())
                 except StorageError as error:
                     _logger.error("sessions not kept", reason=str(error))
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        _logger.error("a task of the broker has failed", fault=repr(error)[:500])
 
 
 def _joined(delivery: Delivery, receipt: Receipt) -> Claim | None:

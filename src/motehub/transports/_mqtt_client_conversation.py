@@ -12,12 +12,13 @@ from motehub.logs import Logger, OccasionalLogger
 from motehub.model import Receipt
 from motehub.mqtt_meaning.gathering import Client, Gathered, Reply
 from motehub.mqtt_meaning.meanings import Meanings
+from motehub.mqtt_meaning.session_topics import HEARD
 from motehub.protocols.mqtt.topics import SHARE_PREFIX
 from motehub.security.mqtt_patterns import TopicSet
 from motehub.transports._mqtt_client_carrier import ClientCarrier
 from motehub.transports._mqtt_client_memory import Memory
 from motehub.transports._mqtt_client_messages import Arrived, Event
-from motehub.transports._mqtt_client_topics import Repeats, identifier_of, wanted
+from motehub.transports._mqtt_client_topics import Repeats, identifier_of, overlapping, wanted
 from motehub.transports._mqtt_client_troubles import Lost
 from motehub.transports._mqtt_client_trust import Trust
 
@@ -105,7 +106,7 @@ class Conversations:
     async def _take(self, link: Link, events: Sequence[Event]) -> None:
         """Store what has come, and acknowledge it when it is durable."""
         messages = [one for one in events if isinstance(one, Arrived)]
-        fresh = [one for one in messages if not self._is_known(one)]
+        fresh = [one for one in messages if not self._is_left_out(one)]
         self._counters["messages"] += len(fresh)
         lessons = [one for one in fresh if self._lessons.has(one.topic)]
         gathered = self._meanings.gather(fresh, self._client, self._clock())
@@ -121,7 +122,10 @@ class Conversations:
             self._learnt.set()
         self._answer(link, gathered, receipts)
 
-    def _is_known(self, message: Arrived) -> bool:
+    def _is_left_out(self, message: Arrived) -> bool:
+        if message.topic in HEARD and not self._device_sessions:
+            # A filter of something else covers it; the boards are another hub's.
+            return True
         if self._memory.is_stored(message):
             self._counters["messages_sent_again"] += 1
             return True
@@ -151,7 +155,7 @@ class Conversations:
     async def _subscribe(self, link: Link) -> None:
         """Subscribe to what means something, and to more when more is learnt."""
         is_first, self._is_first = self._is_first, False
-        done: list[str] = []
+        done: dict[str, int] = {}
         refused: set[str] = set()
         while True:
             self._learnt.clear()
@@ -161,12 +165,14 @@ class Conversations:
                 self._share,
                 device_sessions=self._device_sessions,
             )
+            overlaps = overlapping(plan)
             for one in plan:
-                if one in refused or one in done:
+                identifier = identifier_of(one) if one in overlaps else 0
+                if one in refused or done.get(one) == identifier:
                     continue
                 why = await link.listen(
                     one,
-                    identifier_of(one),
+                    identifier,
                     is_first=is_first,
                     shared=one.startswith(SHARE_PREFIX),
                 )
@@ -178,7 +184,7 @@ class Conversations:
                         reason=why,
                     )
                 else:
-                    done.append(one)
+                    done[one] = identifier
             await self._keep_filters(link, [one for one in plan if one not in refused])
             self._counters["subscriptions"] = len(self._memory.filters)
             self._counters["subscriptions_refused"] = len(refused)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -24,7 +23,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from motehub.transports._mqtt_client_messages import Arrived, Event, Released
 from motehub.transports._mqtt_client_settings import Plan
-from motehub.transports._mqtt_client_troubles import Lost, explain
+from motehub.transports._mqtt_client_socket import ReadAhead, acknowledgements
+from motehub.transports._mqtt_client_troubles import Lost, Notes, explain
 
 # So many packets are read before others have their turn.
 _PACKETS: Final = 100
@@ -33,18 +33,6 @@ _QUEUED: Final = 1_000
 # Reason codes of PUBACK (§3.4.2.1).
 _NO_SUBSCRIBERS: Final = 0x10
 _FAILURE: Final = 0x80
-
-
-class _Notes(logging.Handler):
-    """Keeps the last thing that the driver has to say: of a lost socket it says why only here."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.last = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep it; what matters of it is in the reason of :class:`Lost`."""
-        self.last = record.getMessage()
 
 
 class Link(aiomqtt.Client):
@@ -60,7 +48,7 @@ class Link(aiomqtt.Client):
             if plan.is_v5
             else {"clean_session": False}
         )
-        self._notes = _Notes()
+        self._notes = Notes()
         logger = logging.Logger("mqtt", logging.WARNING)
         logger.addHandler(self._notes)
         super().__init__(
@@ -92,6 +80,7 @@ class Link(aiomqtt.Client):
         """Whether it tells for which subscription a message came."""
         self._disconnected.add_done_callback(self._lose)
         self._client.suppress_exceptions = False
+        self._client._create_socket = self._create_socket  # type: ignore[method-assign]
         self._client._send_puback = self._defer_puback  # type: ignore[method-assign]
         self._client._send_pubrec = self._defer_pubrec  # type: ignore[method-assign]
         self._client._send_pubcomp = self._defer_pubcomp  # type: ignore[method-assign]
@@ -151,21 +140,16 @@ class Link(aiomqtt.Client):
 
     def acknowledge(self, events: Iterable[Event]) -> None:
         """Acknowledge what is durable; on a connection that is lost, nothing."""
-        client = self._client
-        for one in events:
-            if client.socket() is None:
-                return
-            if isinstance(one, Released):
-                paho.Client._send_pubcomp(client, one.packet_id)
-            elif one.qos == 1:
-                paho.Client._send_puback(client, one.packet_id)
-            elif one.qos == 2:
-                paho.Client._send_pubrec(client, one.packet_id)
+        packets = acknowledgements(events)
+        if packets and self._client.socket() is not None:
+            # The driver would write each by itself.
+            self._client._packet_queue(paho.PUBACK, packets, 0, 1)
 
     async def listen(self, wanted: str, identifier: int, *, is_first: bool, shared: bool) -> str:
         """Subscribe to a topic filter at QoS 2; return why the broker does not allow it, or "".
 
-        What it has retained is sent if this ``is_first``, or if there was no such subscription.
+        Its messages come with the ``identifier``, unless that is 0. What the broker has retained
+        is sent if this ``is_first``, or if there was no such subscription.
 
         Raises:
             Lost: there is no answer.
@@ -181,7 +165,7 @@ class Link(aiomqtt.Client):
                     else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
                 )
                 properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-                if self.can_identify:
+                if self.can_identify and identifier:
                     properties.SubscriptionIdentifier = identifier
                 codes = await self.subscribe(wanted, options=options, properties=properties)
             else:
@@ -228,6 +212,10 @@ class Link(aiomqtt.Client):
 
     # What the driver calls.
 
+    def _create_socket(self) -> Any:
+        inner: Any = paho.Client._create_socket(self._client)
+        return ReadAhead(inner)
+
     def _on_connect(
         self,
         client: paho.Client,
@@ -258,10 +246,9 @@ class Link(aiomqtt.Client):
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:
-        if message.qos < 2:
-            self._take_received()
-            self._put(message)
-        # One of QoS 2 was taken when it came; this is its PUBREL.
+        # Of QoS 0 or 1; those of QoS 2 before it come first.
+        self._take_received()
+        self._put(message)
 
     def _on_publish(
         self,
@@ -298,7 +285,7 @@ class Link(aiomqtt.Client):
                 if self._read == before and not self._has_more():
                     break
             else:
-                # What TLS has unpacked already, the operating system does not report again.
+                # What has been read ahead, the operating system does not report again.
                 self._loop.call_soon(self._read_on)
         except Exception as error:
             if not self._disconnected.done():
@@ -312,8 +299,8 @@ class Link(aiomqtt.Client):
             self._read_some()
 
     def _has_more(self) -> bool:
-        connection = self._client.socket()
-        return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        connection: Any = self._client.socket()
+        return connection is not None and connection.pending() > 0
 
     def _is_full(self) -> bool:
         return (
@@ -353,10 +340,8 @@ class Link(aiomqtt.Client):
     def _take_received(self) -> None:
         """Take the messages of QoS 2 that have come since, in their order."""
         for packet_id in self._received:
-            message = self._client._in_messages[packet_id]
-            self._put(message)
-            # The driver keeps it until the broker releases it.
-            message.payload = b""
+            # Not kept until PUBREL: the driver would hold thousands, if the broker sends them.
+            self._put(self._client._in_messages.pop(packet_id))
         self._received.clear()
 
     def _defer_puback(self, mid: int) -> MQTTErrorCode:

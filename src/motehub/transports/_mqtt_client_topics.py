@@ -38,6 +38,22 @@ def wanted(
     return [*_without_covered(alone), *(f"{prefix}{one}" for one in _without_covered(others))]
 
 
+def overlapping(filters: Sequence[str]) -> set[str]:
+    """Return the filters that match topics of which another one matches some too.
+
+    Only these need identifiers, which cost the driver as much as the rest of a message.
+    """
+    plain = [split_share(one)[1] for one in filters]
+    wide = [number for number, one in enumerate(plain) if "+" in one or "#" in one]
+    sets = {number: TopicSet(None, [plain[number]]) for number in wide}
+    found: set[str] = set()
+    for number, one in enumerate(plain):
+        for other in wide:
+            if other != number and sets[other].denies(one):
+                found |= {filters[number], filters[other]}
+    return found
+
+
 class Repeats:
     """Finds messages that come once for each of several subscriptions that overlap.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from motehub.errors import MotehubError
@@ -42,6 +43,18 @@ _LONGEST: Final = 300
 
 class Lost(MotehubError):
     """There is no connection, or none any more; the message says why and what to do."""
+
+
+class Notes(logging.Handler):
+    """Keeps the last thing that the driver has to say: of a lost socket it says why only here."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it; what matters of it is in the reason of :class:`Lost`."""
+        self.last = record.getMessage()
 
 
 def explain(error: BaseException, code: int | None = None, note: str = "") -> str:

@@ -40,6 +40,8 @@ _WEBSOCKET: Final = f"{NAME}_websocket"
 _PATH: Final = "/mqtt"
 # A client may put more than one packet into a message of WebSocket.
 _MESSAGE_EXTRA: Final = 65_536
+# Seconds in which a 3.1.1 client without keep alive says something.
+_SILENCE: Final = 30 * 86_400.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,7 +244,7 @@ class MqttBroker:
             settings.connections,
             settings.connections_per_address,
             float(settings.handshake_timeout),
-            float(settings.session_expiry),
+            _SILENCE,
         )
         return StreamListener(
             name,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
@@ -22,6 +25,7 @@ class Effect:
 
     def __init__(self) -> None:
         self.taken: list[int] = []
+        self.damaged = 0
         self.failures = 0
 
     def position(self) -> int:
@@ -32,6 +36,7 @@ class Effect:
             self.failures -= 1
             raise StorageError("The store is away.")
         self.taken += [position for position, _ in frames]
+        self.damaged += sum(frame.damaged for _, frame in frames)
 
 
 def write(log: SqliteLog, count: int) -> None:
@@ -98,6 +103,136 @@ def test_an_effect_that_fell_back_is_brought_up(log: SqliteLog, tmp_path: Path) 
     assert effect.taken == [1]
     assert consumer.catch_up(look=True)
     assert effect.taken == [1, 2, 3]
+
+
+class CountingReader(SqliteLogReader):
+    """Counts how often the journal is read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reads = 0
+
+    def read(self, after: int, size: int) -> list[tuple[int, bytes]]:
+        self.reads += 1
+        return super().read(after, size)
+
+
+def test_frames_that_follow_are_taken_without_the_journal(log: SqliteLog, tmp_path: Path) -> None:
+    """So are those among them that it has not taken yet."""
+    effect, reader = Effect(), CountingReader(tmp_path)
+    consumer = Consumer("test", reader, effect)
+    write(log, 5)
+    sent = reader.read(0, 10**6)
+    reader.reads = 0
+    assert consumer.catch_up(told=sent[:2])
+    assert consumer.catch_up(told=[])
+    assert consumer.catch_up(told=sent[1:5])
+    assert consumer.catch_up(told=sent[3:5])
+    assert effect.taken == [1, 2, 3, 4, 5]
+    assert consumer.position == 5
+    assert consumer.from_memory == 5
+    assert reader.reads == 0
+
+
+@pytest.mark.parametrize(
+    "places",
+    [[1], [0, 2], [1, 0], [0, 0], [0, 1, 3]],
+    ids=["late", "gap", "order", "twice", "gap at the end"],
+)
+def test_frames_that_do_not_follow_are_read(
+    log: SqliteLog, tmp_path: Path, places: list[int]
+) -> None:
+    """What was sent with a gap or out of order is no reason to leave anything out."""
+    effect, reader = Effect(), CountingReader(tmp_path)
+    consumer = Consumer("test", reader, effect)
+    write(log, 4)
+    sent = reader.read(0, 10**6)
+    assert consumer.catch_up(told=[sent[place] for place in places])
+    assert effect.taken == [1, 2, 3, 4]
+    assert consumer.from_memory == 0
+
+
+def test_a_frame_that_came_damaged_is_read_from_the_journal(log: SqliteLog, tmp_path: Path) -> None:
+    """It is whole there, so nothing is rejected."""
+    effect, reader = Effect(), SqliteLogReader(tmp_path)
+    consumer = Consumer("test", reader, effect)
+    write(log, 1)
+    ((_, body),) = reader.read(0, 1)
+    assert consumer.catch_up(told=[(1, body[:-1] + b"\0")])
+    assert effect.taken == [1]
+    assert not effect.damaged
+
+
+def test_after_a_failure_frames_that_follow_are_not_trusted(log: SqliteLog, tmp_path: Path) -> None:
+    """The effect's storage may have moved meanwhile: its cursor is asked for first."""
+    effect, reader = Effect(), SqliteLogReader(tmp_path)
+    consumer = Consumer("test", reader, effect)
+    write(log, 5)
+    sent = reader.read(0, 10**6)
+    assert consumer.catch_up(told=sent[:2])
+    effect.failures = 1
+    assert not consumer.catch_up(told=sent[2:3])
+    effect.taken = [1]
+    assert consumer.catch_up(told=sent[3:5])
+    assert effect.taken == [1, 2, 3, 4, 5]
+
+
+_notices = st.lists(st.integers(-6, 0), max_size=8)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("commit"), st.integers(1, 4)),
+        st.tuples(st.just("in order"), st.integers(1, 6)),
+        st.tuples(st.just("told"), _notices),
+        st.tuples(st.sampled_from(["read", "look", "fail", "fall back", "die"]), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None)
+@given(_steps)
+def test_whatever_is_sent_each_frame_is_applied_once(
+    steps: list[tuple[str, int | list[int]]],
+) -> None:
+    """Frames sent with gaps, repeats, out of order or not at all, among failures and deaths."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        log, reader, effect = SqliteLog(folder), SqliteLogReader(folder), Effect()
+        consumer = Consumer("test", reader, effect)
+        for step, value in steps:
+            told: list[tuple[int, bytes]] | None = None
+            if step == "commit":
+                assert isinstance(value, int)
+                write(log, value)
+                continue
+            everything = reader.read(0, 10**9)
+            if step == "in order":
+                # As a hub does that sends each frame.
+                assert isinstance(value, int)
+                told = everything[len(effect.taken) :][:value]
+            elif step == "told":
+                assert isinstance(value, list)
+                # Places are counted from the newest frame.
+                told = [everything[place - 1] for place in value if place - 1 >= -len(everything)]
+            elif step == "fail":
+                effect.failures = 1
+            elif step == "fall back":
+                del effect.taken[len(effect.taken) // 2 :]
+            elif step == "die":
+                consumer = Consumer("test", reader, effect)
+            done = consumer.catch_up(told=told, look=step in ("look", "fall back"))
+            assert done or step == "fail"
+            # One that found nothing to do has not met it.
+            effect.failures = 0
+            assert effect.taken == list(range(1, len(effect.taken) + 1))
+            assert not done or consumer.position == effect.position()
+            if done and told is None:
+                assert effect.position() == log.head
+        assert consumer.catch_up()
+        assert effect.taken == list(range(1, log.head + 1))
+        assert not effect.damaged
+        reader.close()
+        log.close()
 
 
 def test_a_consumer_ahead_of_the_journal_is_refused(log: SqliteLog, tmp_path: Path) -> None:

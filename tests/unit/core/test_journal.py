@@ -14,7 +14,7 @@ from tests.unit.core.support import LIMITS, FakeClock, frames
 from motehub.core.journal import Journal, JournalLimits
 from motehub.errors import StorageError
 from motehub.frames import Batch
-from motehub.journals.sqlite import SqliteLog
+from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.model import MICROSECONDS
 
 
@@ -218,10 +218,13 @@ async def test_old_frames_are_not_kept_for_an_optional_consumer(tmp_path: Path) 
 
 async def test_listeners_hear_of_each_commit_before_the_senders(tmp_path: Path) -> None:
     """So whoever follows the journal is at work while the senders are answered."""
-    log, heard = SqliteLog(tmp_path), list[int]()
+    log, heard = SqliteLog(tmp_path), list[tuple[int, bytes]]()
     async with asyncio.TaskGroup() as tasks, Journal(log, LIMITS, FakeClock(), tasks) as journal:
-        journal.after_commit(lambda: heard.append(log.head))
-        assert [await journal.append(batch(n)) for n in range(3)] == heard == [1, 2, 3]
+        journal.after_commit(lambda position, frame: heard.append((position, frame)))
+        for n in range(3):
+            position = await journal.append(batch(n))
+            assert heard[n:] == SqliteLogReader(tmp_path).read(n, 1)
+            assert heard[-1][0] == position
     log.close()
 
 

@@ -3,132 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from tests.desk import Desk
 from tests.mqtt_peer import Peer as Client
+from tests.mqtt_stand import NOW, Hub, Wire
 
-from motehub.contracts import Ground, Places
-from motehub.conversations import Peer, Turn
-from motehub.core.registry import Registry
-from motehub.core.tokens import Tokens
-from motehub.model import Receipt, Samples
-from motehub.mqtt_meaning.meanings import Meanings
-from motehub.protocols.mqtt.broker import Broker, BrokerLimits
 from motehub.protocols.mqtt.encoding import encode
-from motehub.protocols.mqtt.limits import Limits
-from motehub.protocols.mqtt.packets import Packet, Version, Violation, Will
-from motehub.protocols.mqtt.reader import PacketReader
-from motehub.security.mqtt_access import Gatekeeper
-from motehub.transports._mqtt_broker_conversation import MqttConversation
-from motehub.transports._mqtt_broker_service import Service
-
-NOW = 1_795_215_909_000_000
-NAME = "mqtt_broker"
-
-
-class Wire:
-    """One connection: what each side has written and the other has not read."""
-
-    is_choked = False
-
-    def __init__(self, hub: Hub) -> None:
-        self.resumed: Any = lambda: None
-        self.to_client = b""
-        self.to_server: list[Packet] = []
-        self.turns: list[Turn] = []
-        self.reader = PacketReader.of_server(Version.V5)
-        self.is_open = True
-        self.conversation = MqttConversation(hub.service, Peer("192.0.2.1", None, None), self)
-
-    def write(self, data: bytes) -> None:
-        self.to_client += data
-
-    def abandon(self, data: bytes) -> None:
-        self.to_client += data
-        self.turns.clear()
-        self.is_open = False
-
-    def rest(self, seconds: float) -> None:
-        raise AssertionError("there is no limit")
-
-    def hasten(self) -> None:
-        """There is no clock."""
-
-    def offer(self, turn: Turn | None) -> None:
-        if turn is not None:
-            self.turns.append(turn)
-
-    def cut(self) -> None:
-        """Lose the connection: what the client wrote and was not read is lost with it."""
-        if self.is_open:
-            self.is_open = False
-            self.offer(self.conversation.eof(NOW))
-
-
-class Hub:
-    """The real broker over a journal that is a dictionary; what is not in it dies with it."""
-
-    def __init__(self, state: dict[str, bytes], stored: list[float]) -> None:
-        self.state = state
-        self.stored = stored
-        self.wires: list[Wire] = []
-        self.broker = Broker(BrokerLimits())
-        unused: Any = None
-        ground = Ground(
-            unused, lambda: NOW, unused, Places(9), Desk(), dict, Tokens(), Registry(), True
-        )
-        gatekeeper = Gatekeeper(Tokens(), Registry(), trusted=True)
-        limits = Limits(receive_maximum=4, window=3)
-        self.service = Service(
-            NAME, ground, self.broker, Meanings(), gatekeeper, limits, 60, 0, self._soon
-        )
-        self.waiting: list[Any] = []
-        self.broker.restore(state, NOW)
-
-    def _soon(self, call: Any) -> None:
-        self.waiting.append(call)
-
-    def commit(self, *, dies: bool = False) -> None:
-        """Make durable what all connections have said; answer it, unless the hub dies first."""
-        taken = [(wire, turn) for wire in self.wires for turn in wire.turns]
-        for wire in self.wires:
-            wire.turns = []
-        stored, receipts = [], []
-        for _, turn in taken:
-            each = []
-            for delivery in turn.deliveries:
-                values = [v for r in delivery.records if isinstance(r, Samples) for v in r.values]
-                stored += values
-                each.append(Receipt(len(values), 0))
-            receipts.append(each)
-        for (_, turn), each in zip(taken, receipts, strict=True):
-            if turn.note is not None:
-                turn.note(each)
-        planned = []
-        for member, will in self.broker.take_wills(NOW):
-            planned += self.broker.publish_will(member, will, NOW)
-        self._keep(stored)
-        if dies:
-            return
-        for (wire, turn), each in zip(taken, receipts, strict=True):
-            if turn.answer is not None:
-                wire.write(turn.answer(each))
-        self.broker.deliver(planned, NOW)
-        waiting, self.waiting = self.waiting, []
-        for call in waiting:
-            call()
-
-    def _keep(self, stored: list[float]) -> None:
-        for key, value in self.service.keep().items():
-            if value is None:
-                self.state.pop(key, None)
-            else:
-                self.state[key] = value
-        self.stored += stored
+from motehub.protocols.mqtt.packets import Version, Violation, Will
 
 
 class Device:
@@ -180,8 +63,12 @@ class Promise(RuleBasedStateMachine):
         self.read(self.listener if listener else self.sender, count)
 
     @rule()
-    def hub_commits(self) -> None:
-        self.hub.commit()
+    def hub_begins_a_commit(self) -> None:
+        self.hub.begin_commit()
+
+    @rule()
+    def hub_finishes_a_commit(self) -> None:
+        self.hub.finish_commit()
 
     @rule(listener=st.booleans(), count=st.integers(1, 4))
     def client_reads(self, listener: bool, count: int) -> None:
@@ -257,5 +144,5 @@ class Promise(RuleBasedStateMachine):
         assert not waiting
 
 
-Promise.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Promise.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestPromise = Promise.TestCase

@@ -143,7 +143,12 @@ class Broker:
         self._away(member, now, will=closed.will)
 
     def subscribe(self, member: Member, subscription: Subscription, identifier: int | None) -> bool:
-        """Put a subscription in force; tell whether it is a new one."""
+        """Put a subscription in force; tell whether it is a new one.
+
+        Of a member that another connection has ended in the same commit, nothing is.
+        """
+        if self.members.get(member.client_id) is not member:
+            return False
         self.ledger.session(member)
         return self.routes.add(member, Grant(subscription, identifier))
 
@@ -189,7 +194,7 @@ class Broker:
     def plan(self, message: Publish, publisher: Member | None, now: int) -> list[Planned]:
         """Retain ``message`` if it asks for that, and return who gets it."""
         if message.retain:
-            self._retain(message, now)
+            self._retain(message, "" if publisher is None else publisher.client_id, now)
         route = self.routes.find(message.topic)
         planned: list[Planned] = []
         if route is NOWHERE:
@@ -221,6 +226,9 @@ class Broker:
         target = Target(member, subscription.qos, True, () if identifier is None else (identifier,))
         for queued in self.retained.find(topic_filter):
             if member.may_receive is not None and not member.may_receive(queued.message.topic):
+                continue
+            if subscription.no_local and queued.publisher == member.client_id:
+                # [MQTT-3.8.3-3]
                 continue
             if len(planned) >= most:
                 member.dropped += 1
@@ -262,9 +270,8 @@ class Broker:
         """End the sessions and forget the retained messages whose time is over."""
         for member in [one for one in self.members.values() if one.is_over(now)]:
             self._end(member, now)
-        for queued in [one for one in self.retained.find("#") if one.expires is not None]:
-            assert queued.expires is not None
-            if queued.expires <= now:
+        for queued in list(self.retained.values()):
+            if queued.expires is not None and queued.expires <= now:
                 self._forget_retained(queued.message.topic)
 
     def _enroll(self, member: Member) -> None:
@@ -305,6 +312,8 @@ class Broker:
             self._wills[f"{member.client_id}\0{id(owner)}"] = (min(due, now), owner, will)
         if member.is_durable:
             self.ledger.forget(member)
+            # Nor is anything kept that is still under way.
+            member.expiry = 0
 
     def _resume_will(self, member: Member, now: int) -> None:
         """Drop the will of the connection before this one, unless it was due by now."""
@@ -315,7 +324,7 @@ class Broker:
         if pending[0] <= now:
             self._wills[f"{member.client_id}\0{pending[0]}"] = pending
 
-    def _retain(self, message: Publish, now: int) -> None:
+    def _retain(self, message: Publish, publisher: str, now: int) -> None:
         # [MQTT-3.3.1-6]
         if not message.payload:
             if self.retained.get(message.topic) is not None:
@@ -326,7 +335,7 @@ class Broker:
             # Of a will, or among many of one read.
             self.counters["not_retained"] += 1
             return
-        queued = Queued(plain(message), expires_at(message, now))
+        queued = Queued(plain(message), expires_at(message, now), publisher)
         previous = self.retained.set(message.topic, queued)
         self._retained_bytes += queued.size - (0 if previous is None else previous.size)
         if own:

@@ -7,20 +7,22 @@ retained messages. Keys are ``mqtt/session/ID``, ``mqtt/incoming/ID``, ``mqtt/re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from motehub.protocols.mqtt.members import Grant, Member
 from motehub.protocols.mqtt.packets import Will
-from motehub.protocols.mqtt.session import Queued
+from motehub.protocols.mqtt.session import PACKET_IDS, Queued
 
 _SESSION: Final = "mqtt/session/"
 _INCOMING: Final = "mqtt/incoming/"
 _RELEASED: Final = "mqtt/released/"
 _WAITING: Final = "mqtt/waiting/"
 _RETAINED: Final = "mqtt/retained/"
+
+_FEW_IDS: Final = 2_000
 
 Changes = dict[str, bytes | None]
 
@@ -36,7 +38,7 @@ class _Record(msgspec.Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_record = msgspec.msgpack.Decoder(_Record).decode
-_decode_ids = msgspec.msgpack.Decoder(list[int]).decode
+_decode_ids = msgspec.msgpack.Decoder(list[int] | bytes).decode
 _decode_chunk = msgspec.msgpack.Decoder(list[Queued]).decode
 _decode_queued = msgspec.msgpack.Decoder(Queued).decode
 
@@ -104,7 +106,7 @@ class Ledger:
             changes[_SESSION + member.client_id] = _encode(record)
         for member in self._incoming:
             ids = member.incoming()
-            changes[_INCOMING + member.client_id] = _encode(ids) if ids else None
+            changes[_INCOMING + member.client_id] = _ids_to_bytes(ids) if ids else None
         for member in self._waiting:
             if finished := member.take_finished():
                 changes.update((_chunk_key(member, number), None) for number in finished)
@@ -114,7 +116,7 @@ class Ledger:
                 changes[_chunk_key(member, number)] = _encode(fresh)
         for member in self._released:
             ids = member.released()
-            changes[_RELEASED + member.client_id] = _encode(ids) if ids else None
+            changes[_RELEASED + member.client_id] = _ids_to_bytes(ids) if ids else None
         for members in (self._sessions, self._incoming, self._released, self._waiting):
             members.clear()
         return changes
@@ -136,8 +138,8 @@ def restore_members(state: Mapping[str, bytes]) -> Iterable[Member]:
         member.ends, member.user = record.ends, record.user
         member.will, member.will_due = record.will, record.will_due
         if ids := state.get(_INCOMING + member.client_id):
-            member.session.incoming.update(_decode_ids(ids))
-        released = set(_decode_ids(state.get(_RELEASED + member.client_id, b"\x90")))
+            member.session.incoming.update(_ids_from_bytes(ids))
+        released = set(_ids_from_bytes(state.get(_RELEASED + member.client_id, b"\x90")))
         for at, chunk in sorted(chunks.get(member.client_id, {}).items()):
             member.restore_chunk(at, _decode_chunk(chunk), released)
         yield member
@@ -148,6 +150,23 @@ def restore_retained(state: Mapping[str, bytes]) -> Iterable[Queued]:
     for key, value in state.items():
         if key.startswith(_RETAINED):
             yield _decode_queued(value)
+
+
+def _ids_to_bytes(ids: Sequence[int]) -> bytes:
+    """Return packet identifiers as a list, or as one bit for each there is: they can be many."""
+    if len(ids) <= _FEW_IDS:
+        return _encode(ids)
+    bits = bytearray(PACKET_IDS // 8 + 1)
+    for one in ids:
+        bits[one >> 3] |= 1 << (one & 7)
+    return _encode(bytes(bits))
+
+
+def _ids_from_bytes(data: bytes) -> Sequence[int]:
+    ids = _decode_ids(data)
+    if isinstance(ids, bytes):
+        return [8 * at + bit for at, byte in enumerate(ids) for bit in range(8) if byte >> bit & 1]
+    return ids
 
 
 def _chunk_key(member: Member, number: int) -> str:

@@ -46,8 +46,8 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
 class Chunk(msgspec.Struct, gc=False):
     """Messages that became durable for a member in one commit.
 
-    ``open`` are the packet identifiers of those that are not settled, ``done`` those of QoS 2
-    that are: after a crash they must not be sent again while the chunk is there.
+    ``open`` are the packet identifiers of those that are not settled, ``done`` those that are:
+    after a crash they must not be sent again while the chunk is there.
     """
 
     open: set[int]
@@ -65,6 +65,8 @@ class Member:
     """
 
     __slots__ = (
+        "_done",
+        "_finished",
         "_next_chunk",
         "_planned_bytes",
         "chunks",
@@ -108,6 +110,9 @@ class Member:
         self.fresh: list[Queued] = []
         self.chunks: dict[int, Chunk] = {}
         self.kept: dict[int, int] = {}
+        # Of all chunks: what is done, and which are settled as a whole.
+        self._done: set[int] = set()
+        self._finished: list[int] = []
         self._next_chunk = 0
 
     @property
@@ -179,17 +184,19 @@ class Member:
         return number, fresh
 
     def restore_chunk(self, number: int, queued: list[Queued], released: set[int]) -> None:
-        """Take back what was kept under ``number``; ``released`` have their PUBREC."""
+        """Take back what was kept under ``number``; ``released`` must not be sent again."""
         self._next_chunk = max(self._next_chunk, number + 1)
         self._index(number, queued)
         for one in queued:
             packet_id = one.message.packet_id
             self.session.reserved.add(packet_id)
-            if packet_id in released:
-                self.session.release(packet_id)
-            else:
+            if packet_id not in released:
                 # [MQTT-3.3.1-1]: it may have been sent.
                 self.session.put(replace(one, message=replace(one.message, dup=True)))
+            elif one.message.qos == 2:
+                self.session.release(packet_id)
+            else:
+                self.settled(packet_id)
 
     def settled(self, packet_id: int) -> None:
         """Take note that a message needs no more keeping."""
@@ -199,18 +206,22 @@ class Member:
         chunk = self.chunks[number]
         chunk.open.discard(packet_id)
         chunk.done.append(packet_id)
+        self._done.add(packet_id)
+        if not chunk.open:
+            self._finished.append(number)
 
     def take_finished(self) -> list[int]:
         """Forget the chunks that are settled as a whole, and return their numbers."""
-        finished = [number for number, chunk in self.chunks.items() if not chunk.open]
+        finished, self._finished = self._finished, []
         for number in finished:
-            self.session.reserved.difference_update(self.chunks.pop(number).done)
+            done = self.chunks.pop(number).done
+            self.session.reserved.difference_update(done)
+            self._done.difference_update(done)
         return finished
 
     def released(self) -> list[int]:
         """Return the identifiers of kept messages that must not be sent again."""
-        done = [one for chunk in self.chunks.values() for one in chunk.done]
-        return [one for one in self.session.released() if one in self.kept] + done
+        return [*(one for one in self.session.released() if one in self.kept), *self._done]
 
     def incoming(self) -> list[int]:
         """Return the QoS 2 identifiers that are kept once the next commit is durable."""

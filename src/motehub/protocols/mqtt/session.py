@@ -37,11 +37,15 @@ def size_of(message: Publish) -> int:
     return size
 
 
-class Queued(msgspec.Struct, frozen=True, gc=False):
-    """A message that waits to be sent; ``expires`` is UTC µs, or None for never."""
+class Queued(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A message that waits to be sent; ``expires`` is UTC µs, or None for never.
+
+    ``publisher`` is the client id of who has sent one that is retained.
+    """
 
     message: Publish
     expires: int | None = None
+    publisher: str = ""
 
     @property
     def size(self) -> int:

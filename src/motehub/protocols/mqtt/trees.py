@@ -159,6 +159,10 @@ class TopicTree(Generic[V]):
         node = self._root.at(topic)
         return None if node is None else node.leaf
 
+    def values(self) -> Iterator[V]:
+        """Yield all values, those of ``$`` topics too; change nothing meanwhile."""
+        return self._all([self._root])
+
     def find(self, topic_filter: str) -> Iterator[V]:
         """Yield the values of all topics that match the filter; change nothing meanwhile."""
         levels = topic_filter.split("/")
@@ -184,7 +188,10 @@ class TopicTree(Generic[V]):
         """Yield the value of ``node`` and of all branches below it."""
         if node.leaf is not None:
             yield node.leaf
-        waiting = list(self._wild(node, depth))
+        yield from self._all(list(self._wild(node, depth)))
+
+    @staticmethod
+    def _all(waiting: list[_Branch[V]]) -> Iterator[V]:
         while waiting:
             node = waiting.pop()
             if node.leaf is not None:

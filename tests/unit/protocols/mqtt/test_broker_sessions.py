@@ -7,7 +7,7 @@ import pytest
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits
 from motehub.protocols.mqtt.events import Closed
 from motehub.protocols.mqtt.packets import Connect, Publish, Version
-from motehub.protocols.mqtt.properties import ConnectProperties
+from motehub.protocols.mqtt.properties import ConnectProperties, PublishProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
 
 SECOND = 1_000_000
@@ -57,3 +57,15 @@ def test_a_sweep_ends_what_is_over() -> None:
     assert broker.members
     broker.sweep(3610 * SECOND)
     assert not broker.members
+
+
+def test_a_sweep_forgets_retained_messages_that_have_expired() -> None:
+    """Wherever their topics are: no filter for all topics matches those that begin with $."""
+    broker = Broker(BrokerLimits())
+    expiring = PublishProperties(message_expiry_interval=10)
+    for topic in ("a/b", "$a/b"):
+        broker.plan(Publish(topic, b"x", retain=True, properties=expiring), None, 0)
+    broker.sweep(9 * SECOND)
+    assert len(broker.retained) == 2
+    broker.sweep(10 * SECOND)
+    assert len(broker.retained) == 0
