@@ -28,6 +28,7 @@ from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.zones import find_zone
 
 ENVIRONMENT_PREFIX: Final = "MOTEHUB_"
+_HIDDEN: Final = "***"
 NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG", "MOTEHUB_TRACE"}
 """Variables of the command line that are no keys of the configuration."""
 
@@ -193,7 +194,7 @@ def to_json(configuration: Configuration) -> bytes:
         for name, one in configuration.mirror.items()
     }
     transports = {
-        name: msgspec.structs.replace(one, password="***")
+        name: msgspec.structs.replace(one, password=_HIDDEN)
         if getattr(one, "password", "")
         else one
         for name, one in configuration.transport.items()

@@ -140,8 +140,9 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send ``data``, unless the connection is lost or its end was said."""
-        if self._transport is not None and not (self._lost or self._lingering):
-            self._transport.write(data)
+        transport = self._transport
+        if transport and not (self._lost or self._lingering or transport.is_closing()):
+            transport.write(data)
 
     def rest(self, seconds: float) -> None:
         """Read nothing for a while: the peer says more than it may."""

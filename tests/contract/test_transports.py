@@ -28,15 +28,19 @@ class Collector:
 
     def __init__(self) -> None:
         self.taken: list[Delivery] = []
+        self.interrupted: list[str] = []
 
     async def interrupt(self, dialect: str) -> None:
-        raise NotImplementedError
+        self.interrupted.append(dialect)
 
     async def accept(
         self, deliveries: Sequence[Delivery], note: Note | None = None
     ) -> list[Receipt]:
         self.taken += deliveries
-        return [Receipt(0, 0) for _ in deliveries]
+        receipts = [Receipt(0, 0) for _ in deliveries]
+        if note is not None:
+            note(receipts)
+        return receipts
 
 
 @pytest.fixture
@@ -78,9 +82,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def make_settings(name: str) -> msgspec.Struct:
-    raw = {"host": "127.0.0.1", "port": 0, "handshake_timeout": 1.0}
     settings = parts.transports()[name].settings
-    return settings(**raw)
+    ports = {one: 0 for one in settings.__struct_fields__ if one.endswith("port")}
+    return settings(host="127.0.0.1", handshake_timeout=1.0, **ports)
 
 
 def test_settings_are_frozen_and_can_be_switched_off(name: str) -> None:

@@ -425,7 +425,7 @@ def test_a_will_of_who_was_gone_at_once(hub: MqttHub) -> None:
 
 
 def test_a_session_is_taken_over_from_a_connection_that_was_reset(hub: MqttHub) -> None:
-    """Whether or not the hub has seen the reset yet, the newcomer is let in, and nobody else out."""
+    """Whether or not the hub has seen the reset, the newcomer is let in, and nobody else out."""
     with hub.raw() as bystander:
         entered(bystander, "bystander")
         for _ in range(100):

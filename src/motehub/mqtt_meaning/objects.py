@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub import exact_json
+from motehub import exact_json, json_times
 from motehub.mqtt_meaning.values import TEXT_BYTES, NoReading
-from motehub.protocols import json_times
 
 DEPTH: Final = 8
 """Objects and arrays inside one another, the outer one counted."""

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
+from motehub.json_times import LAST_SECOND, round_seconds
 from motehub.model import Clock, Samples, Source
 from motehub.mqtt_meaning.gathering import Client
 from motehub.mqtt_meaning.hearing import Hearing, Take
@@ -18,7 +19,6 @@ from motehub.mqtt_meaning.objects import (
     time_of,
 )
 from motehub.mqtt_meaning.values import NoReading, numbers_of, value_of
-from motehub.protocols.json_times import LAST_SECOND, round_seconds
 
 _HUB: Final = Clock.HUB
 _METRIC_KEYS: Final = frozenset({"value", "time", "unit"})

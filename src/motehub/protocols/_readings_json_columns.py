@@ -8,9 +8,9 @@ from typing import Any, Final
 from msgspec import UnsetType
 
 from motehub import exact_json
+from motehub.json_times import END, hint, parse, round_seconds
 from motehub.model import MICROSECONDS, Clock, Samples, Texts
 from motehub.points import Column
-from motehub.protocols.json_times import END, hint, parse, round_seconds
 
 NAME_BYTES: Final = 128
 """Longest metric and device, in UTF-8 bytes."""

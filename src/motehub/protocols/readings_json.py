@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 
 from motehub import exact_json
 from motehub.exact_json import PAYLOAD_LIMIT
+from motehub.json_times import END, NoTime, time_of
 from motehub.model import Runs
 from motehub.points import BadLine, Body, Column, make_runs
 from motehub.protocols._readings_json_columns import (
@@ -26,7 +27,6 @@ from motehub.protocols._readings_json_columns import (
     clock_of,
     micros,
 )
-from motehub.protocols.json_times import END, NoTime, time_of
 
 BAD_LINES: Final = 1_000
 """Most bad lines of a body that are listed: with one more the body is given up."""

@@ -29,6 +29,7 @@ class MqttConversation:
     __slots__ = (
         "_allowance",
         "_channel",
+        "_closed",
         "_early",
         "_gone",
         "_paid",
@@ -50,6 +51,7 @@ class MqttConversation:
         # While a CONNECT is under way: what came after it, and whether the connection is lost.
         self._early: list[bytes] | None = None
         self._gone = False
+        self._closed: Closed | None = None
         self._allowance = float(service.rate)
         self._paid = service.clock()
         self.member: Member | None = None
@@ -124,9 +126,10 @@ class MqttConversation:
 
     def send_away(self, reason: ReasonCode, text: str, now: int) -> None:
         """End the connection at once; what was read and is not being stored is forgotten."""
-        if self.connection.is_closed or self.member is None:
+        if self.member is None:
             return
-        closed = self.connection.disconnect(reason, text)
+        # How it has ended already may not be noted yet, and counts.
+        closed = self._closed or self.connection.disconnect(reason, text)
         self._channel.abandon(self.connection.take_output())
         self.leave(closed, now)
 
@@ -160,7 +163,9 @@ class MqttConversation:
         if not events:
             self.flush()
             return None
-        first = events[0]
+        first, last = events[0], events[-1]
+        if isinstance(last, Closed):
+            self._closed = last
         if isinstance(first, Connect):
             return self._connect(first, now)
         work = Work(self, events, now)

@@ -175,6 +175,12 @@ def test_after_a_failure_frames_that_follow_are_not_trusted(log: SqliteLog, tmp_
     effect.taken = [1]
     assert consumer.catch_up(told=sent[3:5])
     assert effect.taken == [1, 2, 3, 4, 5]
+    write(log, 2)
+    effect.failures = 1
+    assert not consumer.catch_up(told=reader.read(5, 1))
+    assert consumer.catch_up(told=reader.read(5, 1))
+    assert consumer.trouble is None
+    assert effect.taken == [1, 2, 3, 4, 5, 6, 7]
 
 
 _notices = st.lists(st.integers(-6, 0), max_size=8)

@@ -142,6 +142,7 @@ class Promise(RuleBasedStateMachine):
         assert [one for one in heard if self.qos[one] == 2] == sent
         waiting = [key for key in self.state if "/waiting/" in key or "/released/" in key]
         assert not waiting
+        assert self.hub.broker.connected == 2
 
 
 Promise.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from tests.mqtt_peer import Peer as Client
 from tests.mqtt_stand import NOW, Hub, Wire
 
@@ -10,6 +11,7 @@ from motehub.protocols.mqtt.encoding import encode
 from motehub.protocols.mqtt.packets import (
     ConnAck,
     Connect,
+    Disconnect,
     Packet,
     PubAck,
     PubComp,
@@ -20,7 +22,9 @@ from motehub.protocols.mqtt.packets import (
     Subscription,
     Version,
     Violation,
+    Will,
 )
+from motehub.protocols.mqtt.properties import DisconnectProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
 
 TOPIC = "rooms/1"
@@ -154,3 +158,42 @@ def test_no_local_holds_for_retained_messages() -> None:
         got = [packet.topic for packet in told(wire) if isinstance(packet, Publish)]
         assert got == ["rooms/1"]
         hub = Hub(state, [])
+
+
+def test_a_client_that_is_back_before_its_end_is_noted() -> None:
+    """The end counts first: its will is published, and what it had not stored comes once."""
+    state: dict[str, bytes] = {}
+    hub, client = Hub(state, []), Client("sensor")
+    watcher = enter(hub, Client("watcher", ["wills/#"]))
+    old = connection(hub)
+    say(old, *client.connect(will=Will("wills/sensor", b"gone", 1)))
+    hub.commit()
+    message = Publish("readings/sensor/a", b"1", 2, packet_id=7)
+    say(old, Publish("readings/sensor/b", b"1", 1, packet_id=6))
+    hub.begin_commit()
+    say(old, message)
+    old.cut()
+    new = connection(hub)
+    say(new, *client.connect())
+    hub.begin_commit()
+    hub.finish_commit()
+    hub.begin_commit()
+    hub.finish_commit()
+    say(new, replace(message, dup=True))
+    hub.commit()
+    hub.commit()
+    assert len(hub.stored) == 2
+    assert hub.broker.connected == 2
+    assert [one.payload for one in told(watcher) if isinstance(one, Publish)] == [b"gone"]
+
+
+def test_a_session_ended_by_disconnect_is_over_for_who_is_back() -> None:
+    """Also when the hub had no time yet to note the DISCONNECT."""
+    hub, client = Hub({}, []), Client("sensor")
+    old = enter(hub, client)
+    say(old, Publish("readings/sensor/b", b"1", 1, packet_id=6))
+    hub.begin_commit()
+    say(old, Disconnect(properties=DisconnectProperties(session_expiry_interval=0)))
+    connack = told(enter(hub, client))[0]
+    assert isinstance(connack, ConnAck)
+    assert not connack.session_present

@@ -166,7 +166,7 @@ def _ids_from_bytes(data: bytes) -> Sequence[int]:
     ids = _decode_ids(data)
     if isinstance(ids, bytes):
         return [8 * at + bit for at, byte in enumerate(ids) for bit in range(8) if byte >> bit & 1]
-    return ids
+    return list(ids)
 
 
 def _chunk_key(member: Member, number: int) -> str:
