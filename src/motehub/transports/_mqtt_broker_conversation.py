@@ -111,6 +111,12 @@ class MqttConversation:
         # [MQTT-3.1.4-3]
         self.send_away(ReasonCode.SESSION_TAKEN_OVER, "Another connection has this client id.", now)
 
+    def confirm(self, message: Publish, reason: ReasonCode) -> None:
+        """Acknowledge a message that a connection before this one had kept, if it came again."""
+        if self.connection.awaits(message):
+            self.connection.acknowledge([message], reason)
+            self.service.touch(self.flush)
+
     def dismiss(self, now: int) -> None:
         """Tell the client that the hub stops; what it has sent is stored all the same."""
         if not self.connection.is_closed:

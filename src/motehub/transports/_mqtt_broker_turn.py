@@ -116,9 +116,22 @@ class Work:
         else:
             connection.acknowledge(self._publishes)
             self._forget_kept(self._publishes)
+        if connection.is_closed:
+            self._answer_successor()
         if self._planned:
             conversation.service.broker.deliver(self._planned, conversation.service.clock())
         return connection.take_output()
+
+    def _answer_successor(self) -> None:
+        """Answer what the client has sent again over the connection that took this one's place."""
+        member = self._conversation.member
+        link = None if member is None else member.link
+        if link is None or link is self._conversation:
+            return
+        for number, message in enumerate(self._publishes):
+            if message.qos == 2:
+                refusal = self._refused.get(number)
+                link.confirm(message, ReasonCode.SUCCESS if refusal is None else refusal.code)
 
     def _gather(self) -> Gathered | None:
         """Find out what the messages say to the hub, but for those that may not be published."""

@@ -74,6 +74,14 @@ class Promise(RuleBasedStateMachine):
     def client_reads(self, listener: bool, count: int) -> None:
         self.hear(self.listener if listener else self.sender, count)
 
+    @rule(rounds=st.integers(1, 4), read_last=st.booleans())
+    def all_go_on(self, rounds: int, read_last: bool) -> None:
+        """Get further into an exchange than single steps do, and stop anywhere in it."""
+        self.settle(rounds)
+        if read_last:
+            for device in (self.listener, self.sender):
+                self.read(device, 100)
+
     @rule(listener=st.booleans())
     def connection_is_cut(self, listener: bool) -> None:
         device = self.listener if listener else self.sender
@@ -115,9 +123,9 @@ class Promise(RuleBasedStateMachine):
             assert not isinstance(packet, Violation)
             wire.to_server += device.peer.hear(packet)
 
-    def settle(self) -> None:
-        """Let everything that is under way arrive."""
-        for _ in range(6 * len(self.qos) + 20):
+    def settle(self, rounds: int = 0) -> None:
+        """Let everything that is under way arrive, or as much as ``rounds`` bring."""
+        for _ in range(rounds or 6 * len(self.qos) + 20):
             for device in (self.listener, self.sender):
                 self.read(device, 100)
             self.hub.commit()
@@ -147,3 +155,41 @@ class Promise(RuleBasedStateMachine):
 
 Promise.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 TestPromise = Promise.TestCase
+
+
+def test_sent_again_while_it_is_being_kept() -> None:
+    """A message that the taken-over connection had brought to a commit comes again in the same."""
+    stored: list[float] = []
+    hub, device = Hub({}, stored), Device("sender", ())
+
+    def served() -> None:
+        assert device.wire is not None
+        packets, device.wire.to_server = device.wire.to_server, []
+        data = b"".join(encode(packet, Version.V5) for packet in packets)
+        device.wire.offer(device.wire.conversation.feed(data, NOW))
+
+    def heard() -> None:
+        assert device.wire is not None
+        for packet in device.wire.reader.feed(device.wire.to_client):
+            assert not isinstance(packet, Violation)
+            device.wire.to_server += device.peer.hear(packet)
+        device.wire.to_client = b""
+
+    def settled() -> None:
+        served()
+        hub.commit()
+        heard()
+
+    device.connect(hub)
+    settled()
+    device.publish("readings/device/metric", b"7", 2)
+    served()
+    device.connect(hub)
+    served()
+    hub.wires.reverse()
+    hub.commit()
+    heard()
+    for _ in range(4):
+        settled()
+    assert stored == [7.0]
+    assert not device.peer.unanswered

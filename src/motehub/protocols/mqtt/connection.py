@@ -242,6 +242,10 @@ class Connection:
             else:
                 delivery.release(packet)
 
+    def awaits(self, message: Publish) -> bool:
+        """Tell whether a QoS 2 message has come over this connection and is not complete."""
+        return self._intake is not None and self._intake.awaits(message.packet_id)
+
     def answer(self, packet: PubAck | PubRec | SubAck | UnsubAck | Auth) -> None:
         """Write ``packet``, without its explanations if the client has no room or wish for them."""
         asked = self._asked().properties

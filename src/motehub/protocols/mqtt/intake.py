@@ -68,7 +68,9 @@ class Intake:
         else:
             packet_id = packet.packet_id
             # [MQTT-4.3.3-10]
-            new = packet_id not in self._qos_2 and packet_id not in self._session.incoming
+            session = self._session
+            known = packet_id in session.incoming or packet_id in session.keeping
+            new = not known and packet_id not in self._qos_2
             self._qos_2.add(packet_id)
         limit = self._receive_maximum
         if limit is not None and self._qos_1 + len(self._qos_2) > limit:
@@ -81,6 +83,10 @@ class Intake:
     def is_kept(self, packet_id: int) -> bool:
         """Tell whether a QoS 2 message is kept, and so may be acknowledged again."""
         return packet_id in self._session.incoming
+
+    def awaits(self, packet_id: int) -> bool:
+        """Tell whether a QoS 2 message has come over this connection and is not complete."""
+        return packet_id in self._qos_2
 
     def answered(self, packet: Publish, reason: ReasonCode) -> None:
         """Take note that a message of QoS 1 or 2 is kept, or refused for ``reason``."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from motehub.protocols.mqtt.packets import NO_PUBLISH, Publish, Subscription, Will
 from motehub.protocols.mqtt.properties import PublishProperties
+from motehub.protocols.mqtt.reason_codes import ReasonCode
 from motehub.protocols.mqtt.session import MICROSECONDS, PACKET_IDS, Queued, Session, size_of
 
 # Some are left for what is under way.
@@ -25,6 +26,10 @@ class Link(Protocol):
 
     def supersede(self, now: int) -> None:
         """Send the client away, since another connection takes the session over."""
+        ...
+
+    def confirm(self, message: Publish, reason: ReasonCode) -> None:
+        """Acknowledge a message that a connection before this one had kept, if it came again."""
         ...
 
     def dismiss(self, now: int) -> None:
@@ -104,7 +109,7 @@ class Member:
         self.planned = self._planned_bytes = 0
         self.dropped = 0
         # QoS 2 identifiers from the client that are being kept, and those being released.
-        self.keeping: set[int] = set()
+        self.keeping = self.session.keeping
         self.releasing: set[int] = set()
         # What has to be kept for the client: in the next commit, and what was before.
         self.fresh: list[Queued] = []

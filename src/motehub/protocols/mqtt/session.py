@@ -58,7 +58,8 @@ class Session:
 
     ``outgoing`` holds by packet identifier, in the order of sending, each PUBLISH that has not
     been acknowledged, without alias; and, once it has its PUBREC, the PUBREL in its place.
-    ``incoming`` are the identifiers of QoS 2 messages that were taken and not yet released.
+    ``incoming`` are the identifiers of QoS 2 messages that were taken and not yet released,
+    ``keeping`` those of messages that are being kept, perhaps since a connection before this one.
     ``queue`` are messages that found no room in flight; whoever sends keeps it bounded:
     ``queued_bytes`` is about what they take. A message in it may have its packet identifier
     already, which is ``reserved`` for it. ``settled`` is called with the identifier of each
@@ -73,6 +74,7 @@ class Session:
         "_last_id",
         "client_id",
         "incoming",
+        "keeping",
         "outgoing",
         "queue",
         "queued_bytes",
@@ -84,6 +86,7 @@ class Session:
         self.client_id = client_id
         self.outgoing: dict[int, Publish | PubRel] = {}
         self.incoming: set[int] = set()
+        self.keeping: set[int] = set()
         self.queue: deque[Queued] = deque()
         self.queued_bytes = 0
         self.reserved: set[int] = set()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits
 from motehub.protocols.mqtt.events import Closed
 from motehub.protocols.mqtt.ledger import restore_members
-from motehub.protocols.mqtt.members import Member
+from motehub.protocols.mqtt.members import Chunk, Member
 from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
 from motehub.protocols.mqtt.properties import ConnectProperties, PublishProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_values
 
 NOW = 1_000_000_000_000_000
 
@@ -27,6 +31,9 @@ class Line:
 
     def supersede(self, now: int) -> None:
         raise AssertionError("nobody else is there")
+
+    def confirm(self, message: Publish, reason: ReasonCode) -> None:
+        raise AssertionError("nothing came again")
 
     def dismiss(self, now: int) -> None:
         raise AssertionError("the broker stays")
@@ -164,15 +171,15 @@ def test_a_finished_chunk_is_found_without_looking_at_the_others() -> None:
     assert member.session.queue[0].message.payload == b"100"
 
 
-class _Watched(dict[int, object]):
+class _Watched(dict[int, Chunk]):
     """Counts how often somebody goes through all."""
 
     walks = 0
 
-    def items(self) -> object:  # type: ignore[override]
+    def items(self) -> dict_items[int, Chunk]:
         self.walks += 1
         return super().items()
 
-    def values(self) -> object:  # type: ignore[override]
+    def values(self) -> dict_values[int, Chunk]:
         self.walks += 1
         return super().values()

@@ -22,6 +22,9 @@ class Line:
     def supersede(self, now: int) -> None:
         raise AssertionError("nobody else is there")
 
+    def confirm(self, message: Publish, reason: ReasonCode) -> None:
+        raise AssertionError("nothing came again")
+
     def dismiss(self, now: int) -> None:
         raise AssertionError("the broker stays")
 
