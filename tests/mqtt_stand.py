@@ -83,7 +83,16 @@ class Hub:
         gatekeeper = Gatekeeper(Tokens(), Registry(), trusted=True)
         limits = Limits(receive_maximum=4, window=3)
         self.service = Service(
-            NAME, ground, self.broker, Meanings(), gatekeeper, limits, 60, 0, self._soon
+            NAME,
+            ground,
+            self.broker,
+            Meanings(),
+            gatekeeper,
+            limits,
+            60,
+            0,
+            self._soon,
+            lambda: NOW,
         )
         self.waiting: list[Any] = []
         self._under_way: list[Commit] = []

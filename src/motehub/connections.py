@@ -23,7 +23,8 @@ READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
 """The same for all connections of a listener: beyond it each has one read under way at most."""
 
 _FINISH_SECONDS: Final = 5.0
-# After a pause, until what has come meanwhile is read.
+# A commit that takes longer must not keep a peer waiting that only asks whether we are there.
+_PATIENCE_SECONDS: Final = 0.25
 
 _logger = Logger("motehub.listener")
 
@@ -44,18 +45,15 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._early: list[bytes] = []
         self._waiting: list[Turn] = []
-        # What came while a commit was under way.
-        self._unfed: list[bytes] = []
+        self._unfed: list[bytes] = []  # What came during a commit.
         self._unstored = 0
-        self._lost = False
-        self._ended = False
-        self._handing_over = False
+        self._lost = self._ended = self._handing_over = False
         self._tap = Tap()
         self._lingering: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle: IdleWatch | None = None
         self._task: asyncio.Task[None] | None = None
-        self._storing = False
+        self._storing, self._since = False, 0.0
         self._settled: asyncio.Future[None] | None = None
         self.resumed: Callable[[], None] = lambda: None
         self._gone: asyncio.Future[None] = self._loop.create_future()
@@ -94,7 +92,7 @@ class Connection(asyncio.Protocol):
             return
         self._unstored += len(data)
         self._listener.unstored += len(data)
-        if self._storing and self._listener.ground.hub.held_back is None:
+        if self._storing and self._loop.time() - self._since < _PATIENCE_SECONDS:
             # More may come until the commit is done: then it is one turn.
             self._unfed.append(data)
         else:
@@ -254,7 +252,7 @@ class Connection(asyncio.Protocol):
             return
         self._waiting.append(turn)
         if not self._storing:
-            self._storing = True
+            self._storing, self._since = True, self._loop.time()
             self._listener.store(self)
         if turn.hand_over is not None:
             self._handing_over = True
@@ -278,6 +276,7 @@ class Connection(asyncio.Protocol):
         if self._unfed:
             self._feed(b"")
         if self._waiting:
+            self._since = self._loop.time()
             self._listener.store(self)
         else:
             self._settle()

@@ -117,7 +117,7 @@ def schema_version(connection: apsw.Connection) -> int:
 def schema_scripts(package: str) -> dict[int, str]:
     """Return the SQL of every ``NNNN_name.sql`` in ``package`` by number."""
     return {
-        int(entry.name[:4]): entry.read_text()
+        int(entry.name[:4]): entry.read_text("utf-8")
         for entry in files(package).iterdir()
         if entry.name.endswith(".sql")
     }

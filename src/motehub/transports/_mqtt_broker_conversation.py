@@ -16,7 +16,7 @@ from motehub.protocols.mqtt.packets import Connect, Publish, Version
 from motehub.protocols.mqtt.properties import ConnAckProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
 from motehub.protocols.mqtt.session import Queued
-from motehub.security.mqtt_access import Rights
+from motehub.security.mqtt_access import ANONYMOUS, Rights
 from motehub.transports._mqtt_broker_service import Service
 from motehub.transports._mqtt_broker_turn import Work, why_closed
 
@@ -69,30 +69,34 @@ class MqttConversation:
     def deadline(self) -> int | None:
         """When the client has been silent for too long."""
         # While its CONNECT is being kept it is we who are silent.
-        return None if self._early is not None else self.connection.deadline
+        if self._early is not None or (deadline := self.connection.deadline) is None:
+            return None
+        return self.service.utc() + deadline - self.service.clock()
 
-    def feed(self, data: bytes, now: int) -> Turn | None:
+    def feed(self, data: bytes, _: int) -> Turn | None:
         """Return what is to be stored of what ``data`` says."""
         if self._early is not None:
             self._early.append(data)
             return None
+        now = self.service.clock()
         events = self.connection.receive(data, now)
         if self.service.rate and events:
             self._slow_down(sum(isinstance(event, Publish) for event in events), now)
         return self._turn(events, now)
 
-    def timeout(self, now: int) -> Turn | None:
+    def timeout(self, _: int) -> Turn | None:
         """Return how silence ends the connection."""
         if self._early is not None:
             return None
+        now = self.service.clock()
         return self._turn(self.connection.timeout(now), now)
 
-    def eof(self, now: int) -> Turn | None:
+    def eof(self, _: int) -> Turn | None:
         """Return what the end of the connection means: a will, perhaps."""
         if self._early is not None:
             self._gone = True
             return None
-        return self._turn(self.connection.eof(), now)
+        return self._turn(self.connection.eof(), self.service.clock())
 
     def send(self, message: Publish, now: int, expires: int | None) -> bool:
         """Send or queue a message; see :class:`Link`."""
@@ -126,7 +130,7 @@ class MqttConversation:
 
     def look(self, now: int) -> None:
         """Send the client away if it has lost the rights that it connected with."""
-        if self.rights is not None and not self.rights.is_current(now):
+        if self.rights is not None and not self.rights.is_current(self.service.utc()):
             text = "The credentials are not good any more."
             self.send_away(ReasonCode.NOT_AUTHORIZED, text, now)
 
@@ -173,17 +177,17 @@ class MqttConversation:
         if isinstance(last, Closed):
             self._closed = last
         if isinstance(first, Connect):
-            return self._connect(first, now)
+            return self._connect(first)
         work = Work(self, events, now)
         if work.is_idle:
             self.flush()
             return None
         return Turn(work.deliveries, work.answer, work.end, note=work.note)
 
-    def _connect(self, connect: Connect, now: int) -> Turn:
+    def _connect(self, connect: Connect) -> Turn:
         """Return the turn that answers a CONNECT."""
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
-        refused = self._why_refused(connect, client_id, now)
+        refused = self._why_refused(connect, client_id)
         if refused is not None:
             return self._refuse(refused)
         self._early = []
@@ -209,7 +213,7 @@ class MqttConversation:
         end = f"refused: {why_closed(closed)}"
         return Turn([], lambda _: self.connection.take_output(), end)
 
-    def _why_refused(self, connect: Connect, client_id: str, now: int) -> _Refused | None:
+    def _why_refused(self, connect: Connect, client_id: str) -> _Refused | None:
         service = self.service
         if connect.properties.authentication_method is not None:
             # §4.12: no method is supported.
@@ -220,7 +224,7 @@ class MqttConversation:
             connect.password,
             self._peer.certificate,
             self._peer.address,
-            now,
+            service.utc(),
         )
         if not isinstance(rights, Rights):
             return rights, ""
@@ -243,7 +247,7 @@ class MqttConversation:
         known = broker.members.get(client_id)
         if known is not None and known.link and not self.rights.may_take_over(known.user):
             return ReasonCode.NOT_AUTHORIZED, "Another user's client is connected under this id."
-        if broker.is_full(client_id):
+        if not broker.make_room(client_id, ANONYMOUS, self.service.clock()):
             return ReasonCode.QUOTA_EXCEEDED, "There are too many sessions."
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Final
 
 from motehub.contracts import Ground
@@ -36,7 +37,7 @@ class Service:
 
     ``keep_alive`` is the longest that an MQTT 5 client may be silent, in seconds; ``rate`` how
     many messages a client may publish in a second, 0 for any number. ``soon`` has something
-    called when this turn of the event loop is done.
+    called when this turn of the event loop is done. ``clock`` is the one that ``steady`` returns.
     """
 
     def __init__(
@@ -50,9 +51,11 @@ class Service:
         keep_alive: int,
         rate: int,
         soon: Callable[[Callable[[], None]], object],
+        clock: Callable[[], int],
     ) -> None:
         self.name = name
-        self.clock = ground.clock
+        self.utc = ground.clock
+        self.clock = clock
         self.hub = ground.hub
         self.broker = broker
         self.meanings = meanings
@@ -206,7 +209,7 @@ class Service:
         if not isinstance(client, Client):
             # Of a connection before this start: nobody vouches for it any more.
             client = Client(self.name, member.client_id, False, lambda device: False)
-        gathered = self.meanings.gather([message_of(will)], client, self.clock())
+        gathered = self.meanings.gather([message_of(will)], client, self.utc())
         planned: list[Planned] = []
 
         def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
@@ -245,6 +248,16 @@ class Service:
 def _look_at(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         _logger.error("a task of the broker has failed", fault=repr(error)[:500])
+
+
+def steady(utc: Callable[[], int]) -> Callable[[], int]:
+    """Return a clock that begins with ``utc`` (µs) and goes on evenly, whatever is set later.
+
+    When the time was wrong at the start and is put right, nobody must seem to have been silent
+    for years, and no session must end.
+    """
+    begun = utc() - monotonic_ns() // 1000
+    return lambda: begun + monotonic_ns() // 1000
 
 
 def _joined(delivery: Delivery, receipt: Receipt) -> Claim | None:

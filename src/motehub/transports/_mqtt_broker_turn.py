@@ -149,7 +149,7 @@ class Work:
         if self._refused:
             self._numbers = [n for n in range(len(publishes)) if n not in self._refused]
             allowed = [publishes[n] for n in self._numbers]
-        gathered = conversation.service.meanings.gather(allowed, client, self._now)
+        gathered = conversation.service.meanings.gather(allowed, client, conversation.service.utc())
         self.deliveries = gathered.deliveries
         if self._refused:
             self.deliveries = [*gathered.deliveries, self._rejected(client)]

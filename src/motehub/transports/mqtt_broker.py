@@ -30,7 +30,7 @@ from motehub.security.mqtt_access import Gatekeeper
 from motehub.security.mqtt_rules import Anonymous, Rule
 from motehub.transports._mqtt_broker_carrier import BrokerCarrier
 from motehub.transports._mqtt_broker_conversation import MqttConversation
-from motehub.transports._mqtt_broker_service import Service
+from motehub.transports._mqtt_broker_service import Service, steady
 from motehub.transports._mqtt_broker_statistics import Statistics
 from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 
@@ -184,6 +184,7 @@ class MqttBroker:
             settings.keep_alive,
             settings.message_rate,
             asyncio.get_running_loop().call_soon,
+            steady(ground.clock),
         )
         self._carrier = BrokerCarrier(self._service, ground.commands)
         self._plain = self._listener(NAME, None, self._converse)
@@ -205,7 +206,7 @@ class MqttBroker:
         settings = self._settings
         await self._ground.hub.interrupt(NAME)
         broker, meanings = self._service.broker, self._service.meanings
-        broker.restore(self._ground.state(), self._ground.clock())
+        broker.restore(self._ground.state(), self._service.clock())
         kept = [broker.retained.find(lesson) for lesson in meanings.lessons]
         meanings.learn([queued.message for found in kept for queued in found])
         self.listeners[NAME] = await self._plain.open(settings.host, settings.port)
@@ -213,7 +214,7 @@ class MqttBroker:
         self.listeners[_WEBSOCKET] = await self._websocket.open(
             settings.host, settings.websocket_port
         )
-        statistics = Statistics(self._service.broker, self._wire, self._ground.clock())
+        statistics = Statistics(self._service.broker, self._wire, self._service.clock())
         self._service.begin(statistics)
         self._ground.commands.attach(NAME, self._carrier)
         return self

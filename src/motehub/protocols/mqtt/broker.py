@@ -92,9 +92,20 @@ class Broker:
             self.retained.set(queued.message.topic, queued)
             self._retained_bytes += queued.size
 
-    def is_full(self, client_id: str) -> bool:
-        """Tell whether there is no room for another session."""
-        return client_id not in self.members and len(self.members) >= self.limits.sessions
+    def make_room(self, client_id: str, stranger: str, now: int) -> bool:
+        """Tell whether there is room for another session.
+
+        If need be, one of the user ``stranger`` ends whose client is away: the one that would
+        end soonest. Anybody can leave such sessions behind.
+        """
+        if client_id in self.members or len(self.members) < self.limits.sessions:
+            return True
+        away = [one for one in self.members.values() if one.user == stranger and not one.link]
+        if not away:
+            return False
+        self._end(min(away, key=lambda one: one.ends or now), now)
+        self.counters["sessions_ended"] += 1
+        return True
 
     def enter(
         self, connect: Connect, client_id: str, link: Link, user: str, now: int
