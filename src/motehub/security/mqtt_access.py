@@ -37,7 +37,8 @@ class Rights:
     """What one client may do, until ``is_current`` says that it has to connect anew.
 
     ``principal`` is who it is: sessions belong to principals, since anybody can use any client
-    id. ``vouched`` is true when the owner knows it: it has a token or a certificate.
+    id. ``vouched`` is true when the owner knows it: it has a token or a certificate. ``is_kept``
+    tells whether its session may outlive a connection: anybody could leave any number behind.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Rights:
         "_granted",
         "_revocations",
         "_token",
+        "is_kept",
         "principal",
         "vouched",
     )
@@ -60,6 +62,7 @@ class Rights:
     ) -> None:
         self.principal = _principal(token, certificate)
         self.vouched = token is not None or certificate is not None
+        self.is_kept = self.vouched or gate.keeps_strangers
         self._gate = gate
         self._granted = granted
         self._token = token
@@ -151,6 +154,7 @@ class Gatekeeper:
         if anonymous is Anonymous.BY_ADMISSION:
             anonymous = Anonymous.ALL if trusted else Anonymous.SESSIONS
         self._anonymous = anonymous
+        self.keeps_strangers = anonymous is Anonymous.ALL
         self._reading_topics = tuple(reading_topics)
         self._granted: dict[tuple[Token | None, Who], Grants] = {}
         self._looked = 0

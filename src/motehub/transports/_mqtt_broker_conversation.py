@@ -259,7 +259,8 @@ class MqttConversation:
         known = broker.members.get(client_id)
         if known is not None and known.link is not None:
             known.link.supersede(now)
-        self.member, present = broker.enter(connect, client_id, self, self.rights.principal, now)
+        user, kept = self.rights.principal, self.rights.is_kept
+        self.member, present = broker.enter(connect, client_id, self, user, kept, now)
         self.member.context = self.client
         broker.limit(self.member, self.rights.may_receive)
         for topic_filter in list(self.member.grants):

@@ -135,6 +135,7 @@ def test_a_token_may_what_its_scopes_and_devices_say(case: str) -> None:
     stand = Stand(reading_topics=["tele/+/SENSOR"])
     rights = stand.enter(stand.token(*scopes, devices=devices))
     assert rights.vouched
+    assert rights.is_kept
     # Twice: the second time it is remembered.
     for _ in range(2):
         assert [one for one in publish.split() if not rights.may_publish(one)] == []
@@ -181,6 +182,7 @@ def test_strangers_may_what_the_setting_says(
     assert rights.may_subscribe("led/command")
     assert not rights.may_publish("$SYS/x")
     everything = expected == "all"
+    assert rights.is_kept is everything
     for topic in ("readings/a/t", "led/command", "state/nameAssign", "commands/a", "$x", "a"):
         assert rights.may_publish(topic) is everything, topic
     for wanted in ("#", "$SYS/#", "led/status", "state/+", "commands/a"):

@@ -108,11 +108,12 @@ class Broker:
         return True
 
     def enter(
-        self, connect: Connect, client_id: str, link: Link, user: str, now: int
+        self, connect: Connect, client_id: str, link: Link, user: str, kept: bool, now: int
     ) -> tuple[Member, bool]:
         """Begin or resume the session of a client; tell whether it is an older one.
 
-        Whoever was connected under this identifier has been sent away before, and left.
+        Whoever was connected under this identifier has been sent away before, and left. Unless
+        ``kept`` the session ends with its connection, whatever the client asks for.
         """
         member = self.members.get(client_id)
         # [MQTT-3.1.2-4], and nobody gets what another user's client has left behind.
@@ -126,7 +127,8 @@ class Broker:
         if member is None:
             member = Member(client_id, None)
             self._enroll(member)
-        member.expiry = self.kept_for(session_expiry(connect))
+        member.longest = self.limits.session_expiry if kept else 0
+        member.keep_for(session_expiry(connect))
         if present and not member.is_durable:
             self.ledger.forget(member)
         member.link, member.user, member.ends = link, user, None
@@ -136,11 +138,6 @@ class Broker:
         self.ledger.session(member)
         return member, present
 
-    def kept_for(self, expiry: int | None) -> int:
-        """Return how many seconds a session that asks for ``expiry`` outlives a connection."""
-        longest = self.limits.session_expiry
-        return longest if expiry is None else min(expiry, longest)
-
     def leave(self, member: Member, link: Link, closed: Closed, now: int) -> None:
         """Note that the connection of a member is over."""
         if member.link is not link:
@@ -148,7 +145,7 @@ class Broker:
         member.link = None
         self.connected -= 1
         was_durable = member.is_durable
-        member.expiry = self.kept_for(closed.session_expiry)
+        member.keep_for(closed.session_expiry)
         if was_durable and not member.is_durable:
             self.ledger.forget(member)
         self._away(member, now, will=closed.will)

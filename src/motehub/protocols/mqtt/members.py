@@ -85,6 +85,7 @@ class Member:
         "keeping",
         "kept",
         "link",
+        "longest",
         "may_receive",
         "planned",
         "releasing",
@@ -97,6 +98,7 @@ class Member:
     def __init__(self, client_id: str, expiry: int | None) -> None:
         self.client_id = client_id
         self.expiry = expiry
+        self.longest = expiry or 0
         self.session = Session(client_id)
         self.grants: dict[str, Grant] = {}
         self.link: Link | None = None
@@ -119,6 +121,10 @@ class Member:
         self._done: set[int] = set()
         self._finished: list[int] = []
         self._next_chunk = 0
+
+    def keep_for(self, expiry: int | None) -> None:
+        """Let the session outlive its connection by ``expiry`` seconds, or as long as it may."""
+        self.expiry = self.longest if expiry is None else min(expiry, self.longest)
 
     @property
     def is_durable(self) -> bool:

@@ -46,7 +46,7 @@ def entered(broker: Broker, client_id: str, line: Line, expiry: int, **said: obj
     """Return a member whose session lasts ``expiry`` seconds."""
     told = ConnectProperties(session_expiry_interval=expiry)
     connect = Connect(client_id, clean_start=False, properties=told, **said)  # type: ignore[arg-type]
-    return broker.enter(connect, client_id, line, "", NOW)[0]
+    return broker.enter(connect, client_id, line, "", True, NOW)[0]
 
 
 def committed(state: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:

@@ -41,10 +41,10 @@ def resume(expiry: int) -> Connect:
 def test_a_session_that_is_over_is_not_resumed(seconds: int, present: bool) -> None:
     """Also before the next sweep: a client that is back too late finds nothing."""
     broker, line = Broker(BrokerLimits()), Line()
-    member, found = broker.enter(resume(10), "board", line, "", 0)
+    member, found = broker.enter(resume(10), "board", line, "", True, 0)
     assert not found
     broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, 10), 0)
-    _, found = broker.enter(resume(10), "board", line, "", seconds * SECOND)
+    _, found = broker.enter(resume(10), "board", line, "", True, seconds * SECOND)
     assert found is present
     assert len(broker.members) == 1
 
@@ -52,7 +52,7 @@ def test_a_session_that_is_over_is_not_resumed(seconds: int, present: bool) -> N
 def test_a_sweep_ends_what_is_over() -> None:
     """A session of which nobody asks any more is forgotten, and one in use is not."""
     broker, line = Broker(BrokerLimits()), Line()
-    member, _ = broker.enter(resume(10), "board", line, "", 0)
+    member, _ = broker.enter(resume(10), "board", line, "", True, 0)
     broker.sweep(3600 * SECOND)
     assert broker.members
     broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, 10), 3600 * SECOND)
@@ -72,3 +72,33 @@ def test_a_sweep_forgets_retained_messages_that_have_expired() -> None:
     assert len(broker.retained) == 2
     broker.sweep(10 * SECOND)
     assert len(broker.retained) == 0
+
+
+def test_a_session_that_may_not_be_kept_ends_with_its_connection() -> None:
+    """Whatever the client asks for at the beginning and at the end, and nothing of it is durable."""
+    broker, line = Broker(BrokerLimits()), Line()
+    member, _ = broker.enter(resume(3600), "board", line, "anonymous", False, 0)
+    assert not broker.ledger.take()
+    broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, 3600), 0)
+    assert not broker.members
+    assert not broker.ledger.take()
+
+
+def test_strangers_who_are_away_make_room() -> None:
+    """The one whose session would end first, and nobody else's."""
+    broker = Broker(BrokerLimits(sessions=3))
+    for name, user, expiry in (
+        ("owner", "token", 10),
+        ("a", "stranger", 50),
+        ("b", "stranger", 20),
+    ):
+        line = Line()
+        member, _ = broker.enter(resume(expiry), name, line, user, True, 0)
+        broker.leave(member, line, Closed(ReasonCode.SUCCESS, "", False, expiry), 0)
+    assert broker.make_room("a", "stranger", 0)
+    assert len(broker.members) == 3, "a session that there is needs no room"
+    for name, left in (("c", {"owner", "a"}), ("d", {"owner", "c"})):
+        assert broker.make_room(name, "stranger", 0)
+        assert set(broker.members) == left
+        broker.enter(resume(10), name, Line(), "stranger", True, 0)
+    assert not broker.make_room("e", "stranger", 0), "who is connected stays"
