@@ -75,7 +75,7 @@ def test_a_sweep_forgets_retained_messages_that_have_expired() -> None:
 
 
 def test_a_session_that_may_not_be_kept_ends_with_its_connection() -> None:
-    """Whatever the client asks for at the beginning and at the end, and nothing of it is durable."""
+    """Whatever the client asks for, at the beginning or at the end; nothing of it is durable."""
     broker, line = Broker(BrokerLimits()), Line()
     member, _ = broker.enter(resume(3600), "board", line, "anonymous", False, 0)
     assert not broker.ledger.take()
