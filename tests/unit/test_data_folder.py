@@ -100,6 +100,7 @@ def test_another_user_gets_a_sentence(command: str, rights: int) -> None:
     # Loaded first: the other user may have no right to read this Python.
     program = (
         "import os, sys, motehub.app, motehub.cli.opening, motehub.cli.printing, motehub.doctor\n"
+        "import motehub.config; motehub.config.sections()\n"
         "from motehub.cli import main\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "main()"
