@@ -24,7 +24,6 @@ from motehub.listening import StreamListener
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Overflow
 from motehub.protocols.mqtt.limits import Limits
-from motehub.protocols.mqtt.websocket import ANY_ORIGIN, WebSocket
 from motehub.quantities import Duration, Size
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.security.mqtt_rules import Anonymous, Rule
@@ -32,7 +31,6 @@ from motehub.transports._mqtt_broker_carrier import BrokerCarrier
 from motehub.transports._mqtt_broker_conversation import MqttConversation
 from motehub.transports._mqtt_broker_service import Service, steady
 from motehub.transports._mqtt_broker_statistics import Statistics
-from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 
 NAME: Final = "mqtt_broker"
 _TLS: Final = f"{NAME}_tls"
@@ -261,6 +259,13 @@ class MqttBroker:
         return MqttConversation(self._service, peer, channel)
 
     def _converse_in_frames(self, peer: Peer, channel: Channel) -> Conversation:
+        """Begin a conversation in WebSocket frames.
+
+        Their package takes long to import, and every command reads the settings in this file.
+        """
+        from motehub.protocols.mqtt.websocket import ANY_ORIGIN, WebSocket
+        from motehub.transports._mqtt_broker_websocket import WebSocketConversation
+
         settings = self._settings
         origins = [ANY_ORIGIN] if self._ground.trusted else settings.websocket_origins
         socket = WebSocket(int(settings.packet_limit) + _MESSAGE_EXTRA, origins)
