@@ -19,11 +19,12 @@ from motehub.protocols.mqtt.members import Grant, Link, Member, expires_at, mess
 from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
 from motehub.protocols.mqtt.routing import NOWHERE, Routes, Target, plain
 from motehub.protocols.mqtt.session import MICROSECONDS, Queued, session_expiry, size_of
-from motehub.protocols.mqtt.topics import split_share
+from motehub.protocols.mqtt.topics import SHARE_PREFIX, split_share
 from motehub.protocols.mqtt.trees import TopicTree
 
 # Subscriptions with longer filters count by their length.
 _USUAL_FILTER: Final = 256
+_MOST_SHARES: Final = 50
 _OWN_TOPICS: Final = "$SYS/"
 
 
@@ -180,6 +181,10 @@ class Broker:
             return True
         most = self.limits.subscriptions
         if len(member.grants) >= most:
+            return False
+        # A client gets a copy of a message for each of its shares.
+        shares = [one for one in (topic_filter, *member.grants) if one.startswith(SHARE_PREFIX)]
+        if topic_filter in shares and len(shares) > _MOST_SHARES:
             return False
         size = len(topic_filter)
         return size <= _USUAL_FILTER or sum(map(len, member.grants)) + size <= _USUAL_FILTER * most

@@ -183,3 +183,15 @@ class _Watched(dict[int, Chunk]):
     def values(self) -> dict_values[int, Chunk]:
         self.walks += 1
         return super().values()
+
+
+def test_a_client_has_few_shared_subscriptions() -> None:
+    """It gets a copy of each message for each of them: a thousand would multiply what is sent."""
+    broker, line = Broker(BrokerLimits()), Line()
+    member = entered(broker, "sharing", line, 0)
+    for number in range(50):
+        assert broker.may_subscribe(member, f"$share/g{number}/#")
+        broker.subscribe(member, Subscription(f"$share/g{number}/#"), None)
+    assert not broker.may_subscribe(member, "$share/one-more/#")
+    assert broker.may_subscribe(member, "$share/g7/#"), "it has this one"
+    assert broker.may_subscribe(member, "#")
