@@ -87,6 +87,7 @@ ABOVE = {
 }
 
 NO_IO = {"asyncio", "socket", "ssl", "selectors", "threading", "subprocess", "time", "os"}
+NO_IO |= {"websockets", "aiomqtt", "paho"}
 
 
 def modules() -> list[Path]:

@@ -187,6 +187,8 @@ class Reception:
                         if turn.note is not None:
                             turn.note(receipts[position:end])
                     except Exception as error:
+                        # Its readings are stored with the others; it is not told so, and
+                        # sends them again. The others must not lose theirs.
                         _logger.error("note failed", listener=self.name, fault=repr(error)[:500])
                         broken.add(connection)
                     position = end

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from motehub.conversations import Channel, Converse, Peer, Turn
 from motehub.model import Receipt
-from motehub.protocols.mqtt.websocket import WebSocket
+from motehub.transports._mqtt_broker_frames import WebSocket
 
 
 class WebSocketConversation:

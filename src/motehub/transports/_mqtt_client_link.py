@@ -288,6 +288,7 @@ class Link(aiomqtt.Client):
                 # What has been read ahead, the operating system does not report again.
                 self._loop.call_soon(self._read_on)
         except Exception as error:
+            # What came before it is stored as ever; the rest is still the broker's.
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
             self.drop()

@@ -263,7 +263,7 @@ class MqttBroker:
 
         Their package takes long to import, and every command reads the settings in this file.
         """
-        from motehub.protocols.mqtt.websocket import ANY_ORIGIN, WebSocket
+        from motehub.transports._mqtt_broker_frames import ANY_ORIGIN, WebSocket
         from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 
         settings = self._settings

@@ -123,6 +123,7 @@ class MqttClient:
                 event = "connection lost" if was_connected else "not connected"
                 _logger.warning(event, broker=self._broker, reason=str(error))
         except Exception as error:
+            # What was not acknowledged is still the broker's, and comes again.
             _logger.error("connection given up", broker=self._broker, reason=repr(error))
         self._counts["connected"] = 0
         if self._counts["connections"] > connections:

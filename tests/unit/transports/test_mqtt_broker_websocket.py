@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.desk import Desk
-from tests.unit.protocols.mqtt.test_websocket import Browser
+from tests.unit.transports.test_mqtt_broker_frames import Browser
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -26,9 +26,9 @@ from motehub.core.tokens import Tokens
 from motehub.http_exchange import Exchange, Request, Response, plain
 from motehub.listening import StreamListener
 from motehub.model import Delivery, Receipt, Source
-from motehub.protocols.mqtt.websocket import WebSocket
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
+from motehub.transports._mqtt_broker_frames import WebSocket
 from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 from motehub.web.front import HttpFront
 from motehub.web.intake import Allowance, Intake

@@ -17,7 +17,7 @@ from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import parse_uri
 
-from motehub.protocols.mqtt.websocket import ANY_ORIGIN, HEAD_BYTES, WebSocket
+from motehub.transports._mqtt_broker_frames import ANY_ORIGIN, HEAD_BYTES, WebSocket
 
 LIMIT = 1_000
 
