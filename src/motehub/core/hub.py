@@ -11,6 +11,7 @@ from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.commands import Commands
+from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
@@ -44,6 +45,7 @@ class Hub:
         self.tokens = tokens
         self.sessions = sessions
         self.commands = commands
+        self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
         self._clock = clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -84,6 +84,7 @@ class Journal:
         self._cursors: dict[str, int] = {}
         self._optional: dict[str, int] = {}
         self._listeners: list[Callable[[int, bytes], None]] = []
+        self._watchers: list[Callable[[int, Sequence[Batch]], None]] = []
         self._trimmed = 0
         self._first: tuple[int, int | None] = (0, None)
         self._commits = 0
@@ -144,6 +145,14 @@ class Journal:
     def after_commit(self, listener: Callable[[int, bytes], None]) -> None:
         """Call ``listener`` with position and frame after each commit, before its senders hear."""
         self._listeners.append(listener)
+
+    def watch(self, watcher: Callable[[int, Sequence[Batch]], None]) -> None:
+        """Call ``watcher`` with position and batches after each commit, as ``after_commit``."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[int, Sequence[Batch]], None]) -> None:
+        """Call it no more."""
+        self._watchers.remove(watcher)
 
     @property
     def health(self) -> JournalHealth:
@@ -209,6 +218,8 @@ class Journal:
                 self._commits += 1
                 for listener in self._listeners:
                     listener(position, frame)
+                for watcher in self._watchers:
+                    watcher(position, group.batches)
                 group.durable.set_result(position)
                 return
 

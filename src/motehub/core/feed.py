@@ -1,0 +1,309 @@
+"""What has just been committed, for whoever looks on: live pages, channels, programs.
+
+Nothing is stored for good here. News is made once for all listeners, a few times a second at
+most, and costs nothing while nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from types import TracebackType
+from typing import Final, Protocol
+
+import msgspec
+
+from motehub.command import Command
+from motehub.core.command_book import commands_of_state
+from motehub.core.registry import Registry
+from motehub.frames import (
+    Batch,
+    Columns,
+    DeviceChanged,
+    DeviceRemoved,
+    Entry,
+    EventOccurred,
+    PresenceChanged,
+    SeriesAdded,
+    TextReadings,
+)
+from motehub.model import Device, Series
+
+INTERVAL: Final = 0.1
+"""Seconds between two pieces of news; what comes after a silence is told at once."""
+
+MOST_POINTS: Final = 64
+"""Readings of a series in one piece of news: the newest stay."""
+
+MOST_EVENTS: Final = 500
+"""Events in one piece of news: the newest stay."""
+
+BACKLOG: Final = 100
+"""Pieces of news that wait for a listener: the oldest go, and are counted."""
+
+
+class SeriesNews(msgspec.Struct, frozen=True):
+    """New readings of one series in the order of their arrival; times in UTC µs.
+
+    ``skipped`` older ones are left out: the history has them.
+    """
+
+    series: Series
+    times: list[int]
+    values: list[float | str]
+    skipped: int = 0
+
+
+class DeviceNews(msgspec.Struct):
+    """What is new of one device, which is described as it is now.
+
+    ``changed`` says that it is new, or that its name, admission or presence may have changed;
+    ``removed`` that it is gone.
+    """
+
+    device: Device
+    changed: bool = False
+    removed: bool = False
+    readings: list[SeriesNews] = msgspec.field(default_factory=list)
+    commands: list[Command] = msgspec.field(default_factory=list)
+    events: list[EventOccurred] = msgspec.field(default_factory=list)
+
+
+class News(msgspec.Struct, frozen=True):
+    """What was committed up to ``position`` of the journal since the news before, by device.
+
+    All listeners get the same object: it must not be changed.
+    """
+
+    position: int
+    devices: dict[int, DeviceNews]
+
+
+class Commits(Protocol):
+    """The part of the journal that tells of each commit."""
+
+    def watch(self, watcher: Callable[[int, Sequence[Batch]], None]) -> None:
+        """Call ``watcher`` with position and batches after each commit."""
+        ...
+
+    def unwatch(self, watcher: Callable[[int, Sequence[Batch]], None]) -> None:
+        """Call it no more."""
+        ...
+
+
+class Listener:
+    """One who looks on; use it as a context manager.
+
+    ``lost`` counts pieces of news that it was too slow for: it should look at the history.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._waiting: deque[News] = deque()
+        self._there = asyncio.Event()
+        self.lost = 0
+
+    def __enter__(self) -> Listener:
+        """Begin to listen."""
+        self._feed._join(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Listen no more."""
+        self._feed._leave(self)
+
+    async def next(self) -> News:
+        """Return the oldest news that waits, when there is some."""
+        while not self._waiting:
+            self._there.clear()
+            await self._there.wait()
+        return self._waiting.popleft()
+
+    def take(self) -> News | None:
+        """Return the oldest news that waits, or None."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def _put(self, news: News) -> None:
+        if len(self._waiting) >= BACKLOG:
+            self._waiting.popleft()
+            self.lost += 1
+        self._waiting.append(news)
+        self._there.set()
+
+
+class Feed:
+    """Makes news of what ``commits`` tells, for listeners (see :class:`Listener`)."""
+
+    def __init__(self, registry: Registry, commits: Commits) -> None:
+        self._registry = registry
+        self._commits = commits
+        self._listeners: set[Listener] = set()
+        self._devices: dict[int, Device] = {}
+        self._series: dict[int, Series] = {}
+        self._gathered = _Gathered()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+
+    def listen(self) -> Listener:
+        """Return a new listener, which hears of what is committed once it is entered."""
+        return Listener(self)
+
+    def _join(self, listener: Listener) -> None:
+        if not self._listeners:
+            self._learn(self._registry.entries())
+            self._commits.watch(self._look)
+        self._listeners.add(listener)
+
+    def _leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+        if self._listeners:
+            return
+        self._commits.unwatch(self._look)
+        self._devices.clear()
+        self._series.clear()
+        self._gathered = _Gathered()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self, position: int, batches: Sequence[Batch]) -> None:
+        gathered = self._gathered
+        gathered.position = position
+        for batch in batches:
+            self._learn(batch.entries)
+            gathered.add_readings(batch.readings)
+            for entry in batch.entries:
+                gathered.add_entry(entry)
+            if batch.state:
+                kept = {key: one for key, one in batch.state.items() if one is not None}
+                for command in commands_of_state(kept):
+                    gathered.commands[command.id] = command
+        if self._timer is None and not gathered.is_empty:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, self._next - loop.time()), self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        self._next = asyncio.get_running_loop().time() + INTERVAL
+        gathered, self._gathered = self._gathered, _Gathered()
+        news = self._news(gathered)
+        if news.devices:
+            for listener in self._listeners:
+                listener._put(news)
+
+    def _news(self, gathered: _Gathered) -> News:
+        found: dict[int, DeviceNews] = {}
+
+        def of(device: int) -> DeviceNews | None:
+            if device not in found and device in self._devices:
+                found[device] = DeviceNews(self._devices[device])
+            return found.get(device)
+
+        for number, points in gathered.points.items():
+            series = self._series.get(number)
+            if series is not None and (one := of(series.device)) is not None:
+                one.readings.append(points.news(series))
+        for device in gathered.changed:
+            if (one := of(device)) is not None:
+                one.changed = True
+        for command in gathered.commands.values():
+            if (one := of(command.device)) is not None:
+                one.commands.append(command)
+        for event in gathered.events:
+            if (one := of(event.device)) is not None:
+                one.events.append(event)
+        for number in gathered.removed:
+            if (one := of(number)) is not None:
+                one.removed = True
+                self._forget(number)
+        return News(gathered.position, found)
+
+    def _learn(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if isinstance(entry, DeviceChanged):
+                self._devices[entry.device.id] = entry.device
+            elif isinstance(entry, SeriesAdded):
+                self._series[entry.series.id] = entry.series
+            elif isinstance(entry, PresenceChanged) and entry.device in self._devices:
+                device = self._devices[entry.device]
+                self._devices[entry.device] = msgspec.structs.replace(device, online=entry.online)
+
+    def _forget(self, device: int) -> None:
+        del self._devices[device]
+        for series in [one.id for one in self._series.values() if one.device == device]:
+            del self._series[series]
+
+
+class _Points:
+    """The newest readings of a series, and how many came before them."""
+
+    __slots__ = ("count", "times", "values")
+
+    def __init__(self) -> None:
+        self.times: deque[int] = deque(maxlen=MOST_POINTS)
+        self.values: deque[float | str] = deque(maxlen=MOST_POINTS)
+        self.count = 0
+
+    def add(self, times: Sequence[int], values: Sequence[float | str]) -> None:
+        self.count += len(times)
+        self.times.extend(times)
+        self.values.extend(values)
+
+    def news(self, series: Series) -> SeriesNews:
+        skipped = self.count - len(self.times)
+        return SeriesNews(series, list(self.times), list(self.values), skipped)
+
+
+class _Gathered:
+    """What has been committed since the last news."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.points: dict[int, _Points] = {}
+        self.changed: dict[int, None] = {}
+        self.removed: list[int] = []
+        self.commands: dict[str, Command] = {}
+        self.events: deque[EventOccurred] = deque(maxlen=MOST_EVENTS)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.points or self.changed or self.removed or self.commands or self.events)
+
+    def add_readings(self, columns: Columns) -> None:
+        start = 0
+        for series, count in zip(columns.series, columns.counts, strict=True):
+            end = start + count
+            first = max(start, end - MOST_POINTS)
+            points = self._points_of(series)
+            points.add(columns.times[first:end], columns.values[first:end])
+            points.count += first - start
+            start = end
+
+    def add_entry(self, entry: Entry) -> None:
+        if isinstance(entry, TextReadings):
+            if not entry.held and entry.times:
+                points = self._points_of(entry.series)
+                skip = max(0, len(entry.times) - MOST_POINTS)
+                points.add(entry.times[skip:], list(islice(entry.values, skip, None)))
+                points.count += skip
+        elif isinstance(entry, EventOccurred):
+            self.events.append(entry)
+        elif isinstance(entry, DeviceChanged):
+            self.changed[entry.device.id] = None
+        elif isinstance(entry, PresenceChanged):
+            self.changed[entry.device] = None
+        elif isinstance(entry, DeviceRemoved):
+            self.removed.append(entry.device)
+
+    def _points_of(self, series: int) -> _Points:
+        points = self.points.get(series)
+        if points is None:
+            points = self.points[series] = _Points()
+        return points

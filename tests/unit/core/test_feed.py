@@ -1,0 +1,125 @@
+"""What listeners hear of what is committed, and what it costs to be slow or not there."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from pathlib import Path
+
+from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
+
+from motehub.command import CommandState
+from motehub.core.admission import Policy
+from motehub.core.feed import BACKLOG, MOST_POINTS, DeviceNews, Listener
+from motehub.model import MICROSECONDS, Admission, Clock, Samples, Texts
+
+
+async def next_of(listener: Listener) -> dict[str, DeviceNews]:
+    """Return the next news, by the devices' names."""
+    async with asyncio.timeout(10):
+        news = await listener.next()
+    return {one.device.name: one for one in news.devices.values()}
+
+
+async def test_a_listener_hears_of_readings_once_they_are_durable(tmp_path: Path) -> None:
+    """News has the device, the series with its unit, and the readings in their order."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as listener:
+            await say(hub, SOURCE, [temperature(20.5, 21.0)])
+            news = (await next_of(listener))["dht-192.0.2.1"]
+    (readings,) = news.readings
+    assert (readings.series.metric, readings.series.unit) == ("temperature", "°C")
+    assert readings.times == [START, START + MICROSECONDS]
+    assert readings.values == [20.5, 21.0]
+    assert readings.skipped == 0
+    assert news.changed
+
+
+async def test_texts_are_news_like_numbers(tmp_path: Path) -> None:
+    """A text series comes with its texts."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as listener:
+            texts = Texts("state", array("q", [START]), ["open"], Clock.DEVICE)
+            await say(hub, SOURCE, [texts])
+            (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
+    assert (readings.series.metric, readings.values) == ("state", ["open"])
+
+
+async def test_readings_that_wait_for_approval_are_no_news(tmp_path: Path) -> None:
+    """A pending device is shown; what it says is not, until its owner accepts it."""
+    async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):
+        with hub.feed.listen() as listener:
+            await say(hub, SOURCE, [temperature(20)])
+            news = (await next_of(listener))["dht-192.0.2.1"]
+            assert news.device.admission is Admission.PENDING
+            assert not news.readings
+            await hub.accept_device("dht-192.0.2.1", "greenhouse")
+            assert (await next_of(listener))["greenhouse"].changed
+
+
+async def test_of_a_flood_the_newest_readings_of_each_series_stay(tmp_path: Path) -> None:
+    """One piece of news is bounded; what it leaves out is counted."""
+    count = MOST_POINTS + 36
+    times = array("q", range(START, START + count))
+    flood = Samples("temperature", "°C", times, array("d", range(count)))
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as listener:
+            await say(hub, SOURCE, [flood])
+            (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
+    assert len(readings.values) == len(readings.times) == MOST_POINTS
+    assert readings.values[-1] == count - 1
+    assert readings.skipped == 36
+
+
+async def test_a_slow_listener_loses_the_oldest_and_knows_it(tmp_path: Path) -> None:
+    """Its backlog is bounded, and another listener misses nothing for that."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as slow, hub.feed.listen() as quick:
+            quick_heard = 0
+            for number in range(BACKLOG + 3):
+                await say(hub, SOURCE, [temperature(number, time=START + number)])
+                # Not at the pace of pages: news is made at once here.
+                hub.feed._tell()
+                while quick.take() is not None:
+                    quick_heard += 1
+            assert quick_heard == BACKLOG + 3
+            assert (slow.lost, quick.lost) == (3, 0)
+            first = slow.take()
+    assert first is not None
+    ((device,),) = [list(first.devices.values())]
+    assert device.readings[0].values == [3]
+
+
+async def test_commands_are_news_at_each_step(tmp_path: Path) -> None:
+    """A listener sees a command given, and what became of it."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        await say(hub, SOURCE, [temperature(20)])
+        with hub.feed.listen() as listener:
+            given = await hub.command("dht-192.0.2.1", payload="red")
+            (command,) = (await next_of(listener))["dht-192.0.2.1"].commands
+            assert (command.id, command.state) == (given.id, CommandState.QUEUED)
+            hub.commands.failed(given.id, "nobody is there")
+            (command,) = (await next_of(listener))["dht-192.0.2.1"].commands
+    assert (command.state, command.reason) == (CommandState.FAILED, "nobody is there")
+
+
+async def test_a_removed_device_is_news_for_the_last_time(tmp_path: Path) -> None:
+    """A page learns that it has to take the device away."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        await say(hub, SOURCE, [temperature(20)])
+        with hub.feed.listen() as listener:
+            await hub.remove_device("dht-192.0.2.1")
+            assert (await next_of(listener))["dht-192.0.2.1"].removed
+
+
+async def test_nothing_is_gathered_while_nobody_listens(tmp_path: Path) -> None:
+    """After the last listener has gone commits cost nothing, and the next begins anew."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, journal):
+        with hub.feed.listen():
+            pass
+        assert not journal._watchers
+        await say(hub, SOURCE, [temperature(1)])
+        with hub.feed.listen() as listener:
+            await say(hub, SOURCE, [temperature(2, time=START + 9)])
+            (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
+    assert readings.values == [2]
