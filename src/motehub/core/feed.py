@@ -97,17 +97,21 @@ class Listener:
     """One who looks on; use it as a context manager.
 
     ``lost`` counts pieces of news that it was too slow for: it should look at the history.
+    ``resumed`` says that it heard all that was committed after the position it named, without
+    a gap.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, after: int | None) -> None:
         self._feed = feed
+        self._after = after
+        self.resumed = False
         self._waiting: deque[News] = deque()
         self._there = asyncio.Event()
         self.lost = 0
 
     def __enter__(self) -> Listener:
         """Begin to listen."""
-        self._feed._join(self)
+        self.resumed = self._feed._join(self, self._after)
         return self
 
     def __exit__(
@@ -148,18 +152,31 @@ class Feed:
         self._devices: dict[int, Device] = {}
         self._series: dict[int, Series] = {}
         self._gathered = _Gathered()
+        self._recent: deque[News] = deque()
+        # The recent news is all that there was after this position; None while nobody listens.
+        self._since: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
 
-    def listen(self) -> Listener:
-        """Return a new listener, which hears of what is committed once it is entered."""
-        return Listener(self)
+    def listen(self, after: int | None = None) -> Listener:
+        """Return a new listener, which hears of what is committed once it is entered.
 
-    def _join(self, listener: Listener) -> None:
+        One that has heard of everything up to the position ``after`` is told what came then, if
+        somebody has listened all the while and it is not long ago.
+        """
+        return Listener(self, after)
+
+    def _join(self, listener: Listener, after: int | None) -> bool:
         if not self._listeners:
             self._learn(self._registry.entries())
             self._commits.watch(self._look)
         self._listeners.add(listener)
+        resumed = after is not None and self._since is not None and after >= self._since
+        if after is not None and resumed:
+            for news in self._recent:
+                if news.position > after:
+                    listener._put(news)
+        return resumed
 
     def _leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
@@ -169,6 +186,8 @@ class Feed:
         self._devices.clear()
         self._series.clear()
         self._gathered = _Gathered()
+        self._recent.clear()
+        self._since = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -176,6 +195,8 @@ class Feed:
     def _look(self, position: int, batches: Sequence[Batch]) -> None:
         gathered = self._gathered
         gathered.position = position
+        if self._since is None:
+            self._since = position - 1
         for batch in batches:
             self._learn(batch.entries)
             gathered.add_readings(batch.readings)
@@ -195,6 +216,9 @@ class Feed:
         gathered, self._gathered = self._gathered, _Gathered()
         news = self._news(gathered)
         if news.devices:
+            if len(self._recent) >= BACKLOG:
+                self._since = self._recent.popleft().position
+            self._recent.append(news)
             for listener in self._listeners:
                 listener._put(news)
 

@@ -15,6 +15,7 @@ from litestar.params import QueryParameter
 
 from motehub.core.hub import Hub
 from motehub.model import Scope, Token
+from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
 
@@ -31,13 +32,15 @@ ApiRequest = Request[Any, Token, State]
 class ApiServices(msgspec.Struct, frozen=True):
     """What the API stands on.
 
-    ``clock`` returns UTC microseconds, ``health`` the condition of every part.
+    ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
+    those who look on.
     """
 
     hub: Hub
     queries: Queries
     clock: Callable[[], int]
     health: Callable[[], dict[str, Any]]
+    streams: LiveStreams
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -23,6 +23,7 @@ from motehub.logs import Logger
 from motehub.web import _api_commands as commands
 from motehub.web import _api_devices as devices
 from motehub.web import _api_readings as readings
+from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web._api_access import ApiServices
 from motehub.web._api_document import PATH, configuration, document
@@ -64,6 +65,7 @@ def make_api(services: ApiServices) -> Litestar:
             readings.list_events,
             readings.list_rejected,
             readings.show_health,
+            live.stream,
             tokens.list_tokens,
             tokens.create_token,
             tokens.revoke_token,

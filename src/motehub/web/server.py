@@ -27,6 +27,7 @@ from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.influx import WriteHandler
 from motehub.web.ingest import Ingest
 from motehub.web.intake import Allowance, Intake
+from motehub.web.live import LiveStreams
 from motehub.web.metrics import Metrics
 from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
 from motehub.web.queries import Queries
@@ -90,7 +91,8 @@ class WebServer:
             handlers |= dict.fromkeys(pimonitor.paths, handler)
         intake = Intake(hub, handlers, Allowance(int(settings.bodies)))
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
-        services = ApiServices(hub, self._queries, ground.clock, health)
+        self._streams = LiveStreams(hub.feed, hub.tokens, ground.clock)
+        services = ApiServices(hub, self._queries, ground.clock, health, self._streams)
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         application = WebApplication(
             ingest, frozenset(handlers), self._answers(metrics), make_api(services)
@@ -119,6 +121,7 @@ class WebServer:
 
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
+        self._streams.end()
         await self._listener.close()
         await self._queries.__aexit__(None, None, None)
 

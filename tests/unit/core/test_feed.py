@@ -123,3 +123,36 @@ async def test_nothing_is_gathered_while_nobody_listens(tmp_path: Path) -> None:
             await say(hub, SOURCE, [temperature(2, time=START + 9)])
             (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
     assert readings.values == [2]
+
+
+async def test_who_comes_back_soon_hears_what_was_missed(tmp_path: Path) -> None:
+    """A listener that names the last position it heard of goes on there without a gap."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as witness:
+            with hub.feed.listen() as listener:
+                await say(hub, SOURCE, [temperature(1)])
+                position = (await listener.next()).position
+            await say(hub, SOURCE, [temperature(2, time=START + 9)])
+            while (await witness.next()).position == position:
+                pass
+            with hub.feed.listen(after=position) as listener:
+                assert listener.resumed
+                (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
+    assert readings.values == [2]
+
+
+async def test_who_comes_back_late_is_told_so(tmp_path: Path) -> None:
+    """News that is not kept any more can't be resumed: the listener has to look it up."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen(), hub.feed.listen() as listener:
+            await say(hub, SOURCE, [temperature(1)])
+            position = (await listener.next()).position
+        with hub.feed.listen(after=position) as listener:
+            assert not listener.resumed
+        with hub.feed.listen() as listener:
+            for number in range(BACKLOG + 2):
+                await say(hub, SOURCE, [temperature(number, time=START + 10 + number)])
+                hub.feed._tell()
+            with hub.feed.listen(after=position + 1) as late:
+                assert not late.resumed
+                assert late.take() is None

@@ -26,6 +26,7 @@ from motehub.following import STORE_URL
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Delivery, Record, Samples, Scope, Source, Texts
 from motehub.web.api import ApiServices, make_api
+from motehub.web.live import LiveStreams
 from motehub.web.queries import Queries, QueryLimits
 
 SECOND = MICROSECONDS
@@ -49,8 +50,9 @@ class Stand:
         self.clock = clock
         self.queries = queries
         self._consumer = consumer
+        streams = LiveStreams(hub.feed, hub.tokens, clock)
         self.app: Litestar = make_api(
-            ApiServices(hub, queries, clock, lambda: {"version": "test", "fine": True})
+            ApiServices(hub, queries, clock, lambda: {"version": "test", "fine": True}, streams)
         )
         self.secrets: dict[str, str] = {}
 
