@@ -1,10 +1,27 @@
-"""Servers that tests of all kinds share."""
+"""Servers that tests of all kinds share, and the order in which several processes take them."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 
+from tests.ports import free_port
 from tests.servers import PostgresServer
+
+_LONGEST_FIRST: Final = ("fault", "e2e", "contract")
+"""Folders whose files take longest; at the end there should be short ones left to share out."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where pytest-xdist shares out files among processes, have the long ones begin."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.path))
+
+
+def _place(path: Path) -> int:
+    folder = path.relative_to(Path(__file__).parent).parts[0]
+    return _LONGEST_FIRST.index(folder) if folder in _LONGEST_FIRST else len(_LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +29,12 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server; whoever stops it starts it again."""
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """Where nothing listens, and nothing will before the test does."""
+    return free_port()
 
 
 @pytest.fixture

@@ -24,11 +24,14 @@ from motehub.control import Status, ask
 Settings = Mapping[str, Mapping[str, object]]
 Stored = dict[tuple[str, str], list[tuple[int, float]]]
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 """Longest wait for a hub to start or to end."""
 
-PATIENCE = 30.0
-"""Longest wait for a condition, in seconds: far longer than a busy machine needs."""
+PATIENCE = 60.0
+"""Longest wait for a condition, in seconds: far longer than a busy machine needs.
+
+Other tests run at the same time, in other processes.
+"""
 
 OPEN: Settings = {"hub": {"admission": "open"}}
 """Settings of a hub that accepts unknown devices at once."""
@@ -238,7 +241,7 @@ def cli(
         input=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
         check=False,
         env=environment() | ({"MOTEHUB_DATA": str(data)} if data else {}),
     )

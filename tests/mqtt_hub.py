@@ -9,9 +9,12 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
+
+import psutil
 
 from tests.harness import PATIENCE, HubProcess, Settings, stored
 from tests.web_hub import WebHub
@@ -104,6 +107,7 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
 
     def told(self, details: str) -> Self:
         """Have messages in another format of ``mosquitto_sub``."""
@@ -118,12 +122,14 @@ class Subscriber:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader.start()
         assert self._subscribed.wait(PATIENCE), self.said
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        # It reads to the end, which is there now.
+        self._reader.join(PATIENCE)
         assert self._process is not None
         assert self._process.stdout is not None
         self._process.stdout.close()
@@ -167,6 +173,12 @@ class Subscriber:
 
     def stop(self) -> None:
         """End it properly: it sends DISCONNECT."""
+        # Told so while it prints a message, it prints it again and does not acknowledge it.
+        waits = psutil.Process(self.process.pid)
+        deadline = time.monotonic() + PATIENCE
+        while waits.status() != psutil.STATUS_SLEEPING:
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.005)
         self.process.terminate()
         self.process.wait(PATIENCE)
 

@@ -22,6 +22,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.ports import free_port
+
 USER: Final = "motehub"
 PASSWORD: Final = "pass word/%&"
 """Holds what has a meaning in a URL."""
@@ -43,12 +45,14 @@ class PostgresServer:
             shutil.chown(self._folder, self._user)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
-        self.port = _free_port()
+        self.port = free_port()
 
     def __enter__(self) -> Self:
         """Make the server's files and start it."""
         secret = self._folder / "password"
         secret.write_text(PASSWORD, "utf-8")
+        if self._user is not None:
+            shutil.chown(secret, self._user)
         options = ["--username", USER, "--auth", "scram-sha-256", "--pwfile", str(secret)]
         options += ["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
         done = subprocess.run(
@@ -170,7 +174,7 @@ class RedisServer:
         self._folder = Path(tempfile.mkdtemp(prefix="motehub-redis-"))
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -279,8 +283,8 @@ class MosquittoServer:
         self._durable = durable
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
-        self.websocket_port = _free_port() if websocket else None
+        self.port = free_port()
+        self.websocket_port = free_port() if websocket else None
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -401,9 +405,3 @@ def _version(initdb: Path) -> tuple[int, ...]:
 def _unprivileged() -> str:
     known = {entry.pw_name for entry in pwd.getpwall()}
     return next(name for name in _UNPRIVILEGED if name in known)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -135,11 +135,11 @@ def test_status_is_json(lab: HubProcess) -> None:
 
 
 def test_everything_the_simulator_sent_is_stored(folder: Path) -> None:
-    """Five simulated devices for five seconds: each record they handed over is in the history."""
+    """Five simulated devices for two seconds: each record they handed over is in the history."""
     with HubProcess(folder, OPEN) as hub:
         done = cli(
-            *("simulate", "dht_stream", "--devices", "5", "--duration", "5"),
-            *("--rate", "20", "--batch", "1"),
+            *("simulate", "dht_stream", "--devices", "5", "--duration", "2"),
+            *("--rate", "50", "--batch", "0.5"),
             data=folder,
         )
         assert done.returncode == 0, done.stderr

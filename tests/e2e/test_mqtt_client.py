@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from tests.harness import OPEN, PATIENCE, cli, environment
 from tests.mqtt_client_hub import Board, ClientHub, claimed
 from tests.mqtt_hub import BROKER
+from tests.ports import free_port
 from tests.servers import PASSWORD, USER, MosquittoServer
 
 from motehub import config
@@ -355,9 +355,3 @@ def commanded(hub: ClientHub, *arguments: str) -> Iterator[None]:
         yield
         output, _ = given.communicate(timeout=PATIENCE)
         assert given.returncode == 0, output
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

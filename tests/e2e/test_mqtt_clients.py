@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from tests.harness import OPEN, PATIENCE
 from tests.mqtt_hub import BROKER, MqttHub, mqtt_js, tls_context
+from tests.ports import free_port
 from tests.web_hub import WEB
 
 WAYS: Final = ("tcp", "tls", "websocket", "web port")
@@ -227,9 +228,7 @@ def test_a_publisher_comes_through_a_power_cut(tmp_path: Path, version: int) -> 
     Exactly once is not for this client: when it has to try twice to connect (paho 2.2.0), what
     waits for PUBCOMP becomes a new PUBLISH.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     settings = {**BROKER["transport.mqtt_broker"], "port": port}
     with MqttHub(tmp_path / "data", {**OPEN, "transport.mqtt_broker": settings}) as hub:
         client = paho_client(hub, version, "tcp", "publisher")

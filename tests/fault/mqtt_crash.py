@@ -11,7 +11,6 @@ import argparse
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -22,8 +21,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from tests.harness import PATIENCE, HubProcess, stored
+from tests.harness import PATIENCE, HubProcess, Settings, stored
 from tests.mqtt_peer import Connected, Peer
+from tests.ports import free_port
 
 PUBLISHERS: Final = 3
 LONGEST: Final = 0.6
@@ -76,12 +76,11 @@ def run(folder: Path, rounds: int, seed: int, tell: Callable[[int], None]) -> Ta
         Lost: something is missing, or there too often.
     """
     rng = random.Random(seed)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     broker = {"host": "127.0.0.1", "port": port, "queued_messages": 60_000, "receive_maximum": 100}
     for name in ("tls_port", "websocket_port"):
         broker[name] = 0
-    settings = {"hub": {"admission": "open"}, "transport.mqtt_broker": broker}
+    settings: Settings = {"hub": {"admission": "open"}, "transport.mqtt_broker": broker}
     publishers = [Publisher(number) for number in range(PUBLISHERS)]
     listener = Peer("listener", ["readings/#"])
     with HubProcess(folder / "data", settings) as hub, ExitStack() as stack:

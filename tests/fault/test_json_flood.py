@@ -28,7 +28,7 @@ def test_a_thousand_flooding_connections(folder: Path) -> None:
         assert (report.refused, report.gone) == ([], 0)
         assert report.acknowledged == report.sent
         assert all(report.sent)
-        assert report.blocked > MANY
+        assert report.blocked >= MANY
         assert condition.answers > 3
         hub.wait_folded()
         assert compare(folder, (0, report)) == sum(report.sent)

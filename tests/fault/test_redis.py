@@ -57,6 +57,12 @@ def wait_level(hub: HubProcess) -> None:
     )
 
 
+def wait_for_the_present(hub: HubProcess) -> None:
+    """Return when the mirror has what the journal has now, though senders go on."""
+    head = hub.status()["journal"]["head"]
+    hub.wait_until(lambda: consumer(hub)["position"] >= head, "the mirror has what there was")
+
+
 def wait_for_trouble(hub: HubProcess, words: str) -> None:
     """Return when the status says what is the matter with the mirror."""
     hub.wait_until(lambda: words in str(consumer(hub)["trouble"]), f"the status says {words!r}")
@@ -201,7 +207,7 @@ def test_a_mirror_that_stands_still(folder: Path, server: RedisServer) -> None:
     """The hub sends it a bounded number of frames, and holds nobody up; then all is shown."""
     with mirrored(folder, server.url) as hub, Program(hub) as program:
         program.wait_for_more(20)
-        wait_level(hub)
+        wait_for_the_present(hub)
         mirror = psutil.Process(consumer(hub)["pid"])
         mirror.suspend()
         try:

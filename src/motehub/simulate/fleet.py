@@ -121,10 +121,12 @@ async def send_batches(
     # Devices were not all switched on in the same second.
     due = rng.random() * options.batch_seconds
     pause = FIRST_PAUSE
-    while (elapsed := time.monotonic() - began) < end:
-        await asyncio.sleep(min(due, end) - elapsed)
-        now = time.monotonic() - began
-        if await send(min(now, end)):
+    now = 0.0
+    # Not until the clock says so: a batch that took long must not cost the last one.
+    while now < end:
+        await asyncio.sleep(min(due, end) - (time.monotonic() - began))
+        now = min(time.monotonic() - began, end)
+        if await send(now):
             pause = FIRST_PAUSE
             due = max(due + options.batch_seconds, now)
         else:

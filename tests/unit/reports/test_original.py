@@ -207,7 +207,7 @@ def test_a_view_without_an_end_is_given_up(
     began = time.monotonic()
     with pytest.raises(OwnerError, match=r"longer than 0\.3 s"):
         read_original(path)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_gigantic_cell_is_refused(tmp_path: Path) -> None:

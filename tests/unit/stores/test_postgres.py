@@ -80,14 +80,20 @@ def test_a_new_partition_keeps_no_reader_waiting(store: HistoryStore, database: 
     assert len(partitions(database)) == 2
 
 
-def test_a_lock_of_another_program_is_named(store: HistoryStore, database: str) -> None:
+def test_a_lock_of_another_program_is_named(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fold gives up after a while, says why, and works when the lock is gone."""
+    usual, short = "('lock_timeout', '10s'", "('lock_timeout', '300ms'"
+    assert usual in connection._SETTINGS
+    monkeypatch.setattr(connection, "_SETTINGS", connection._SETTINGS.replace(usual, short))
+    store = PART.open(HERE, database, False)
+    fold_at(store, datetime(2026, 1, 1, tzinfo=UTC))
     with psycopg.connect(database) as other:
         other.execute("LOCK TABLE device")
         with pytest.raises(StorageError, match="locked by another program"):
-            fold_at(store, datetime(2026, 1, 1, tzinfo=UTC))
-    fold_at(store, datetime(2026, 1, 1, tzinfo=UTC))
-    assert store.position() == 1
+            fold_at(store, datetime(2026, 2, 1, tzinfo=UTC))
+    fold_at(store, datetime(2026, 2, 1, tzinfo=UTC))
+    assert store.position() == 2
+    store.close()
 
 
 def test_long_work_is_not_broken_off(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,13 +108,15 @@ def test_long_work_is_not_broken_off(database: str, monkeypatch: pytest.MonkeyPa
 def test_a_server_that_stands_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call ends soon after the server stops answering, and the next one works again."""
     monkeypatch.setattr(connection, "PATIENCE", 0.1)
+    monkeypatch.setitem(connection._DEFAULTS, "connect_timeout", 2)
     with PostgresServer() as server:
         opened = PART.open(HERE, server.new_database(), False)
         server.pause()
         started = time.monotonic()
         with pytest.raises(StorageError, match="does not answer"):
             opened.position()
-        assert time.monotonic() - started < connection.CONNECT_SECONDS + 5
+        # Much sooner than the kernel gives up.
+        assert time.monotonic() - started < 30
         server.resume()
         assert opened.position() == 0
         opened.close()
