@@ -14,10 +14,12 @@ from motehub.core.registry import Registry
 from motehub.core.tokens import Tokens
 from motehub.model import Receipt, Samples
 from motehub.mqtt_meaning.meanings import Meanings
-from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Planned
-from motehub.protocols.mqtt.limits import Limits
-from motehub.protocols.mqtt.packets import Packet, Version
+from motehub.protocols.mqtt.broker import Broker, Planned
+from motehub.protocols.mqtt.limits import BrokerLimits, Limits
+from motehub.protocols.mqtt.members import Testament
+from motehub.protocols.mqtt.packets import Packet, Publish, Version
 from motehub.protocols.mqtt.reader import PacketReader
+from motehub.protocols.mqtt.session import SHORT, size_of
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.transports._mqtt_broker_conversation import MqttConversation
 from motehub.transports._mqtt_broker_service import Service
@@ -34,6 +36,7 @@ class Wire:
 
     def __init__(self, hub: Hub) -> None:
         self.resumed: Any = lambda: None
+        self.broken: Any = lambda: None
         self.to_client = b""
         self.to_server: list[Packet] = []
         self.turns: list[Turn] = []
@@ -96,7 +99,22 @@ class Hub:
         )
         self.waiting: list[Any] = []
         self._under_way: list[Commit] = []
+        # Those that are being published.
+        self._wills: list[Testament] = []
         self.broker.restore(state, NOW)
+
+    def waiting_bytes(self) -> int | None:
+        """Return how many bytes wait, message by message; None while there are more in commits."""
+        if self._under_way:
+            return None
+        found = []
+        for member in self.broker.members.values():
+            found += [queued.message for queued in member.session.queue]
+            sent = member.session.outgoing.values()
+            found += [packet for packet in sent if isinstance(packet, Publish)]
+        long = {id(one.payload): len(one.payload) for one in found if len(one.payload) > SHORT}
+        short = sum(size_of(one) - len(one.payload) * (len(one.payload) > SHORT) for one in found)
+        return short + sum(long.values())
 
     def _soon(self, call: Any) -> None:
         self.waiting.append(call)
@@ -111,6 +129,10 @@ class Hub:
         """Note what connections have said, but for those with something under way already."""
         busy = {wire for commit in self._under_way for wire, _, _ in commit.taken}
         commit = Commit()
+        # In a commit after that in which they fell due, as a rule.
+        for testament in self._wills:
+            commit.planned += self.broker.publish_will(testament, NOW)
+        self._wills = self.broker.wills.take(NOW)
         for wire in self.wires:
             if wire in busy:
                 continue
@@ -119,8 +141,6 @@ class Hub:
         for _, turn, receipts in commit.taken:
             if turn.note is not None:
                 turn.note(receipts)
-        for member, will in self.broker.take_wills(NOW):
-            commit.planned += self.broker.publish_will(member, will, NOW)
         commit.changes = self.service.keep()
         self._under_way.append(commit)
 

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from motehub.command import Command
 from motehub.errors import DamagedDatabase
 from motehub.model import Device, Runs, Series
 
@@ -127,6 +128,22 @@ class DeviceRemoved(msgspec.Struct, frozen=True, tag="removed"):
     device: int
 
 
+class CommandChanged(msgspec.Struct, frozen=True, tag="command"):
+    """A command was given, or has come further."""
+
+    command: Command
+
+
+class WebhookPosted(msgspec.Struct, frozen=True, tag="webhook"):
+    """A webhook that some part of the hub has worded itself, for who listens at ``destination``.
+
+    The history has nothing to do with it.
+    """
+
+    destination: str
+    body: bytes
+
+
 Entry = (
     DeviceChanged
     | PresenceChanged
@@ -137,6 +154,8 @@ Entry = (
     | HeldReleased
     | HeldDropped
     | DeviceRemoved
+    | CommandChanged
+    | WebhookPosted
 )
 
 
@@ -160,11 +179,15 @@ class Batch:
 
     @property
     def weight(self) -> int:
-        """About how many bytes the batch adds to a frame."""
+        """About how many bytes the batch adds to a commit."""
         weight = 24 * (len(self.readings) + len(self.held)) + 256 * len(self.entries)
         for entry in self.entries:
             if isinstance(entry, TextReadings):
                 weight += sum(map(len, entry.values))
+            elif isinstance(entry, WebhookPosted):
+                weight += len(entry.body)
+        if self.state:
+            weight += sum(len(key) + len(value or b"") for key, value in self.state.items())
         return weight
 
     def merge(self, other: Batch) -> None:

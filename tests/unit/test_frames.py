@@ -97,3 +97,10 @@ def test_a_damaged_frame_is_never_believed(data: st.DataObject) -> None:
         broken = whole[:position] + bytes([whole[position] ^ flip]) + whole[position + 1 :]
     with pytest.raises(DamagedDatabase):
         decode_frame(broken)
+
+
+def test_state_counts_in_a_batch() -> None:
+    """What only changes state is bounded in a commit like everything else."""
+    batch = Batch()
+    batch.state = {"mqtt/body/1": bytes(1_000_000), "mqtt/body/0": None}
+    assert 1_000_000 < batch.weight < 1_000_100

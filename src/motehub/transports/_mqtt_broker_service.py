@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from motehub.contracts import Ground
 from motehub.errors import StorageError
-from motehub.logs import Logger
+from motehub.guessing import Guesses
+from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS, Delivery, Joined, Receipt
 from motehub.mqtt_meaning.gathering import Client, Reply
 from motehub.mqtt_meaning.meanings import Meanings
 from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.broker import Broker, Planned
 from motehub.protocols.mqtt.limits import Limits
-from motehub.protocols.mqtt.members import Member, message_of
-from motehub.protocols.mqtt.packets import Publish, Will
+from motehub.protocols.mqtt.members import Testament, message_of
+from motehub.protocols.mqtt.packets import Publish
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.transports._mqtt_broker_statistics import Statistics
 
@@ -30,6 +31,7 @@ _TELL_SECONDS: Final = 10.0
 _REMEMBERED_DEVICES: Final = 10_000
 
 _logger = Logger("motehub.mqtt")
+_occasional: Final = OccasionalLogger(_logger)
 
 
 class Service:
@@ -60,6 +62,7 @@ class Service:
         self.broker = broker
         self.meanings = meanings
         self.gatekeeper = gatekeeper
+        self.guesses = Guesses()
         self.limits = limits
         self.keep_alive = keep_alive
         self.rate = rate
@@ -75,6 +78,7 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._undertaker: asyncio.Task[None] | None = None
         self._ending = False
+        self._dropped = 0
 
     def begin(self, statistics: Statistics) -> None:
         """Begin with what happens by itself: wills, ends of sessions, rights, statistics."""
@@ -87,7 +91,7 @@ class Service:
     def dismiss(self) -> None:
         """Tell all clients that the hub stops."""
         now = self.clock()
-        for member in list(self.broker.members.values()):
+        for member in list(self.broker.present):
             if member.link is not None:
                 member.link.dismiss(now)
 
@@ -137,7 +141,7 @@ class Service:
             planned.extend(self.broker.plan(message, None, now))
 
     def subscribed(self) -> None:
-        """Note that there are new subscriptions: commands may have waited for one."""
+        """Note new subscriptions, or whose a connection is: commands may have waited for that."""
         if not self._subscribed:
             self._subscribed = True
             self._soon(self._look_for_commands)
@@ -157,11 +161,16 @@ class Service:
                 self._forget_claim(link, link.joined.get(claim.name))
                 link.joined[claim.name] = claim
                 self._holders[claim] = link
+                self.subscribed()
 
     def forget_joins(self, link: MqttConversation) -> None:
         """Note that a connection is over."""
         for claim in link.joined.values():
             self._forget_claim(link, claim)
+
+    def holder(self, claim: Claim) -> MqttConversation | None:
+        """Return the connection over which a device has joined with this name and session."""
+        return self._holders.get(claim)
 
     def rival(self, identity: str, link: MqttConversation) -> str:
         """Return the peer of another connection that holds the device's session, or ""."""
@@ -187,7 +196,7 @@ class Service:
         while not self._ending:
             self._wills.clear()
             await self._publish_due()
-            due = self.broker.next_will()
+            due = self.broker.wills.next
             left = None if due is None else max(0.0, (due - self.clock()) / MICROSECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wills.wait(), left)
@@ -195,29 +204,28 @@ class Service:
 
     async def _publish_due(self) -> None:
         # In one commit, or few: thousands may have lost their connections at once.
-        wills = self.broker.take_wills(self.clock())
-        done = await asyncio.gather(
-            *(self._publish_for(member, will) for member, will in wills), return_exceptions=True
-        )
+        wills = self.broker.wills.take(self.clock())
+        done = await asyncio.gather(*map(self._publish_for, wills), return_exceptions=True)
         for failed in done:
             if failed is not None:
                 _logger.error("will not published", reason=str(failed) or repr(failed))
 
-    async def _publish_for(self, member: Member, will: Will) -> None:
+    async def _publish_for(self, testament: Testament) -> None:
         """Publish a will, which may mean something to the hub, as if its client had."""
+        member = testament.member
         client = member.context
         if not isinstance(client, Client):
             # Of a connection before this start: nobody vouches for it any more.
             client = Client(self.name, member.client_id, False, lambda device: False)
-        gathered = self.meanings.gather([message_of(will)], client, self.utc())
+        gathered = self.meanings.gather([message_of(testament.will)], client, self.utc())
         planned: list[Planned] = []
 
         def note(receipts: Sequence[Receipt]) -> Mapping[str, bytes | None]:
             outcomes = gathered.outcomes(receipts)
             if outcomes is None or not outcomes.refused:
-                planned.extend(self.broker.publish_will(member, will, self.clock()))
+                planned.extend(self.broker.publish_will(testament, self.clock()))
             else:
-                self.broker.settle_will(member, will)
+                self.broker.wills.settle(testament)
             return self.keep()
 
         await self.hub.accept(gathered.deliveries, note)
@@ -228,14 +236,23 @@ class Service:
             await self.publish(statistics.changed(self.clock()))
             await asyncio.sleep(_TELL_SECONDS)
 
+    def _tell_dropped(self) -> None:
+        """Log that messages were lost because the queues together are full: not one's own fault."""
+        dropped = self.broker.counters["dropped_beyond_total"]
+        if dropped != self._dropped:
+            new, self._dropped = dropped - self._dropped, dropped
+            queued = self.broker.tally.bytes
+            _occasional.warning("all queues together are full", dropped=new, queued_bytes=queued)
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
+            self._tell_dropped()
             now = self.clock()
             self.broker.sweep(now)
-            if self.broker.next_will() is not None:
+            if self.broker.wills.next is not None:
                 self._wills.set()
-            for member in list(self.broker.members.values()):
+            for member in list(self.broker.present):
                 if member.link is not None:
                     member.link.look(now)
             if self.broker.ledger:

@@ -49,6 +49,7 @@ class Statistics:
             "publish/messages/dropped": counters["dropped"],
             "publish/messages/refused": counters["refused"],
             "retained messages/count": len(broker.retained),
+            "store/messages/bytes": broker.tally.bytes,
             "subscriptions/count": broker.routes.count,
             "bytes/received": wire.get("bytes", 0),
         }

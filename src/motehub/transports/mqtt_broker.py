@@ -22,8 +22,8 @@ from motehub.conversations import (
 )
 from motehub.listening import StreamListener
 from motehub.mqtt_meaning.meanings import Meanings
-from motehub.protocols.mqtt.broker import Broker, BrokerLimits, Overflow
-from motehub.protocols.mqtt.limits import Limits
+from motehub.protocols.mqtt.broker import Broker
+from motehub.protocols.mqtt.limits import BrokerLimits, Limits, Overflow
 from motehub.quantities import Duration, Size
 from motehub.security.mqtt_access import Gatekeeper
 from motehub.security.mqtt_rules import Anonymous, Rule
@@ -125,9 +125,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=60_000, description="Most messages that wait for a client.")
     ] = 10_000
     queued_bytes: Annotated[Size, Meta(description="The same in bytes.")] = Size(16_000_000)
+    queued_bytes_total: Annotated[
+        Size,
+        Meta(
+            description="Bytes of messages that wait for all clients together, or for their "
+            "acknowledgement; one that waits for many counts once if it is long."
+        ),
+    ] = Size(268_435_456)
     overflow: Annotated[
         Overflow,
-        Meta(description='Beyond that "drop oldest" or "drop newest"; dropped ones are counted.'),
+        Meta(
+            description='Beyond that "drop oldest" or "drop newest"; dropped ones are counted. '
+            "Beyond the total, the oldest of the client for which most waits."
+        ),
     ] = Overflow.DROP_OLDEST
     retained: Annotated[int, Meta(ge=0, description="Most retained messages.")] = 10_000
     retained_bytes: Annotated[Size, Meta(description="The same in bytes.")] = Size(64_000_000)
@@ -167,6 +177,7 @@ class MqttBroker:
             settings.retained,
             int(settings.session_expiry),
             int(settings.retained_bytes),
+            int(settings.queued_bytes_total),
         )
         self._service = Service(
             NAME,
@@ -197,6 +208,7 @@ class MqttBroker:
         total = self._wire()
         total.update(broker.counters)
         total.update(clients=broker.connected, sessions=len(broker.members))
+        total["queued_bytes"] = broker.tally.bytes
         return total
 
     async def __aenter__(self) -> MqttBroker:
@@ -263,12 +275,13 @@ class MqttBroker:
 
         Their package takes long to import, and every command reads the settings in this file.
         """
-        from motehub.transports._mqtt_broker_frames import ANY_ORIGIN, WebSocket
         from motehub.transports._mqtt_broker_websocket import WebSocketConversation
+        from motehub.websocket_frames import ANY_ORIGIN, WebSocket
 
         settings = self._settings
         origins = [ANY_ORIGIN] if self._ground.trusted else settings.websocket_origins
-        socket = WebSocket(int(settings.packet_limit) + _MESSAGE_EXTRA, origins)
+        limit = int(settings.packet_limit) + _MESSAGE_EXTRA
+        socket = WebSocket(limit, origins, names=self._ground.names)
         return WebSocketConversation(socket, self._converse, peer, channel)
 
 

@@ -6,51 +6,28 @@ for whom. It is *delivered* when that commit is done. ``ledger`` collects what i
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from motehub.protocols.mqtt.deadlines import Deadlines
 from motehub.protocols.mqtt.events import Closed
-from motehub.protocols.mqtt.ledger import Ledger, restore_members, restore_retained
-from motehub.protocols.mqtt.members import Grant, Link, Member, expires_at, message_of
-from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
+from motehub.protocols.mqtt.ledger import Ledger, restore_retained
+from motehub.protocols.mqtt.limits import BrokerLimits
+from motehub.protocols.mqtt.members import Grant, Link, Member, Testament, expires_at, message_of
+from motehub.protocols.mqtt.packets import Connect, Publish, Subscription
+from motehub.protocols.mqtt.retained import Retained
+from motehub.protocols.mqtt.room import Room
 from motehub.protocols.mqtt.routing import NOWHERE, Routes, Target, plain
-from motehub.protocols.mqtt.session import MICROSECONDS, Queued, session_expiry, size_of
-from motehub.protocols.mqtt.topics import SHARE_PREFIX, split_share
-from motehub.protocols.mqtt.trees import TopicTree
+from motehub.protocols.mqtt.session import MICROSECONDS, Tally, session_expiry, size_of
+from motehub.protocols.mqtt.topics import SHARE_PREFIX, depth_cost, split_share
+from motehub.protocols.mqtt.wills import Wills
 
-# Subscriptions with longer filters count by their length.
+# Subscriptions with longer or deeper filters count by what they cost.
 _USUAL_FILTER: Final = 256
 _MOST_SHARES: Final = 50
-_OWN_TOPICS: Final = "$SYS/"
-
-
-class Overflow(enum.Enum):
-    """What becomes of messages for a client whose queue is full; either way they are counted."""
-
-    DROP_OLDEST = "drop oldest"
-    DROP_NEWEST = "drop newest"
-
-
-class BrokerLimits(msgspec.Struct, frozen=True):
-    """Bounds of what the broker remembers.
-
-    ``sessions`` in all, ``subscriptions`` of each, ``messages`` and ``bytes`` waiting for each
-    with what happens beyond, ``retained`` messages of ``retained_bytes`` in all;
-    ``session_expiry`` is the longest time in seconds that a session outlives its connection.
-    """
-
-    sessions: int = 20_000
-    subscriptions: int = 1_000
-    messages: int = 10_000
-    bytes: int = 16_000_000
-    overflow: Overflow = Overflow.DROP_OLDEST
-    retained: int = 10_000
-    session_expiry: int = 30 * 86_400
-    retained_bytes: int = 64_000_000
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -68,30 +45,35 @@ class Broker:
         self.limits = limits
         self.members: dict[str, Member] = {}
         self.routes = Routes()
-        self.retained: TopicTree[Queued] = TopicTree()
-        self._retained_bytes = 0
-        # How many of them are the hub's own.
-        self._retained_own = 0
         self.ledger = Ledger()
         self.counters: Counter[str] = Counter()
-        self.connected = 0
-        # Of clients that are gone: when due, whose, and what.
-        self._wills: dict[str, tuple[int, Member, Will]] = {}
+        self.retained = Retained(limits, self.ledger, self.counters)
+        self.tally = Tally()
+        self._room = Room(limits, self.tally, self.members, self.ledger, self.counters)
+        self.present: set[Member] = set()
+        """Those whose clients are connected."""
+        self.wills = Wills(self.ledger)
+        self._ending: Deadlines[Member] = Deadlines()
+
+    @property
+    def connected(self) -> int:
+        """How many clients are connected."""
+        return len(self.present)
 
     def restore(self, state: Mapping[str, bytes], now: int) -> None:
         """Take back what a hub that ended had kept; its connections are lost by ``now``."""
-        for member in restore_members(state):
+        for member in self.ledger.restore(state, self.tally):
             grants, member.grants = member.grants, {}
             self._enroll(member)
             for grant in grants.values():
                 self.routes.add(member, grant)
             if member.ends is None:
-                self._away(member, now, will=member.will is not None)
-            elif member.will is not None:
-                self._wills[member.client_id] = (member.will_due or now, member, member.will)
-        for queued in restore_retained(state):
-            self.retained.set(queued.message.topic, queued)
-            self._retained_bytes += queued.size
+                self._away(member, now, will=True)
+            else:
+                self._ending.set(member, member.ends)
+                self.wills.resume(member, now)
+        self.wills.restore(state, now)
+        self.retained.restore(restore_retained(state))
 
     def make_room(self, client_id: str, stranger: str, now: int) -> bool:
         """Tell whether there is room for another session.
@@ -126,16 +108,16 @@ class Broker:
             member = None
         present = member is not None
         if member is None:
-            member = Member(client_id, None)
+            member = Member(client_id, None, self.tally)
             self._enroll(member)
         member.longest = self.limits.session_expiry if kept else 0
         member.keep_for(session_expiry(connect))
         if present and not member.is_durable:
             self.ledger.forget(member)
         member.link, member.user, member.ends = link, user, None
-        self._resume_will(member, now)
-        member.will, member.will_due = connect.will, None
-        self.connected += 1
+        self._ending.discard(member)
+        self.wills.begin(member, connect.will, now)
+        self.present.add(member)
         self.ledger.session(member)
         return member, present
 
@@ -144,7 +126,7 @@ class Broker:
         if member.link is not link:
             return
         member.link = None
-        self.connected -= 1
+        self.present.discard(member)
         was_durable = member.is_durable
         member.keep_for(closed.session_expiry)
         if was_durable and not member.is_durable:
@@ -186,28 +168,19 @@ class Broker:
         shares = [one for one in (topic_filter, *member.grants) if one.startswith(SHARE_PREFIX)]
         if topic_filter in shares and len(shares) > _MOST_SHARES:
             return False
-        size = len(topic_filter)
-        return size <= _USUAL_FILTER or sum(map(len, member.grants)) + size <= _USUAL_FILTER * most
+        size = _cost(topic_filter)
+        all_ = size + sum(map(_cost, member.grants)) if size > _USUAL_FILTER else 0
+        return all_ <= _USUAL_FILTER * most
 
     def unsubscribe(self, member: Member, topic_filter: str) -> bool:
         """End a subscription; tell whether there was one."""
         self.ledger.session(member)
         return self.routes.remove(member, topic_filter)
 
-    def may_retain(self, message: Publish) -> bool:
-        """Tell whether there is room to retain the message, if it asks for that."""
-        if not message.retain or not message.payload:
-            return True
-        known = self.retained.get(message.topic)
-        size = size_of(message) - (0 if known is None else known.size)
-        if self._retained_bytes + size > self.limits.retained_bytes:
-            return False
-        return known is not None or len(self.retained) - self._retained_own < self.limits.retained
-
     def plan(self, message: Publish, publisher: Member | None, now: int) -> list[Planned]:
         """Retain ``message`` if it asks for that, and return who gets it."""
         if message.retain:
-            self._retain(message, "" if publisher is None else publisher.client_id, now)
+            self.retained.retain(message, "" if publisher is None else publisher.client_id, now)
         route = self.routes.find(message.topic)
         planned: list[Planned] = []
         if route is NOWHERE:
@@ -258,34 +231,16 @@ class Broker:
         for one in planned:
             one.member.deliver(one.message, now, one.expires)
 
-    def take_wills(self, now: int) -> list[tuple[Member, Will]]:
-        """Return the wills that are due; each stays durable until it is published."""
-        due = [key for key, (when, _, _) in self._wills.items() if when <= now]
-        return [self._wills.pop(key)[1:] for key in due]
-
-    def publish_will(self, member: Member, will: Will, now: int) -> list[Planned]:
+    def publish_will(self, testament: Testament, now: int) -> list[Planned]:
         """Plan the message that a will is, and forget the will with the same commit."""
-        self.settle_will(member, will)
-        return self.plan(message_of(will), member, now)
-
-    def settle_will(self, member: Member, will: Will) -> None:
-        """Forget a will that is being published, or is not to be."""
-        if member.will is will:
-            member.will = member.will_due = None
-            if self.members.get(member.client_id) is member:
-                self.ledger.session(member)
-
-    def next_will(self) -> int | None:
-        """Return when the next will is due, or None."""
-        return min((when for when, _, _ in self._wills.values()), default=None)
+        self.wills.settle(testament)
+        return self.plan(message_of(testament.will), testament.member, now)
 
     def sweep(self, now: int) -> None:
         """End the sessions and forget the retained messages whose time is over."""
-        for member in [one for one in self.members.values() if one.is_over(now)]:
+        for member in self._ending.take(now):
             self._end(member, now)
-        for queued in list(self.retained.values()):
-            if queued.expires is not None and queued.expires <= now:
-                self._forget_retained(queued.message.topic)
+        self.retained.sweep(now)
 
     def _enroll(self, member: Member) -> None:
         self.members[member.client_id] = member
@@ -300,13 +255,11 @@ class Broker:
         """Let the time of a member that is away begin, and that of its will."""
         expiry = member.expiry or 0
         member.ends = now + expiry * MICROSECONDS
-        if not will:
-            # [MQTT-3.14.4-3]
-            member.will = None
-        elif member.will is not None:
-            delay = min(member.will.properties.will_delay_interval or 0, expiry)
-            member.will_due = now + delay * MICROSECONDS
-            self._wills[member.client_id] = (member.will_due, member, member.will)
+        self._ending.set(member, member.ends)
+        if will:
+            self.wills.wait(member, now)
+        else:
+            self.wills.call_off(member)
         if expiry:
             self.ledger.session(member)
         else:
@@ -319,80 +272,27 @@ class Broker:
         del self.members[member.client_id]
         for topic_filter in list(member.grants):
             self.routes.remove(member, topic_filter)
-        if member.client_id in self._wills:
-            due, owner, will = self._wills.pop(member.client_id)
-            # Under a key that no client has: its identifier may have a new session by now.
-            self._wills[f"{member.client_id}\0{id(owner)}"] = (min(due, now), owner, will)
+        self._ending.discard(member)
+        self.wills.end(member, now)
+        member.session.clear()
         if member.is_durable:
             self.ledger.forget(member)
             # Nor is anything kept that is still under way.
             member.expiry = 0
 
-    def _resume_will(self, member: Member, now: int) -> None:
-        """Drop the will of the connection before this one, unless it was due by now."""
-        pending = self._wills.get(member.client_id)
-        if pending is None:
-            return
-        del self._wills[member.client_id]
-        if pending[0] <= now:
-            self._wills[f"{member.client_id}\0{pending[0]}"] = pending
-
-    def _retain(self, message: Publish, publisher: str, now: int) -> None:
-        # [MQTT-3.3.1-6]
-        if not message.payload:
-            if self.retained.get(message.topic) is not None:
-                self._forget_retained(message.topic)
-            return
-        own = message.topic.startswith(_OWN_TOPICS)
-        if not (own or self.may_retain(message)):
-            # Of a will, or among many of one read.
-            self.counters["not_retained"] += 1
-            return
-        queued = Queued(plain(message), expires_at(message, now), publisher)
-        previous = self.retained.set(message.topic, queued)
-        self._retained_bytes += queued.size - (0 if previous is None else previous.size)
-        if own:
-            self._retained_own += previous is None
-        else:
-            self.ledger.retained(message.topic, queued)
-
-    def _forget_retained(self, topic: str) -> None:
-        previous = self.retained.remove(topic)
-        self._retained_bytes -= 0 if previous is None else previous.size
-        self.ledger.retained(topic, None)
-
     def _plan_for(
         self, member: Member, message: Publish, expires: int | None, planned: list[Planned]
     ) -> None:
-        if not message.qos:
-            if member.link is None:
-                return
-            if self._has_room(member, message):
-                planned.append(Planned(member, message, expires))
+        if member.link is None and not (message.qos and member.is_durable):
             return
-        if member.link is None and not member.is_durable:
-            return
-        if self._has_room(member, message):
-            planned.append(Planned(member, member.plan(message, expires), expires))
-            self.ledger.waiting(member)
-
-    def _has_room(self, member: Member, message: Publish) -> bool:
-        """Make room for a message by the policy, or count it as dropped."""
-        limits = self.limits
         size = size_of(message)
-        while (
-            member.waiting >= limits.messages
-            or member.waiting_bytes + size > limits.bytes
-            or member.is_short_of_ids
-        ):
-            self.counters["dropped"] += 1
-            if (
-                limits.overflow is Overflow.DROP_NEWEST
-                or member.is_short_of_ids
-                or size > limits.bytes
-                or not member.drop_oldest()
-            ):
-                member.dropped += 1
-                return False
+        if not self._room.has(member, message, size):
+            return
+        if message.qos:
+            message = member.plan(message, expires, size)
             self.ledger.waiting(member)
-        return True
+        planned.append(Planned(member, message, expires))
+
+
+def _cost(topic_filter: str) -> int:
+    return len(topic_filter) + depth_cost(topic_filter)

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.encoding import Copies, encode
 from motehub.protocols.mqtt.packets import (
     NO_PUBLISH,
     PubAck,
@@ -25,6 +25,9 @@ from motehub.protocols.mqtt.wire import protocol_error
 
 # An alias costs three bytes of property, so short topics are better sent as they are.
 _WORTH_AN_ALIAS: Final = 4
+
+# One for all connections: copies of a message follow each other.
+_copies: Final = Copies()
 
 
 class Delivery:
@@ -177,12 +180,12 @@ class Delivery:
             )
             message = Publish(topic, payload, qos, retain, False, packet_id, message.properties)
         self._write_publish(message)
-        self._session.outgoing[packet_id] = message
+        self._session.start(packet_id, message)
         self._sent.add(packet_id)
         return True
 
     def _forget(self, packet_id: int) -> None:
-        del self._session.outgoing[packet_id]
+        self._session.finish(packet_id)
         self._sent.discard(packet_id)
         self._settle(packet_id)
 
@@ -193,7 +196,7 @@ class Delivery:
     def _write_publish(self, message: Publish) -> None:
         if self._alias_maximum:
             message = self._with_alias(message)
-        self._write(encode(message, self._version))
+        self._write(_copies.encode(message, self._version))
 
     def _is_too_large(self, message: Publish) -> bool:
         # [MQTT-3.1.2-24], [MQTT-3.1.2-25]
@@ -202,7 +205,7 @@ class Delivery:
             return False
         # The property of an alias may have to come on top.
         room = limit - 3 if self._alias_maximum else limit
-        return len(encode(message, self._version)) > room
+        return len(_copies.encode(message, self._version)) > room
 
     def _with_alias(self, message: Publish) -> Publish:
         topic = message.topic

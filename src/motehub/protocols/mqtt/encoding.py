@@ -52,6 +52,40 @@ def encode(packet: Packet, version: Version) -> bytes:
     return _ENCODERS[type(packet)](packet, version)
 
 
+class Copies:
+    """Encodes copies of messages, which mostly differ in the packet identifier only.
+
+    Of the last message and version what all have in common is remembered: a fan-out is encoded
+    once for each form of the message, and not for each client.
+    """
+
+    __slots__ = ("_head", "_rest", "_template", "_version")
+
+    def __init__(self) -> None:
+        self._template = Publish("", b"")
+        self._version = Version.V5
+        self._head = self._rest = b""
+
+    def encode(self, packet: Publish, version: Version) -> bytes:
+        """Return what :func:`encode` returns."""
+        template = self._template
+        # Copies of one message share these very objects.
+        if not (
+            packet.payload is template.payload
+            and packet.topic is template.topic
+            and packet.properties is template.properties
+            and packet.qos == template.qos
+            and packet.retain == template.retain
+            and packet.dup == template.dup
+            and version is self._version
+        ):
+            self._template, self._version = packet, version
+            self._head, self._rest = _split_publish(packet, version)
+        if packet.qos:
+            return self._head + _TWO_BYTES(packet.packet_id) + self._rest
+        return self._head
+
+
 def _framed(first: int, body: bytes) -> bytes:
     length = len(body)
     if length < 0x80:
@@ -91,20 +125,28 @@ def _conn_ack(packet: ConnAck, version: Version) -> bytes:
 
 
 def _publish(packet: Publish, version: Version) -> bytes:
+    head, rest = _split_publish(packet, version)
+    return head + _TWO_BYTES(packet.packet_id) + rest if packet.qos else head
+
+
+def _split_publish(packet: Publish, version: Version) -> tuple[bytes, bytes]:
+    """Return what comes before and after the packet identifier; all is before one that has none."""
     topic = packet.topic.encode()
     payload = packet.payload
     qos = packet.qos
     first = 0x30 | packet.dup << 3 | qos << 1 | packet.retain
     head = _TWO_BYTES(len(topic)) + topic
-    if qos:
-        head += _TWO_BYTES(packet.packet_id)
+    told = b""
     if version is Version.V5:
         properties = packet.properties
-        head += b"\0" if properties is NO_PUBLISH else encode_properties(properties)
-    length = len(head) + len(payload)
-    if length < 0x80:
-        return _SHORT_HEADER(first, length) + head + payload
-    return b"".join((bytes((first,)), variable_bytes(length), head, payload))
+        told = b"\0" if properties is NO_PUBLISH else encode_properties(properties)
+    length = len(head) + len(told) + len(payload) + (2 if qos else 0)
+    fixed = (
+        _SHORT_HEADER(first, length) if length < 0x80 else bytes((first,)) + variable_bytes(length)
+    )
+    if qos:
+        return fixed + head, told + payload
+    return b"".join((fixed, head, told, payload)), b""
 
 
 def _ack(first: int) -> Callable[[Ack, Version], bytes]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from motehub.protocols.mqtt.packets import NO_PUBLISH, Publish, Subscription, Will
 from motehub.protocols.mqtt.properties import PublishProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
-from motehub.protocols.mqtt.session import MICROSECONDS, PACKET_IDS, Queued, Session, size_of
+from motehub.protocols.mqtt.session import MICROSECONDS, PACKET_IDS, Queued, Session, Tally, size_of
 
 # Some are left for what is under way.
 _MOST_IDS: Final = PACKET_IDS - 1_000
@@ -52,18 +52,38 @@ class Chunk(msgspec.Struct, gc=False):
     """Messages that became durable for a member in one commit.
 
     ``open`` are the packet identifiers of those that are not settled, ``done`` those that are:
-    after a crash they must not be sent again while the chunk is there.
+    after a crash they must not be sent again while the chunk is there. ``bodies`` are the
+    numbers of those that it refers to.
     """
 
     open: set[int]
     done: list[int]
+    bodies: tuple[int, ...] = ()
+
+
+class Testament:
+    """What a client wants to be published if it goes without a word.
+
+    ``due`` is when (UTC µs), None while it is connected; ``number`` under which it is kept, None
+    while it is kept with the session.
+    """
+
+    __slots__ = ("due", "member", "number", "will")
+
+    def __init__(
+        self, member: Member, will: Will, due: int | None = None, number: int | None = None
+    ) -> None:
+        self.member = member
+        self.will = will
+        self.due = due
+        self.number = number
 
 
 class Member:
     """A client by its identifier; ``link`` is None while it is away.
 
     ``expiry`` is how many seconds the session outlives a connection, None without end. ``ends``
-    is when a member that is away is forgotten, ``will_due`` when its will is published (µs).
+    is when a member that is away is forgotten (µs); ``testament`` is its will.
     ``planned`` messages are on their way to its session; ``dropped`` found no room there.
     ``user`` is whose session it is, ``context`` what the transport remembers of the client.
     ``may_receive`` tells for a topic whether its messages may be passed on, None for any.
@@ -90,21 +110,19 @@ class Member:
         "planned",
         "releasing",
         "session",
+        "testament",
         "user",
-        "will",
-        "will_due",
     )
 
-    def __init__(self, client_id: str, expiry: int | None) -> None:
+    def __init__(self, client_id: str, expiry: int | None, tally: Tally | None = None) -> None:
         self.client_id = client_id
         self.expiry = expiry
         self.longest = expiry or 0
-        self.session = Session(client_id)
+        self.session = Session(client_id, tally)
         self.grants: dict[str, Grant] = {}
         self.link: Link | None = None
         self.ends: int | None = None
-        self.will: Will | None = None
-        self.will_due: int | None = None
+        self.testament: Testament | None = None
         self.user = ""
         self.context: object = None
         self.may_receive: Callable[[str], bool] | None = None
@@ -153,10 +171,11 @@ class Member:
         """
         return len(self.session.reserved) >= _MOST_IDS
 
-    def plan(self, message: Publish, expires: int | None) -> Publish:
+    def plan(self, message: Publish, expires: int | None, size: int) -> Publish:
         """Count a message in that will be delivered; one that has to be kept gets its number."""
         self.planned += 1
-        self._planned_bytes += size_of(message)
+        self._planned_bytes += size
+        self.session.tally.add(message, size)
         if not self.is_durable:
             return message
         packet_id = self.session.reserve_packet_id()
@@ -167,8 +186,10 @@ class Member:
     def deliver(self, message: Publish, now: int, expires: int | None) -> None:
         """Send a planned message, or let it wait for the client."""
         if message.qos:
+            size = size_of(message)
             self.planned -= 1
-            self._planned_bytes -= size_of(message)
+            self._planned_bytes -= size
+            self.session.tally.remove(message, size)
         if self.link is not None:
             if not self.link.send(message, now, expires):
                 self.dropped += 1
@@ -194,17 +215,24 @@ class Member:
         self._index(number, fresh)
         return number, fresh
 
-    def restore_chunk(self, number: int, queued: list[Queued], released: set[int]) -> None:
+    def restore_chunk(
+        self, number: int, queued: list[Queued], bodies: tuple[int, ...], released: set[int]
+    ) -> None:
         """Take back what was kept under ``number``; ``released`` must not be sent again."""
         self._next_chunk = max(self._next_chunk, number + 1)
         self._index(number, queued)
+        self.chunks[number].bodies = bodies
         for one in queued:
-            packet_id = one.message.packet_id
+            old = one.message
+            packet_id = old.packet_id
             self.session.reserved.add(packet_id)
             if packet_id not in released:
                 # [MQTT-3.3.1-1]: it may have been sent.
-                self.session.put(replace(one, message=replace(one.message, dup=True)))
-            elif one.message.qos == 2:
+                # Not ``replace``: there may be hundreds of thousands.
+                topic, payload, told = old.topic, old.payload, old.properties
+                again = Publish(topic, payload, old.qos, old.retain, True, packet_id, told)
+                self.session.put(Queued(again, one.expires))
+            elif old.qos == 2:
                 self.session.release(packet_id)
             else:
                 self.settled(packet_id)
@@ -221,14 +249,22 @@ class Member:
         if not chunk.open:
             self._finished.append(number)
 
-    def take_finished(self) -> list[int]:
-        """Forget the chunks that are settled as a whole, and return their numbers."""
-        finished, self._finished = self._finished, []
-        for number in finished:
-            done = self.chunks.pop(number).done
-            self.session.reserved.difference_update(done)
-            self._done.difference_update(done)
+    def take_finished(self) -> dict[int, Chunk]:
+        """Forget the chunks that are settled as a whole, and return them by their numbers."""
+        finished = {number: self.chunks.pop(number) for number in self._finished}
+        self._finished.clear()
+        for chunk in finished.values():
+            self.session.reserved.difference_update(chunk.done)
+            self._done.difference_update(chunk.done)
         return finished
+
+    def take_chunks(self) -> dict[int, Chunk]:
+        """Forget all chunks, since nothing is kept for the client any more, and return them."""
+        chunks, self.chunks = self.chunks, {}
+        self.kept.clear()
+        self._finished.clear()
+        self._done.clear()
+        return chunks
 
     def released(self) -> list[int]:
         """Return the identifiers of kept messages that must not be sent again."""

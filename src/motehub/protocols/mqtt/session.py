@@ -23,6 +23,9 @@ PACKET_IDS: Final = 65_535
 _OVERHEAD: Final = 200
 _OVERHEAD_OF_PROPERTY: Final = 150
 
+SHORT: Final = 256
+"""Bytes of a payload that is not worth sharing among those that it waits for."""
+
 
 def size_of(message: Publish) -> int:
     """Return about how many bytes a message takes in memory."""
@@ -53,6 +56,46 @@ class Queued(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return size_of(self.message)
 
 
+class Tally:
+    """About how many ``bytes`` the messages take that wait for clients or are in flight to them.
+
+    A long payload is the same bytes for all sessions that get it, so it counts once.
+    """
+
+    __slots__ = ("_times", "bytes")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        # How often a payload is counted in, by identity: it stays alive as long.
+        self._times: dict[int, int] = {}
+
+    def add(self, message: Publish, size: int) -> None:
+        """Count in a message of about ``size`` bytes."""
+        payload = message.payload
+        if len(payload) > SHORT:
+            times = self._times.get(id(payload), 0)
+            self._times[id(payload)] = times + 1
+            if times:
+                size -= len(payload)
+        self.bytes += size
+
+    def remove(self, message: Publish, size: int) -> None:
+        """Count out a message that was counted in."""
+        payload = message.payload
+        if len(payload) > SHORT:
+            times = self._times[id(payload)] - 1
+            if times:
+                self._times[id(payload)] = times
+                size -= len(payload)
+            else:
+                del self._times[id(payload)]
+        self.bytes -= size
+
+    def more(self, message: Publish, size: int) -> int:
+        """Return how many bytes ``add`` would count in."""
+        return size - len(message.payload) if id(message.payload) in self._times else size
+
+
 class Session:
     """The deliveries of one client that are not complete, in both directions.
 
@@ -61,7 +104,8 @@ class Session:
     ``incoming`` are the identifiers of QoS 2 messages that were taken and not yet released,
     ``keeping`` those of messages that are being kept, perhaps since a connection before this one.
     ``queue`` are messages that found no room in flight; whoever sends keeps it bounded:
-    ``queued_bytes`` is about what they take. A message in it may have its packet identifier
+    ``queued_bytes`` is about what they take; with what is in flight they are in ``tally``, which
+    sessions share. A message in it may have its packet identifier
     already, which is ``reserved`` for it. ``settled`` is called with the identifier of each
     message that has been acknowledged, or that is dropped.
 
@@ -80,9 +124,10 @@ class Session:
         "queued_bytes",
         "reserved",
         "settled",
+        "tally",
     )
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, tally: Tally | None = None) -> None:
         self.client_id = client_id
         self.outgoing: dict[int, Publish | PubRel] = {}
         self.incoming: set[int] = set()
@@ -91,6 +136,7 @@ class Session:
         self.queued_bytes = 0
         self.reserved: set[int] = set()
         self.settled: Callable[[int], None] | None = None
+        self.tally = tally or Tally()
         self._last_id = 0
 
     def free_packet_id(self) -> int:
@@ -110,21 +156,43 @@ class Session:
 
     def put(self, queued: Queued) -> None:
         """Let a message wait behind the others."""
+        size = queued.size
         self.queue.append(queued)
-        self.queued_bytes += queued.size
+        self.queued_bytes += size
+        self.tally.add(queued.message, size)
 
     def pull(self) -> Queued:
         """Take the message that has waited longest."""
         queued = self.queue.popleft()
-        self.queued_bytes -= queued.size
+        size = queued.size
+        self.queued_bytes -= size
+        self.tally.remove(queued.message, size)
         return queued
+
+    def start(self, packet_id: int, message: Publish) -> None:
+        """Note that a message of QoS 1 or 2 is in flight."""
+        self.outgoing[packet_id] = message
+        self.tally.add(message, size_of(message))
+
+    def finish(self, packet_id: int) -> None:
+        """Note that a message is in flight no more."""
+        sent = self.outgoing.pop(packet_id, None)
+        if isinstance(sent, Publish):
+            self.tally.remove(sent, size_of(sent))
+
+    def clear(self) -> None:
+        """Forget all messages, since the session is over."""
+        while self.queue:
+            self.pull()
+        for packet_id in list(self.outgoing):
+            self.finish(packet_id)
 
     def release(self, packet_id: int) -> None:
         """Note that the client has a QoS 2 message, which must not be sent again.
 
         At the end: PUBRELs keep the order of the PUBRECs [MQTT-4.6.0-4].
         """
-        self.outgoing.pop(packet_id, None)
+        self.finish(packet_id)
         self.outgoing[packet_id] = PubRel(packet_id)
 
     def released(self) -> list[int]:

@@ -7,6 +7,10 @@ from typing import Final
 LEVELS_LIMIT: Final = 128
 """Most levels that a name or filter may have here; the specification sets no limit."""
 
+_USUAL_LEVELS: Final = 8
+# Measured: an object, a dictionary with one entry, a string.
+_LEVEL_BYTES: Final = 232
+
 SHARE_PREFIX: Final = "$share/"
 """How the filter of a shared subscription begins."""
 
@@ -55,6 +59,14 @@ def split_share(topic_filter: str) -> tuple[str | None, str]:
         return None, topic_filter
     group, _, plain = topic_filter[len(SHARE_PREFIX) :].partition("/")
     return group, plain
+
+
+def depth_cost(topic: str) -> int:
+    """Return about how many bytes a tree needs for the levels of a topic beyond the usual ones.
+
+    For the usual ones nothing is counted: limits are written with them in mind.
+    """
+    return max(0, topic.count("/") + 1 - _USUAL_LEVELS) * _LEVEL_BYTES
 
 
 def _depth_fault(topic: str) -> str | None:

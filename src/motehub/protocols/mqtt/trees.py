@@ -159,10 +159,6 @@ class TopicTree(Generic[V]):
         node = self._root.at(topic)
         return None if node is None else node.leaf
 
-    def values(self) -> Iterator[V]:
-        """Yield all values, those of ``$`` topics too; change nothing meanwhile."""
-        return self._all([self._root])
-
     def find(self, topic_filter: str) -> Iterator[V]:
         """Yield the values of all topics that match the filter; change nothing meanwhile."""
         levels = topic_filter.split("/")

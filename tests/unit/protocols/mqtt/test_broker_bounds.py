@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from motehub.protocols.mqtt.broker import Broker, BrokerLimits
+from motehub.protocols.mqtt.broker import Broker
 from motehub.protocols.mqtt.events import Closed
-from motehub.protocols.mqtt.ledger import restore_members
+from motehub.protocols.mqtt.ledger import Ledger
+from motehub.protocols.mqtt.limits import BrokerLimits
 from motehub.protocols.mqtt.members import Chunk, Member
 from motehub.protocols.mqtt.packets import Connect, Publish, Subscription, Will
 from motehub.protocols.mqtt.properties import ConnectProperties, PublishProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
+from motehub.protocols.mqtt.session import Tally
 
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_values
@@ -95,26 +97,50 @@ def test_long_filters_count_by_their_length() -> None:
     assert broker.may_subscribe(member, "short")
 
 
+def test_deep_topics_count_by_what_they_cost() -> None:
+    """The trees keep something for each level, of filters and of retained messages."""
+    most = 100
+    broker = Broker(BrokerLimits(subscriptions=2 * most, retained_bytes=200_000))
+    member, _ = broker.enter(Connect("c"), "c", Line(), "u", True, NOW)
+    held = {"filters": 0, "topics": 0}
+    for number in range(most):
+        deep = f"{number}/" + "/".join("a" * 127)
+        if broker.may_subscribe(member, deep):
+            broker.subscribe(member, Subscription(deep), None)
+            held["filters"] += 1
+        message = Publish(deep, b"1", retain=True)
+        if broker.retained.has_room(message):
+            broker.plan(message, member, NOW)
+            held["topics"] += 1
+    assert held == {"filters": 1, "topics": 7}
+    assert broker.may_subscribe(member, "a/b/c/d/e/f/g/h/i")
+    assert broker.retained.has_room(Publish("a/b/c/d/e/f/g/h", b"1", retain=True))
+    # What is forgotten gives its room back.
+    for number in range(7):
+        broker.plan(Publish(f"{number}/" + "/".join("a" * 127), b"", retain=True), member, NOW)
+    assert broker.retained.has_room(Publish("b", b"1" * 199_000, retain=True))
+
+
 def test_retained_messages_are_bounded_in_bytes() -> None:
     """User properties count; what replaces a message gets its room."""
     broker = Broker(BrokerLimits(retained_bytes=100_000))
     long = PublishProperties(user_property=(("key", "v" * 60_000),))
     first = Publish("a", b"-", 0, True, properties=long)
     broker.plan(first, None, NOW)
-    assert not broker.may_retain(Publish("b", b"-", 0, True, properties=long))
-    assert broker.may_retain(first)
-    assert broker.may_retain(Publish("b", b"-", 0, True))
+    assert not broker.retained.has_room(Publish("b", b"-", 0, True, properties=long))
+    assert broker.retained.has_room(first)
+    assert broker.retained.has_room(Publish("b", b"-", 0, True))
     broker.plan(Publish("a", b"", 0, True), None, NOW)
-    assert broker.may_retain(Publish("b", b"-", 0, True, properties=long))
+    assert broker.retained.has_room(Publish("b", b"-", 0, True, properties=long))
 
 
 def test_what_the_hub_retains_itself_takes_nobodys_place() -> None:
     """Statistics are retained beside a full store, and leave room in one that is not."""
     broker = Broker(BrokerLimits(retained=1))
     broker.plan(Publish("$SYS/broker/a", b"1", 0, True), None, NOW)
-    assert broker.may_retain(Publish("a", b"-", 0, True))
+    assert broker.retained.has_room(Publish("a", b"-", 0, True))
     broker.plan(Publish("a", b"-", 0, True), None, NOW)
-    assert not broker.may_retain(Publish("b", b"-", 0, True))
+    assert not broker.retained.has_room(Publish("b", b"-", 0, True))
     broker.plan(Publish("b", b"-", 0, True), None, NOW)
     broker.plan(Publish("$SYS/broker/b", b"1", 0, True), None, NOW)
     kept = {
@@ -131,13 +157,13 @@ def test_each_will_is_forgotten_when_it_is_published() -> None:
         member = entered(broker, name, line, 3600, will=Will(f"w/{name}", b"-"))
         broker.leave(member, line, gone(will=True), NOW)
     committed(state, broker.ledger.take())
-    wills = broker.take_wills(NOW)
+    wills = broker.wills.take(NOW)
     assert len(wills) == 2
-    broker.publish_will(*wills[0], NOW)
+    broker.publish_will(wills[0], NOW)
     committed(state, broker.ledger.take())
     again = Broker(BrokerLimits())
     again.restore(state, NOW)
-    assert [will.topic for _, will in again.take_wills(NOW)] == ["w/second"]
+    assert [one.will.topic for one in again.wills.take(NOW)] == ["w/second"]
 
 
 def test_thousands_of_open_identifiers_are_kept_in_little() -> None:
@@ -150,7 +176,7 @@ def test_thousands_of_open_identifiers_are_kept_in_little() -> None:
         broker.ledger.incoming(member)
         committed(state, broker.ledger.take())
         assert len(state["mqtt/incoming/c"]) < 8_200
-        (restored,) = restore_members(state)
+        (restored,) = Ledger().restore(state, Tally())
         assert restored.session.incoming == ids
 
 

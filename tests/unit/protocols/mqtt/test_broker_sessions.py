@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NoReturn
+
 import pytest
 
-from motehub.protocols.mqtt.broker import Broker, BrokerLimits
+from motehub.protocols.mqtt.broker import Broker
 from motehub.protocols.mqtt.events import Closed
+from motehub.protocols.mqtt.limits import BrokerLimits
+from motehub.protocols.mqtt.members import Member
 from motehub.protocols.mqtt.packets import Connect, Publish, Version
 from motehub.protocols.mqtt.properties import ConnectProperties, PublishProperties
 from motehub.protocols.mqtt.reason_codes import ReasonCode
@@ -102,3 +107,28 @@ def test_strangers_who_are_away_make_room() -> None:
         assert set(broker.members) == left
         broker.enter(resume(10), name, Line(), "stranger", True, 0)
     assert not broker.make_room("e", "stranger", 0), "who is connected stays"
+
+
+def test_a_sweep_looks_at_nobody_whose_time_is_not_over() -> None:
+    """A hundred thousand sessions that are away cost nothing each second."""
+    broker = Broker(BrokerLimits())
+    for number in range(1000):
+        line = Line()
+        member, _ = broker.enter(resume(3600 + number), f"c{number}", line, "", True, 0)
+        closed = Closed(ReasonCode.SUCCESS, "", False, 3600 + number)
+        broker.leave(member, line, closed, 0)
+    broker.members = _Unwalked(broker.members)
+    broker.sweep(3599 * SECOND)
+    assert len(broker.members) == 1000
+    broker.sweep(3609 * SECOND)
+    assert len(broker.members) == 990
+
+
+class _Unwalked(dict[str, Member]):
+    """Fails when somebody goes through all."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all sessions are looked at")
+
+    def values(self) -> NoReturn:
+        raise AssertionError("all sessions are looked at")

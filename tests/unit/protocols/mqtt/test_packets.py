@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.protocols.mqtt.strategies import conn_acks, connects, from_client, from_server
+from msgspec.structs import replace
+from tests.unit.protocols.mqtt.strategies import (
+    conn_acks,
+    connects,
+    from_client,
+    from_server,
+    publishes,
+)
 
-from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.encoding import Copies, encode
 from motehub.protocols.mqtt.packets import (
     ConnAck,
     Connect,
@@ -256,3 +263,23 @@ def test_too_long_a_string_is_not_written() -> None:
 def test_pings_carry_nothing() -> None:
     """PINGREQ is two bytes."""
     assert encode(PingReq(), V5) == b"\xc0\x00"
+
+
+@given(publishes(V5), publishes(V5), st.data())
+def test_copies_are_what_encoding_each_gives(
+    one: Publish, other: Publish, data: st.DataObject
+) -> None:
+    """However messages, versions, flags and packet identifiers alternate."""
+    copies = Copies()
+    for _ in range(8):
+        message = data.draw(st.sampled_from([one, other]))
+        qos = data.draw(st.integers(0, 2))
+        copy = replace(
+            message,
+            qos=qos,
+            packet_id=data.draw(st.integers(1, 65_535)) if qos else 0,
+            dup=data.draw(st.booleans()),
+            retain=data.draw(st.booleans()),
+        )
+        version = data.draw(st.sampled_from([V3, V5]))
+        assert copies.encode(copy, version) == encode(copy, version)
