@@ -58,6 +58,13 @@ class Exchange(msgspec.Struct, frozen=True):
     note: Note | None = None
 
 
+Take = Callable[[bytes, int], Exchange | Response | None]
+"""Takes the body of a request that arrived at a time (UTC µs), whose head has been looked at.
+
+None says that the head has to be looked at again: what was found may not hold any more.
+"""
+
+
 class Handler(Protocol):
     """Takes the requests to an ingest path; times are UTC microseconds.
 
@@ -76,9 +83,26 @@ class Handler(Protocol):
         """
         ...
 
+    def prepare(self, request: Request, now: int) -> Take | Response:
+        """Return what takes the bodies of requests with this head, or why none is taken.
+
+        A board says the same head in every request, so it is looked at once.
+        """
+        ...
+
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         """Take a whole request."""
         ...
+
+
+def take_whole(handler: Handler, request: Request, now: int) -> Exchange | Response:
+    """Take a request whose head has just come too."""
+    take = handler.prepare(request, now)
+    if isinstance(take, Response):
+        return take
+    answer = take(request.body, now)
+    # Only when the owner changes tokens in this moment, and this is not his thread.
+    return answer if answer is not None else take_whole(handler, request, now)
 
 
 def problem(status: int, title: str, detail: str, *headers: Header) -> Response:

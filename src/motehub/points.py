@@ -57,7 +57,9 @@ def make_runs(series: list[int], times: list[int], values: array[float], clock: 
     Raises:
         OverflowError: a time does not fit in 64 bits.
     """
-    if len(series) == 1 or len(set(series)) == len(series):
+    if series.count(series[0]) == len(series):
+        ids, counts = series[:1], array("I", (len(series),))
+    elif len(set(series)) == len(series):
         ids, counts = series, array("I", (1,)) * len(series)
     else:
         runs = [(one, len(list(same))) for one, same in groupby(series)]

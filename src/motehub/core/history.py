@@ -133,6 +133,15 @@ def _note_series(entries: Sequence[Entry], devices: dict[int, int]) -> None:
 
 
 def _group(columns: Columns, by_series: _BySeries[array[float]]) -> None:
+    if len(columns.series) == len(columns.times):
+        # Each run is one reading, as of gateways that speak for many devices.
+        singles = zip(columns.series, columns.times, columns.values, strict=True)
+        for series, moment, value in singles:
+            if (known := by_series.get(series)) is None:
+                known = by_series[series] = (array("q"), array("d"))
+            known[0].append(moment)
+            known[1].append(value)
+        return
     position = 0
     for series, count in zip(columns.series, columns.counts, strict=True):
         end = position + count

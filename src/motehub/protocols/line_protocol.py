@@ -8,7 +8,6 @@ part, which can say what is wrong.
 from __future__ import annotations
 
 import math
-import re
 from array import array
 from collections.abc import Mapping
 from typing import Final
@@ -17,6 +16,7 @@ from motehub.model import Clock, Runs
 from motehub.points import BadLine, Body, make_runs
 from motehub.protocols._line_protocol_blocks import blocks
 from motehub.protocols._line_protocol_column import Doubt, OpenColumn
+from motehub.protocols._line_protocol_plain import take_apart
 from motehub.protocols._line_protocol_point import (
     BOOLEANS,
     FIRST_TIME,
@@ -60,11 +60,6 @@ _MULTIPLIERS: Final = {
 _NUMBER_BYTES: Final = b"0123456789.+-eE"
 _STAMP_BYTES: Final = b"0123456789-"
 
-# A point of one number, as decode_known takes it.
-_POINT: Final = rb'^([^ \n\\"]+ [^ =,\n\\"]+)=([-+.0-9eE]{1,%d})' % WORD_LENGTH
-_DATED: Final = re.compile(_POINT + rb" (-?[0-9]{1,39})$", re.MULTILINE)
-_UNDATED: Final = re.compile(_POINT + rb"$()", re.MULTILINE)
-
 
 def multiplier(precision: str) -> tuple[int, int] | None:
     """Return by what to multiply and divide a timestamp for µs, or None: no such precision."""
@@ -102,21 +97,26 @@ def decode_known(
     multiply, divide = _MULTIPLIERS[precision]
     lines = body.count(b"\n") + (body[-1:] != b"\n")
     dated = body.count(b" ") > lines
-    points = (_DATED if dated else _UNDATED).findall(body)
-    if len(points) != lines:
+    points = take_apart(body, lines, dated=dated)
+    if points is None:
         return None
-    keys, numbers, stamps = zip(*points, strict=True)
+    keys, numbers, stamps = points
     try:
-        known = list(map(series.__getitem__, keys))
+        if keys.count(keys[0]) == lines:
+            known = [series[keys[0]]] * lines
+        else:
+            known = list(map(series.__getitem__, keys))
         values = array("d", map(float, numbers))
+        times = list(map(int, stamps)) if dated else [now] * lines
     except (KeyError, ValueError):
         return None
     if dated:
-        times = [int(stamp) * multiply // divide for stamp in stamps]
+        if multiply > 1:
+            times = [time * multiply for time in times]
+        elif divide > 1:
+            times = [time // divide for time in times]
         if min(times) < FIRST_TIME or max(times) > LAST_TIME:
             return None
-    else:
-        times = [now] * lines
     if not math.isfinite(sum(values)):
         return None
     return make_runs(known, times, values, Clock.DEVICE if dated else Clock.HUB)

@@ -105,17 +105,19 @@ def decode_known(body: bytes, now: int, series: Mapping[Key, int], *, lines: boo
     items = _decode_lines(body) if lines else _decode_array(body)
     if not items:
         return None
-    keys = [(item.device, item.metric, item.unit) for item in items]
+    devices = [item.device for item in items]
+    units = [item.unit for item in items]
     given = [item.time for item in items]
-    device, unit, clock = type(keys[0][0]), type(keys[0][2]), type(given[0])
+    device, unit, clock = type(devices[0]), type(units[0]), type(given[0])
     if len(items) > 1:
-        shapes = {(one.__class__, other.__class__) for one, _, other in set(keys)}
-        if len(shapes) > 1 or len(set(map(type, given))) > 1:
-            return None
+        for members in (devices, units, given):
+            if len(set(map(type, members))) > 1:
+                return None
     if len(items) * _quotes_of(device, unit, clock, float) != body.count(b'"'):
         return None
     try:
-        known = list(map(series.__getitem__, keys))
+        metrics = [item.metric for item in items]
+        known = list(map(series.__getitem__, zip(devices, metrics, units, strict=True)))
         numbers: list[Any] = [item.value for item in items]
         values = array("d", numbers)
         times = micros(given, clock, now)

@@ -7,10 +7,27 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
+from motehub.contracts import KnownTokens
 from motehub.model import Token
 
 FindToken = Callable[[str, int], Token | None]
 """Returns the token of a secret that is good at a time (UTC µs); ``Tokens.find``."""
+
+
+class Pass:
+    """A token that was good when it was shown, and whether it still is."""
+
+    __slots__ = ("_edition", "_tokens", "token")
+
+    def __init__(self, tokens: KnownTokens, token: Token) -> None:
+        self._tokens = tokens
+        self._edition = tokens.edition
+        self.token = token
+
+    def is_good(self, now: int) -> bool:
+        """Tell whether the token is still the same at ``now`` (UTC µs)."""
+        expires = self.token.expires
+        return self._edition == self._tokens.edition and (expires is None or now < expires)
 
 
 def secret_of(headers: Mapping[bytes, bytes]) -> str | None:

@@ -15,9 +15,9 @@ from urllib.parse import unquote
 import msgspec
 
 from motehub.conversations import Turn
-from motehub.http_exchange import Exchange, Handler, Request, Response, plain
+from motehub.http_exchange import Exchange, Handler, Request, Response, Take, plain
 from motehub.model import MICROSECONDS, Delivery, Receipt
-from motehub.web.intake import Intake, encode, too_busy
+from motehub.web.intake import Intake, encode, too_busy, unless_guessed
 
 HEAD_BYTES: Final = 16_384
 """Longest request line with headers."""
@@ -74,6 +74,8 @@ class HttpFront:
         self._raw_head = b""
         self._known_head: _Head | None = None
         self._checked: _Head | None = None
+        # What takes the bodies behind a head that came before.
+        self._prepared: tuple[_Head, Take] | None = None
         self._began: int | None = None
 
     @property
@@ -174,10 +176,10 @@ class HttpFront:
         if head.length <= SMALL_BODY or head is self._checked:
             return None
         self._checked = head
-        return head.handler.check(self._request(head, b""), now)
+        return head.handler.check(self._request(head), now)
 
-    def _request(self, head: _Head, body: bytes) -> Request:
-        return Request("POST", head.path, head.query, head.headers, body, self._peer)
+    def _request(self, head: _Head) -> Request:
+        return Request("POST", head.path, head.query, head.headers, b"", self._peer)
 
     def _take_like_the_last(self, data: bytes, now: int) -> Exchange | Response | None:
         """Take a request that arrives alone, whole and with the head of the one before.
@@ -200,7 +202,18 @@ class HttpFront:
     def _handle(self, head: _Head, body: bytes, now: int) -> Exchange | Response:
         if (reason := self._intake.hub.held_back) is not None:
             return too_busy(reason)
-        return head.handler(self._request(head, body), now)
+        if self._prepared is not None and self._prepared[0] is head:
+            answer = self._prepared[1](body, now)
+            if answer is not None:
+                return answer
+        self._prepared = None
+        take = head.handler.prepare(self._request(head), now)
+        if isinstance(take, Response):
+            return take
+        self._prepared = head, take
+        answer = take(body, now)
+        assert answer is not None, "the head has just been looked at"
+        return answer
 
     def _forget(self) -> None:
         self._buffer.clear()
@@ -215,7 +228,7 @@ class HttpFront:
     ) -> Turn:
         only = answers[0] if len(answers) == 1 and rest is None and end is None else None
         if isinstance(only, Exchange):
-            return Turn(only.deliveries, lambda receipts: encode(only.answer(receipts)))
+            return Turn(only.deliveries, lambda receipts: self._encode(only.answer(receipts)))
         deliveries: list[Delivery] = []
         for one in answers:
             if isinstance(one, Exchange):
@@ -231,7 +244,10 @@ class HttpFront:
                     position += count
                 else:
                     response = one
-                parts.append(encode(response))
+                parts.append(self._encode(response))
             return b"".join(parts)
 
         return Turn(deliveries, answer if answers else None, end, rest)
+
+    def _encode(self, response: Response) -> bytes:
+        return encode(unless_guessed(response, self._peer, self._intake.guesses))

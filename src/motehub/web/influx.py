@@ -13,11 +13,21 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from motehub.contracts import KnownTokens
 from motehub.core.registry import Registry
-from motehub.http_exchange import JSON, RETRY_SECONDS, Exchange, Header, Request, Response
+from motehub.http_exchange import (
+    JSON,
+    RETRY_SECONDS,
+    Exchange,
+    Header,
+    Request,
+    Response,
+    Take,
+    take_whole,
+)
 from motehub.model import Scope, Token
 from motehub.protocols.line_protocol import decode_known, decode_points, multiplier, read_key
-from motehub.web.access import FindToken, secret_of, secret_of_query
+from motehub.web.access import Pass, secret_of, secret_of_query
 from motehub.web.bodies import BodyError, unpack
 from motehub.web.filing import Filing, NameOf, Outcome
 from motehub.web.known import KnownSeries, exchange
@@ -45,9 +55,9 @@ class WriteHandler:
     """Takes points of senders with a token; ``body_limit`` is in bytes, unpacked."""
 
     def __init__(
-        self, find: FindToken, registry: Registry, name_of: NameOf, body_limit: int
+        self, tokens: KnownTokens, registry: Registry, name_of: NameOf, body_limit: int
     ) -> None:
-        self._find = find
+        self._tokens = tokens
         self._name_of = name_of
         self._series = KnownSeries(registry, read_key, name_of)
         self.body_limit = body_limit
@@ -57,8 +67,8 @@ class WriteHandler:
         token = self._token(request, now)
         return token if isinstance(token, Response) else None
 
-    def __call__(self, request: Request, now: int) -> Exchange | Response:
-        """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
+    def prepare(self, request: Request, now: int) -> Take | Response:
+        """Return what takes the bodies behind this head; see ``http_exchange.Handler``."""
         token = self._token(request, now)
         if isinstance(token, Response):
             return token
@@ -66,24 +76,37 @@ class WriteHandler:
         if multiplier(precision) is None:
             known = "ns, us, ms, s, m or h"
             return refuse(request, 400, f'invalid precision "{precision[:20]}": use {known}')
-        try:
-            body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
-        except BodyError as error:
-            return refuse(request, error.status, str(error))
         # Whose points without a tag "device" or "host" are.
         default = token.devices[0] if len(token.devices) == 1 else database
-        table = self._series.table(token, default)
-        runs = decode_known(body, now, table, precision=precision)
+        encoding = request.header(b"content-encoding")
+        permit = Pass(self._tokens, token)
+        respond = partial(_respond, request)
 
-        def file(sender: Token) -> Filing:
-            decoded = decode_points(body, now, precision=precision)
-            return Filing(decoded, sender, default, DIALECT, request.peer, self._name_of)
+        def take(body: bytes, now: int) -> Exchange | Response | None:
+            if not permit.is_good(now):
+                return None
+            try:
+                body = unpack(body, encoding, self.body_limit)
+            except BodyError as error:
+                return refuse(request, error.status, str(error))
+            table = self._series.table(token, default)
+            runs = decode_known(body, now, table, precision=precision)
 
-        return exchange(runs, table, file, partial(_respond, request))
+            def file(sender: Token) -> Filing:
+                decoded = decode_points(body, now, precision=precision)
+                return Filing(decoded, sender, default, DIALECT, request.peer, self._name_of)
+
+            return exchange(runs, table, file, respond)
+
+        return take
+
+    def __call__(self, request: Request, now: int) -> Exchange | Response:
+        """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
+        return take_whole(self, request, now)
 
     def _token(self, request: Request, now: int) -> Token | Response:
         secret = secret_of(request.headers) or secret_of_query(request.query)
-        token = self._find(secret, now) if secret else None
+        token = self._tokens.find(secret, now) if secret else None
         if token is None:
             missing = "unable to parse authentication credentials"
             return refuse(request, 401, "authorization failed" if secret else missing)

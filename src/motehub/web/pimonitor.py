@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.http_exchange import Exchange, Header, Request, Response, plain, problem
+from motehub.http_exchange import Exchange, Header, Request, Response, Take, plain, problem
 from motehub.model import Delivery, Malformed, Receipt, Source, Token, derived_device_name
 from motehub.protocols.pimonitor import Post, Refused, decode_post
 from motehub.web.bodies import BodyError, unpack
@@ -54,6 +54,10 @@ class PimonitorHandler:
 
     def check(self, request: Request, now: int) -> None:
         """Return None: who posts is said in the body."""
+
+    def prepare(self, request: Request, now: int) -> Take:
+        """Return what takes the bodies behind this head; see ``http_exchange.Handler``."""
+        return lambda body, now: self(msgspec.structs.replace(request, body=body), now)
 
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         """Take a whole request; see :data:`motehub.http_exchange.Handler`."""

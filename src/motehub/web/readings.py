@@ -7,12 +7,22 @@ from typing import Final
 
 import msgspec
 
+from motehub.contracts import KnownTokens
 from motehub.core.registry import Registry
-from motehub.http_exchange import JSON, PROBLEM, Exchange, Request, Response, problem
+from motehub.http_exchange import (
+    JSON,
+    PROBLEM,
+    Exchange,
+    Request,
+    Response,
+    Take,
+    problem,
+    take_whole,
+)
 from motehub.model import Scope, Token
 from motehub.points import BadLine
 from motehub.protocols.readings_json import decode_known, decode_readings, read_key
-from motehub.web.access import FindToken, secret_of
+from motehub.web.access import Pass, secret_of
 from motehub.web.bodies import BodyError, unpack
 from motehub.web.filing import Filing, NameOf, Outcome
 from motehub.web.known import KnownSeries, exchange
@@ -31,9 +41,9 @@ class ReadingsHandler:
     """
 
     def __init__(
-        self, find: FindToken, registry: Registry, name_of: NameOf, body_limit: int
+        self, tokens: KnownTokens, registry: Registry, name_of: NameOf, body_limit: int
     ) -> None:
-        self._find = find
+        self._tokens = tokens
         self._name_of = name_of
         self._series = KnownSeries(registry, read_key, name_of)
         self.body_limit = body_limit
@@ -43,28 +53,41 @@ class ReadingsHandler:
         token = self.token(request, now)
         return token if isinstance(token, Response) else None
 
-    def __call__(self, request: Request, now: int) -> Exchange | Response:
-        """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
+    def prepare(self, request: Request, now: int) -> Take | Response:
+        """Return what takes the bodies behind this head; see ``http_exchange.Handler``."""
         token = self.token(request, now)
         if isinstance(token, Response):
             return token
-        try:
-            body = unpack(request.body, request.header(b"content-encoding"), self.body_limit)
-        except BodyError as error:
-            return problem(error.status, "The body can't be read", str(error))
         default = default_device(token)
-        table = self._series.table(token, default)
-        runs = decode_known(body, now, table, lines=is_ndjson(request))
+        encoding = request.header(b"content-encoding")
+        lines = is_ndjson(request)
+        permit = Pass(self._tokens, token)
 
-        def file(sender: Token) -> Filing:
-            return self.file(body, sender, default, request, now)
+        def take(body: bytes, now: int) -> Exchange | Response | None:
+            if not permit.is_good(now):
+                return None
+            try:
+                body = unpack(body, encoding, self.body_limit)
+            except BodyError as error:
+                return problem(error.status, "The body can't be read", str(error))
+            table = self._series.table(token, default)
+            runs = decode_known(body, now, table, lines=lines)
 
-        return exchange(runs, table, file, respond)
+            def file(sender: Token) -> Filing:
+                return self.file(body, sender, default, request, now)
+
+            return exchange(runs, table, file, respond)
+
+        return take
+
+    def __call__(self, request: Request, now: int) -> Exchange | Response:
+        """Take a whole request; see :data:`motehub.http_exchange.Handler`."""
+        return take_whole(self, request, now)
 
     def token(self, request: Request, now: int) -> Token | Response:
         """Return the sender's token, or why nothing is taken from it."""
         secret = secret_of(request.headers)
-        token = self._find(secret, now) if secret else None
+        token = self._tokens.find(secret, now) if secret else None
         if token is None:
             detail = (
                 "This token is not known, or is no longer good."

@@ -94,6 +94,10 @@ POINTS = {
     "no times": (b"t,device=a value=1\nt,device=b value=2\nt,device=a value=3\n", 3),
     "other tags in another order": (b"t,x=1,host=a,b=2 value=1 1\nt,b=2,x=1,host=a value=2 2", 2),
     "a time before 1970": (b"t value=1 -5", 1),
+    "one series": (b"t,device=a value=1 5\nt,device=a value=-2e1 6\nt,device=a value=.5 4\n", 3),
+    "one series, no newline": (b"t,device=a value=1 5\nt,device=a value=2 -6", 2),
+    "two fields of a device": (b"t,host=a f=1 5\nt,host=a g=2 5\nt,host=a f=3 6\n", 3),
+    "series that begin alike": (b"t,host=a f=1 5\nt,host=ab f=2 5\nt,host=a ff=3 6\n", 3),
 }
 
 
@@ -117,6 +121,14 @@ ODD_POINTS = {
     "an escape": b"t\\ x value=1 1\n",
     "a carriage return": b"t value=1 1\r\n",
     "times here and there": b"t value=1\nt value=1 1\n",
+    "a point in a point": b"t value=t value=1 1\n1 1\n",
+    "a point in a number": b"t value=1t value=2 1\nt value=3 1\n",
+    "a part too many and one too few": b"t value=1 2 3\nt value=4\n",
+    "a time on another line": b"t value=1\n1 t value=2 1\n",
+    "an escaped newline": b"t value=1\\\n1 1\n",
+    "a long time": b"t value=1 " + b"0" * 40 + b"1\n",
+    "a sign within a time": b"t value=1 1-1\n",
+    "no time": b"t value=1 -\n",
     "spaces that come out even": b"t value=1\n17 t value=1 1\n",
     "two spaces": b"t  value=1 1\n",
     "a number with underscores": b"t value=1_0 1\n",
@@ -155,6 +167,13 @@ STAMPS = st.sampled_from(
 def test_any_points_mean_the_same_both_ways(lines: list[bytes]) -> None:
     """What the quick decoder takes is what the other one reads in it."""
     points(b"\n".join(lines))
+
+
+@given(st.lists(st.sampled_from([b"t value=", b"t", b"\n", b" ", b"1", b"-", b"=", b"_", b"\r"])))
+def test_parts_of_points_in_any_order_mean_the_same_both_ways(parts: list[bytes]) -> None:
+    """So do bodies that are nearly points of one series."""
+    points(b"".join(parts))
+    points(b"t value=1 1\nt value=2 1\n" + b"".join(parts))
 
 
 @given(st.binary(max_size=80))

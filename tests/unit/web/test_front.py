@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from motehub.contracts import Note
 from motehub.conversations import Turn
-from motehub.http_exchange import Exchange, Handler, Request, Response, plain
+from motehub.http_exchange import Exchange, Handler, Request, Response, Take, plain
 from motehub.model import MICROSECONDS, Delivery, Receipt, Source
 from motehub.web.front import HEAD_BYTES, LONGEST_BODY, SMALL_BODY, HttpFront
 from motehub.web.intake import Allowance, Intake
@@ -44,6 +45,9 @@ class Echo:
 
     def check(self, request: Request, now: int) -> Response | None:
         return plain(401, "who?") if request.header(b"x-stranger") else None
+
+    def prepare(self, request: Request, now: int) -> Take:
+        return lambda body, now: self(msgspec.structs.replace(request, body=body), now)
 
     def __call__(self, request: Request, now: int) -> Exchange:
         self.seen.append(request)
@@ -269,3 +273,34 @@ def test_a_request_like_the_last_is_taken_as_it_is() -> None:
     broken = post(b"abc").replace(b"\r\n\r\n", b"\r\nX\r")
     assert len(broken) == len(post(b"abc"))
     assert said([one.feed(broken, NOW)]) == []
+
+
+class Forgetful(Echo):
+    """Knows the sender of a head for two requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared = 0
+
+    def prepare(self, request: Request, now: int) -> Take:
+        self.prepared += 1
+        left = [None, super().prepare(request, now), super().prepare(request, now)]
+
+        def take(body: bytes, now: int) -> Exchange | Response | None:
+            one = left.pop()
+            return one(body, now) if one is not None else None
+
+        return take
+
+
+def test_a_head_is_looked_at_once() -> None:
+    """As long as it stays the same, and the handler does not ask to see it again."""
+    echo = Forgetful()
+    one = HttpFront("192.0.2.1", Intake(FakeHub(), {"/in": echo}, Allowance(LIMIT)))
+    bodies = [b"one", b"two", b"six", b"ten", b"seven"]
+    counts = []
+    for body in bodies:
+        assert said([one.feed(post(body), NOW)]) == [body.decode()]
+        counts.append(echo.prepared)
+    # The last head has another length.
+    assert counts == [1, 1, 2, 2, 3]

@@ -31,11 +31,11 @@ class Desk:
         self.hub = hub
         self.secret = secret
         self._dialect = dialect
-        find, registry = hub.tokens.find, hub.registry
+        tokens, registry = hub.tokens, hub.registry
         self._handler: Handler = (
-            WriteHandler(find, registry, self._name_of, 10**6)
+            WriteHandler(tokens, registry, self._name_of, 10**6)
             if dialect == "lines"
-            else ReadingsHandler(find, registry, self._name_of, 10**6)
+            else ReadingsHandler(tokens, registry, self._name_of, 10**6)
         )
 
     async def post(self, rows: Rows, *, unit: str | None = None, query: bytes = b"") -> Response:
