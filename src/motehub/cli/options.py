@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,10 @@ DEFAULT_DATA: Final = Path("motehub-data")
 
 MOST_ROWS: Final = 1_000_000
 """Highest ``--limit``."""
+
+
+# Far more than a secret may have.
+_MOST_INPUT: Final = 4096
 
 
 class Format(enum.Enum):
@@ -77,3 +82,23 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1, MOST_ROWS), default=50, show_default=True, help="Most rows."
 )
 """``--limit N``."""
+
+
+def read_secret(what: str, *, twice: bool = False) -> str:
+    """Return a secret that is typed unseen, ``twice`` if it is new, or standard input's one line.
+
+    Raises:
+        click.UsageError: standard input is not one line of text.
+    """
+    if sys.stdin.isatty():
+        prompt = what.capitalize()
+        return str(click.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True))
+    # Not with readline(): more than one line is a mistake that should not pass unseen.
+    raw = sys.stdin.buffer.read(_MOST_INPUT)
+    try:
+        lines = raw.decode().splitlines()
+    except UnicodeDecodeError:
+        lines = []
+    if len(lines) != 1 or len(raw) == _MOST_INPUT:
+        raise click.UsageError(f"Standard input has to hold the {what}, as one line of text.")
+    return lines[0]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
 import click
 
-from motehub.cli.options import Format, data_option, format_option
+from motehub.cli.options import Format, data_option, format_option, read_secret
 from motehub.errors import OwnerError
 from motehub.model import MICROSECONDS, Scope
 from motehub.quantities import Duration
@@ -17,8 +16,6 @@ from motehub.quantities import Duration
 COLUMNS: Final = ("name", "scopes", "devices", "created", "expires")
 
 _SCOPES: Final = ", ".join(scope.value for scope in Scope)
-# Far more than a key may have.
-_MOST_INPUT: Final = 4096
 
 
 def _parse_scopes(
@@ -90,7 +87,7 @@ def create(
     from motehub.cli.printing import shown
     from motehub.control import CreateToken
 
-    key = _read_key() if existing_key else None
+    key = read_secret("key") if existing_key else None
     is_new = not data_folder.exists(data, "journal.db")
     secret = tell_hub(data, CreateToken(name, scopes, devices, key, expires), make=True)["secret"]
     if is_new:
@@ -130,22 +127,3 @@ def revoke(name: str, data: Path) -> None:
 
     result = tell_hub(data, RevokeToken(name))
     click.echo(f"The token {shown(result['name'])} is revoked.")
-
-
-def _read_key() -> str:
-    """Return the one line of standard input.
-
-    Raises:
-        click.UsageError: it is not one line of text.
-    """
-    if sys.stdin.isatty():
-        return str(click.prompt("Key", hide_input=True, err=True))
-    # Not with readline(): more than one line is a mistake that should not pass unseen.
-    raw = sys.stdin.buffer.read(_MOST_INPUT)
-    try:
-        lines = raw.decode().splitlines()
-    except UnicodeDecodeError:
-        lines = []
-    if len(lines) != 1 or len(raw) == _MOST_INPUT:
-        raise click.UsageError("Standard input has to hold the key, as one line of text.")
-    return lines[0]

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from motehub.core.accounts import Accounts
 from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.commands import Commands
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
+from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -51,7 +53,10 @@ async def open_hub(
             registry, tokens = Registry.from_state(state), Tokens.from_state(state)
             sessions = Sessions.from_state(state, registry, session_policy)
             commands = Commands.from_state(state, registry, sessions, journal, clock)
-            hub = Hub(registry, tokens, sessions, commands, journal, policy, limits, clock)
+            accounts = Accounts(People.from_state(state), journal, clock)
+            hub = Hub(
+                registry, tokens, sessions, commands, accounts, journal, policy, limits, clock
+            )
             async with journal:
                 yield hub, journal
     finally:

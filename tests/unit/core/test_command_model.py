@@ -14,9 +14,11 @@ from tests.unit.core.support import FakeClock
 
 from motehub.command import Command, CommandState, Order
 from motehub.core.admission import Policy, RegistryLimits
+from motehub.core.accounts import Accounts
 from motehub.core.commands import Commands
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -115,7 +117,15 @@ class CommandsToDevices(RuleBasedStateMachine):
         tokens = Tokens.from_state(state)
         limits = RegistryLimits()
         self.hub = Hub(
-            registry, tokens, sessions, commands, journal, Policy.OPEN, limits, self.clock
+            registry,
+            tokens,
+            sessions,
+            commands,
+            Accounts(People(), journal, self.clock),
+            journal,
+            Policy.OPEN,
+            limits,
+            self.clock,
         )
 
     # What the hub is told.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ class StubbornLog(SqliteLog):
         self.failures = 0
 
     def append(self, frame: bytes, time: int, state: Mapping[str, bytes | None]) -> int:
-        self.gate.wait(10)
+        self.gate.wait(60)
         if self.failures:
             self.failures -= 1
             raise StorageError("The disk is full.")
@@ -42,7 +43,7 @@ class StubbornLog(SqliteLog):
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -178,6 +179,80 @@ async def test_only_what_every_consumer_has_is_trimmed(tmp_path: Path) -> None:
         journal.follow("mirror", 200)
         await until(lambda: len(frames(tmp_path)) == 1)
         assert await journal.append(batch(1)) == 201
+    log.close()
+
+
+class BusyLog(SqliteLog):
+    """A real log that trims while a gate is open, and counts calls that come during another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._one = threading.Lock()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.met = self.trims = self.faults = 0
+        super().__init__(folder)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        free = self._one.acquire(blocking=False)
+        self.met += not free
+        try:
+            yield
+        finally:
+            if free:
+                self._one.release()
+
+    def append(self, frame: bytes, time: int, state: Mapping[str, bytes | None]) -> int:
+        with self.alone():
+            return super().append(frame, time, state)
+
+    def trim(self, consumed: int, frames: int) -> int:
+        with self.alone():
+            self.trims += 1
+            self.gate.wait(10)
+            if self.faults:
+                self.faults -= 1
+                raise StorageError("The disk failed.")
+            return super().trim(consumed, frames)
+
+    def time_after(self, position: int) -> int | None:
+        with self.alone():
+            return super().time_after(position)
+
+
+async def test_the_log_is_asked_for_one_thing_at_a_time(tmp_path: Path) -> None:
+    """While it trims, nobody looks up in it how old the frames are that wait."""
+    log = BusyLog(tmp_path)
+    async with asyncio.TaskGroup() as tasks, Journal(log, LIMITS, FakeClock(), tasks) as journal:
+        journal.follow("history", 0)
+        for n in range(5):
+            await journal.append(batch(n))
+        log.gate.clear()
+        journal.follow("history", 2)
+        await until(lambda: log.trims)
+        journal.follow("history", 3)
+        waiting = asyncio.create_task(journal.append(batch(5)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert log.met == 0
+        log.gate.set()
+        assert await waiting == 6
+        await until(lambda: len(frames(tmp_path)) == 3)
+    assert log.met == 0
+    log.close()
+
+
+async def test_a_log_that_cannot_be_trimmed_takes_what_comes(tmp_path: Path) -> None:
+    """A fault while frames are deleted costs no sender anything; they go a little later."""
+    log = BusyLog(tmp_path)
+    log.faults = 3
+    async with asyncio.TaskGroup() as tasks, Journal(log, LIMITS, FakeClock(), tasks) as journal:
+        journal.follow("history", 0)
+        for n in range(10):
+            assert await journal.append(batch(n)) == n + 1
+            journal.follow("history", n + 1)
+        await until(lambda: len(frames(tmp_path)) == 1)
+        assert log.faults == 0
     log.close()
 
 

@@ -14,10 +14,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from tests.unit.core.support import START, FakeClock
 
 from motehub.core.admission import Policy, RegistryLimits
+from motehub.core.accounts import Accounts
 from motehub.core.commands import Commands
 from motehub.core.history import make_fold
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -114,6 +116,7 @@ class SessionsOfDevices(RuleBasedStateMachine):
             Tokens.from_state(state),
             sessions,
             commands,
+            Accounts(People(), journal, self.clock),
             journal,
             Policy.OPEN,
             RegistryLimits(),

@@ -1,0 +1,267 @@
+"""Routes of people: setting up, logging in and out, and who they are."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from litestar import Response, delete, get, patch, post, put
+from litestar.params import Body, PathParameter
+
+from motehub.core.people import BROWSER_SECONDS, Browser, Role
+from motehub.errors import InvalidName
+from motehub.model import Scope
+from motehub.people_requests import UserShape, show_user
+from motehub.web._api_access import (
+    COOKIE,
+    AnyRequest,
+    ApiRequest,
+    ApiServices,
+    browser_of,
+    check_not_held_back,
+    needs,
+    not_logged_in,
+    services_of,
+)
+from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
+from motehub.web.problems import Problem
+
+Name = Annotated[str, PathParameter(description="Name of the person.", max_length=200)]
+Text = Annotated[str, msgspec.Meta(max_length=1_000)]
+
+
+class SetUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first administrator, who shows the code of the link that the hub has printed."""
+
+    code: Text
+    name: Text
+    password: Text
+
+
+class LogIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who logs in."""
+
+    name: Text
+    password: Text
+
+
+class AcceptedInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The password that an invited person chooses."""
+
+    code: Text
+    password: Text
+
+
+class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another password for oneself."""
+
+    old: Text
+    new: Text
+
+
+class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person to invite."""
+
+    name: str
+    role: Role
+
+
+class RoleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person may do from now on."""
+
+    role: Role
+
+
+class LoggedIn(msgspec.Struct, frozen=True):
+    """Who is logged in here.
+
+    Requests that change something show ``csrf`` in the header ``X-CSRF-Token``.
+    """
+
+    name: str
+    role: Role
+    csrf: str
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """An invitation: ``code`` is good once, for a week, at the page ``/invitation#CODE``."""
+
+    name: str
+    code: str
+
+
+@post(
+    "/setup",
+    responses=problems(LOGGING_IN | UNSTORED),
+    summary="Make the first administrator",
+)
+async def set_up(
+    request: AnyRequest, data: Annotated[SetUp, Body(description="Who it is.")]
+) -> Response[LoggedIn]:
+    """Make the first administrator, who is logged in then."""
+    services = services_of(request.app)
+    check_not_held_back(services.hub)
+    made = await services.hub.accounts.set_up(data.code, data.name, data.password)
+    return _logged_in(request, services, *made)
+
+
+@post("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log in")
+async def log_in(
+    request: AnyRequest, data: Annotated[LogIn, Body(description="Name and password.")]
+) -> Response[LoggedIn]:
+    """Log in; the answer sets a cookie, with which the browser may ask for everything else."""
+    services = services_of(request.app)
+    check_not_held_back(services.hub)
+    made = await services.hub.accounts.log_in(data.name, data.password)
+    return _logged_in(request, services, *made)
+
+
+@get("/session", responses=problems(LOGGING_IN), summary="Tell who is logged in")
+async def show_session(request: AnyRequest) -> Response[LoggedIn]:
+    """Return who is logged in, if somebody is."""
+    services = services_of(request.app)
+    browser = _browser_of(request)
+    await services.hub.accounts.renew(browser)
+    return Response(_shown(services, browser))
+
+
+@delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")
+async def log_out(request: AnyRequest) -> Response[None]:
+    """Log out in this browser."""
+    services = services_of(request.app)
+    await services.hub.accounts.log_out(_browser_of(request))
+    response = Response(None, status_code=HTTPStatus.NO_CONTENT)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+@put(
+    "/session/password", responses=problems(LOGGING_IN | UNSTORED), summary="Change one's password"
+)
+async def change_password(
+    request: AnyRequest,
+    data: Annotated[PasswordChange, Body(description="The present password and another one.")],
+) -> Response[LoggedIn]:
+    """Choose another password; all other browsers have to log in again."""
+    services = services_of(request.app)
+    accounts = services.hub.accounts
+    check_not_held_back(services.hub)
+    user = accounts.people.get(_browser_of(request).user)
+    made = await accounts.change_password(user, data.old, data.new)
+    return _logged_in(request, services, *made)
+
+
+@post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
+async def accept_invitation(
+    request: AnyRequest,
+    data: Annotated[AcceptedInvitation, Body(description="The code and a password.")],
+) -> Response[LoggedIn]:
+    """Choose a password, and be logged in with it."""
+    services = services_of(request.app)
+    check_not_held_back(services.hub)
+    made = await services.hub.accounts.accept_invitation(data.code, data.password)
+    return _logged_in(request, services, *made)
+
+
+@get("/users", guards=[needs(Scope.ADMIN)], responses=problems(ADMIN), summary="List people")
+async def list_users(request: ApiRequest) -> list[UserShape]:
+    """Return all people, by name."""
+    return [show_user(one) for one in services_of(request.app).hub.accounts.people.all()]
+
+
+@post(
+    "/users",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | CONFLICT | UNSTORED),
+    summary="Invite somebody",
+)
+async def add_user(
+    request: ApiRequest, data: Annotated[NewUser, Body(description="Whom.")]
+) -> Invitation:
+    """Add a person, who chooses a password with the invitation in the answer."""
+    hub = services_of(request.app).hub
+    check_not_held_back(hub)
+    try:
+        code = await hub.accounts.add(data.name, data.role)
+    except InvalidName as error:
+        raise Problem(HTTPStatus.CONFLICT, "Name is taken", str(error)) from error
+    assert code is not None
+    return Invitation(data.name, code)
+
+
+@post(
+    "/users/{name:str}/invitation",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Invite somebody again",
+)
+async def invite_user(request: ApiRequest, name: Name) -> Invitation:
+    """Let a person choose a password anew; the present one is good until then."""
+    hub = services_of(request.app).hub
+    hub.accounts.people.get(name)
+    check_not_held_back(hub)
+    return Invitation(name, await hub.accounts.invite(name))
+
+
+@patch(
+    "/users/{name:str}",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Change what a person may do",
+)
+async def change_user(
+    request: ApiRequest, name: Name, data: Annotated[RoleChange, Body(description="The role.")]
+) -> UserShape:
+    """Give a person another role, which holds at once."""
+    hub = services_of(request.app).hub
+    hub.accounts.people.get(name)
+    check_not_held_back(hub)
+    return show_user(await hub.accounts.set_role(name, data.role))
+
+
+@delete(
+    "/users/{name:str}",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Remove a person",
+)
+async def remove_user(request: ApiRequest, name: Name) -> None:
+    """Remove a person, who is logged out everywhere at once."""
+    hub = services_of(request.app).hub
+    hub.accounts.people.get(name)
+    check_not_held_back(hub)
+    await hub.accounts.remove(name)
+
+
+def _browser_of(request: AnyRequest) -> Browser:
+    """Return the browser that asks.
+
+    Raises:
+        Problem: nobody is logged in there, or the request comes from another site's page.
+    """
+    browser = browser_of(request)
+    if browser is None:
+        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
+    return browser
+
+
+def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
+    user = services.hub.accounts.people.get(browser.user)
+    return LoggedIn(user.name, user.role, browser.proof)
+
+
+def _logged_in(
+    request: AnyRequest, services: ApiServices, secret: str, browser: Browser
+) -> Response[LoggedIn]:
+    response = Response(_shown(services, browser), status_code=HTTPStatus.OK)
+    # Strict: no page of another site can make this browser ask for anything as this user.
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=BROWSER_SECONDS,
+        httponly=True,
+        secure=request.scope["scheme"] == "https",
+        samesite="strict",
+    )
+    return response
