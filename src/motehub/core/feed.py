@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -193,20 +192,12 @@ class Feed:
             self._timer = None
 
     def _look(self, position: int, batches: Sequence[Batch]) -> None:
-        gathered = self._gathered
-        gathered.position = position
+        # Looked through when it is told: a flood must not pay for each commit.
+        self._gathered.position = position
+        self._gathered.batches += batches
         if self._since is None:
             self._since = position - 1
-        for batch in batches:
-            self._learn(batch.entries)
-            gathered.add_readings(batch.readings)
-            for entry in batch.entries:
-                gathered.add_entry(entry)
-            if batch.state:
-                kept = {key: one for key, one in batch.state.items() if one is not None}
-                for command in commands_of_state(kept):
-                    gathered.commands[command.id] = command
-        if self._timer is None and not gathered.is_empty:
+        if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, self._next - loop.time()), self._tell)
 
@@ -214,6 +205,9 @@ class Feed:
         self._timer = None
         self._next = asyncio.get_running_loop().time() + INTERVAL
         gathered, self._gathered = self._gathered, _Gathered()
+        for batch in gathered.batches:
+            self._learn(batch.entries)
+        gathered.look_through()
         news = self._news(gathered)
         if news.devices:
             if len(self._recent) >= BACKLOG:
@@ -266,58 +260,70 @@ class Feed:
 
 
 class _Points:
-    """The newest readings of a series, and how many came before them."""
+    """The newest readings of a series, newest first, and how many there are in all."""
 
     __slots__ = ("count", "times", "values")
 
     def __init__(self) -> None:
-        self.times: deque[int] = deque(maxlen=MOST_POINTS)
-        self.values: deque[float | str] = deque(maxlen=MOST_POINTS)
+        self.times: list[int] = []
+        self.values: list[float | str] = []
         self.count = 0
 
-    def add(self, times: Sequence[int], values: Sequence[float | str]) -> None:
+    def add_older(self, times: Sequence[int], values: Sequence[float | str]) -> None:
+        """Add what came before, if there is still room."""
         self.count += len(times)
-        self.times.extend(times)
-        self.values.extend(values)
+        room = MOST_POINTS - len(self.times)
+        if room > 0:
+            self.times += reversed(times[-room:])
+            self.values += reversed(values[-room:])
 
     def news(self, series: Series) -> SeriesNews:
         skipped = self.count - len(self.times)
-        return SeriesNews(series, list(self.times), list(self.values), skipped)
+        return SeriesNews(series, self.times[::-1], self.values[::-1], skipped)
 
 
 class _Gathered:
-    """What has been committed since the last news."""
+    """What has been committed since the last news: batches, and what was found in them."""
 
     def __init__(self) -> None:
         self.position = 0
+        self.batches: list[Batch] = []
         self.points: dict[int, _Points] = {}
         self.changed: dict[int, None] = {}
         self.removed: list[int] = []
         self.commands: dict[str, Command] = {}
         self.events: deque[EventOccurred] = deque(maxlen=MOST_EVENTS)
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.points or self.changed or self.removed or self.commands or self.events)
+    def look_through(self) -> None:
+        """Find what is news: readings from the newest on, all else in its order."""
+        for batch in reversed(self.batches):
+            for entry in reversed(batch.entries):
+                if isinstance(entry, TextReadings) and not entry.held and entry.times:
+                    self._points_of(entry.series).add_older(entry.times, entry.values)
+            self._add_readings(batch.readings)
+        for batch in self.batches:
+            for entry in batch.entries:
+                self._add_entry(entry)
+            if batch.state:
+                kept = {key: one for key, one in batch.state.items() if one is not None}
+                for command in commands_of_state(kept):
+                    self.commands[command.id] = command
 
-    def add_readings(self, columns: Columns) -> None:
-        start = 0
-        for series, count in zip(columns.series, columns.counts, strict=True):
-            end = start + count
-            first = max(start, end - MOST_POINTS)
+    def _add_readings(self, columns: Columns) -> None:
+        end = len(columns)
+        for series, count in zip(reversed(columns.series), reversed(columns.counts), strict=True):
+            start = end - count
             points = self._points_of(series)
-            points.add(columns.times[first:end], columns.values[first:end])
-            points.count += first - start
-            start = end
+            if len(points.times) < MOST_POINTS:
+                first = max(start, end - MOST_POINTS)
+                points.add_older(columns.times[first:end], columns.values[first:end])
+                points.count += first - start
+            else:
+                points.count += count
+            end = start
 
-    def add_entry(self, entry: Entry) -> None:
-        if isinstance(entry, TextReadings):
-            if not entry.held and entry.times:
-                points = self._points_of(entry.series)
-                skip = max(0, len(entry.times) - MOST_POINTS)
-                points.add(entry.times[skip:], list(islice(entry.values, skip, None)))
-                points.count += skip
-        elif isinstance(entry, EventOccurred):
+    def _add_entry(self, entry: Entry) -> None:
+        if isinstance(entry, EventOccurred):
             self.events.append(entry)
         elif isinstance(entry, DeviceChanged):
             self.changed[entry.device.id] = None
