@@ -117,7 +117,10 @@ class Reception:
     def store(self, connection: Guest) -> None:
         """Give the hub what a connection has; all that have something now go in one accept."""
         if not self._ready:
-            asyncio.get_running_loop().call_soon(self._begin_to_store)
+            # Its first step is taken when all that can be read now has been read.
+            task = asyncio.get_running_loop().create_task(self._store())
+            self._storing.add(task)
+            task.add_done_callback(self._storing.discard)
         self._ready.append(connection)
 
     def let_read(self, connection: Guest) -> None:
@@ -134,11 +137,6 @@ class Reception:
             self._held.popleft().read_on()
         if self._held:
             asyncio.get_running_loop().call_soon(self._let_some_read)
-
-    def _begin_to_store(self) -> None:
-        task = asyncio.create_task(self._store())
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
 
     async def _store(self) -> None:
         ready, self._ready = self._ready, []
