@@ -1,7 +1,18 @@
 """One scenario a file; each is a function from the settings to its cases."""
 
 from bench.harness import Scenario
-from bench.scenarios import burst, fold, http, idle, journal, json_objects, mqtt, short, sustained
+from bench.scenarios import (
+    burst,
+    fold,
+    http,
+    idle,
+    journal,
+    json_objects,
+    mqtt,
+    short,
+    sustained,
+    units,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     "burst": burst.cases,
@@ -13,5 +24,6 @@ SCENARIOS: dict[str, Scenario] = {
     "http": http.cases,
     "fold": fold.cases,
     "mqtt": mqtt.cases,
+    "units": units.cases,
 }
 """Every scenario by the name that the command line gives it."""

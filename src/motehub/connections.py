@@ -46,16 +46,16 @@ class Connection(asyncio.Protocol):
         self._early: list[bytes] = []
         self._waiting: list[Turn] = []
         self._unfed: list[bytes] = []  # What came during a commit.
-        self._unstored = 0
         self._lost = self._ended = self._handing_over = False
         self._tap = Tap()
         self._lingering: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._idle: IdleWatch | None = None
         self._task: asyncio.Task[None] | None = None
-        self._storing, self._since = False, 0.0
+        self._storing, self._since, self._unstored = False, 0.0, 0
         self._settled: asyncio.Future[None] | None = None
         self.resumed: Callable[[], None] = lambda: None
+        self.broken = self.resumed
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
@@ -286,6 +286,7 @@ class Connection(asyncio.Protocol):
         _logger.error("not stored", peer=self._address, reason=reason)
         self._waiting.clear()
         self._unfed.clear()
+        self.broken()
         self._handing_over, self._ended = False, True
         self._settle()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from motehub.command import CommandDesk
+from motehub.command import Command, CommandDesk
 from motehub.frames import Frame
 from motehub.model import Delivery, Device, Receipt, Token
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
     from motehub.mqtt_meaning.settings import MqttSettings
+    from motehub.units import UnitDesk
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -65,6 +66,27 @@ class Acceptor(Protocol):
 
         A transport whose devices join and leave calls this, by its own name, when it starts: the
         connections of the last time are gone.
+        """
+        ...
+
+
+class Commander(Protocol):
+    """Gives devices commands, for parts that hear from elsewhere what devices are to do."""
+
+    async def command(
+        self,
+        name: str,
+        *,
+        payload: str | None = None,
+        note: Mapping[str, bytes | None] = ...,
+    ) -> Command:
+        """Return a new command to the device called ``name``, once it is durable.
+
+        The keys of ``note`` become state of the journal in the same commit, None deletes one.
+
+        Raises:
+            OwnerError: the device can't be told that, or not now.
+            StorageError: the hub is stopping and the journal can't be written.
         """
         ...
 
@@ -157,7 +179,9 @@ class Ground(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds. ``tls`` makes the server contexts of a listener.
     ``places`` are shared by all listeners. ``commands`` wait there for who takes them to devices.
     ``state`` returns what the journal keeps for good. ``trusted`` says that the owner lets
-    unknown devices in. ``mqtt`` says what topics mean, beside the hub's own.
+    unknown devices in. ``mqtt`` says what topics mean, beside the hub's own. ``names`` are host
+    names of the hub. ``commander`` gives devices commands. ``units`` returns where units are
+    looked after, None where nobody does.
     """
 
     hub: Acceptor
@@ -170,6 +194,9 @@ class Ground(msgspec.Struct, frozen=True):
     devices: KnownDevices
     trusted: bool
     mqtt: MqttSettings | None = None
+    names: tuple[str, ...] = ()
+    commander: Commander | None = None
+    units: Callable[[], UnitDesk | None] = lambda: None
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):

@@ -54,10 +54,12 @@ class Conversation(Protocol):
 class Channel(Protocol):
     """The way to the peer, for a dialect that speaks without being asked.
 
-    ``resumed`` is called when ``is_choked`` ends: set it to something of your own.
+    ``resumed`` is called when ``is_choked`` ends, and ``broken`` when a turn could not be stored,
+    noted or answered, and the connection ends therefore: set them to something of your own.
     """
 
     resumed: Callable[[], None]
+    broken: Callable[[], None]
 
     @property
     def is_choked(self) -> bool:

@@ -23,12 +23,19 @@ VERSIONS: Final = (MQTTProtocolVersion.MQTTv311, MQTTProtocolVersion.MQTTv5)
 
 
 class Device:
-    """A connection of paho's; what it hears waits in ``heard``."""
+    """A connection of paho's; what it hears waits in ``heard``.
 
-    def __init__(self, port: int, version: MQTTProtocolVersion, will: str | None) -> None:
+    ``kept`` is the client id of a 3.1.1 client that goes on with its session.
+    """
+
+    def __init__(
+        self, port: int, version: MQTTProtocolVersion, will: str | None = None, kept: str = ""
+    ) -> None:
         self.heard: queue.Queue[tuple[str, str]] = queue.Queue()
         self._subscribed: queue.Queue[None] = queue.Queue()
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=version)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, kept, not kept if kept else None, protocol=version
+        )
         self._client.on_message = self._hear
         self._client.on_subscribe = lambda *_: self._subscribed.put(None)
         if will is not None:
@@ -67,9 +74,12 @@ class Stand:
 
     @contextmanager
     def device(
-        self, version: MQTTProtocolVersion = VERSIONS[1], will: str | None = None
+        self,
+        version: MQTTProtocolVersion = VERSIONS[1],
+        will: str | None = None,
+        kept: str = "",
     ) -> Iterator[Device]:
-        opened = Device(self.port, version, will)
+        opened = Device(self.port, version, will, kept)
         try:
             yield opened
         finally:
@@ -95,6 +105,10 @@ class Stand:
         )
         assert status == 202, body
         return str(json.loads(body)["id"])
+
+    def state(self, command: str) -> str:
+        _, _, body = self.hub.curl(f"/api/v1/commands/{command}", token=self.token)
+        return str(json.loads(body)["state"])
 
     def wait_for(self, command: str, state: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -197,6 +211,71 @@ def test_a_command_waits_over_a_power_cut(stand: Stand) -> None:
     stand.hub.kill()
     stand.hub.start()
     with stand.device() as lamp:
-        lamp.subscribe("commands/+")
+        lamp.subscribe("commands/lamp")
         assert lamp.next() == ("commands/lamp", "red")
         stand.wait_for(command, "sent")
+
+
+def test_who_only_looks_on_is_not_the_device(stand: Stand) -> None:
+    """A command is not on its way while others than its device listen: it waits."""
+    with stand.device() as lamp:
+        lamp.say("readings/lamp/brightness", "0")
+    with (
+        stand.device() as onlooker,
+        stand.board("61:EC:ED:3B:25:B1", VERSIONS[1]) as (board, claim),
+    ):
+        onlooker.subscribe("#")
+        onlooker.say("readings/door/open", "0")
+        onlooker.subscribe("commands/+")
+        led = stand.command("capteur01", name="led", value=1)
+        red = stand.command("lamp", payload="red")
+        # A command to a device that speaks over this connection leaves at once.
+        stand.wait_for(stand.command("door", payload="shut"), "sent")
+        for waiting in (led, red):
+            assert stand.state(waiting) == "queued"
+        board.subscribe("led/command")
+        assert board.next() == ("led/command", f"{claim};1")
+        stand.wait_for(led, "sent")
+        with stand.device() as lamp:
+            lamp.subscribe("commands/lamp/#")
+            assert lamp.next() == ("commands/lamp", "red")
+            stand.wait_for(red, "sent")
+
+
+def test_a_wildcard_is_enough_for_who_speaks_for_the_device(stand: Stand) -> None:
+    """A gateway that listens on all commands gets those of a device once it has its readings."""
+    with stand.device() as gateway:
+        gateway.say("readings/lamp/brightness", "0")
+    command = stand.command("lamp", payload="red")
+    with stand.device() as gateway:
+        gateway.subscribe("commands/#")
+        assert stand.state(command) == "queued"
+        gateway.say("readings/lamp/brightness", "1")
+        assert gateway.next() == ("commands/lamp", "red")
+        stand.wait_for(command, "sent")
+
+
+def test_a_token_of_the_device_is_enough(stand: Stand) -> None:
+    """Whoever has shown it is the device, beside the connection over which that has joined."""
+    with stand.board("61:EC:ED:3B:25:B1", VERSIONS[1]) as (_, claim):
+        command = stand.command("capteur01", name="led", value=1)
+        token = stand.hub.cli("token", "create", "key", "--device", "capteur01").stdout.strip()
+        listening = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(stand.port), "-q", "1"]
+        listening += ["-u", "board", "-P", token, "-t", "led/command", "-C", "1", "-W", "30"]
+        done = subprocess.run(listening, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{claim};1\n"), done.stderr
+        stand.wait_for(command, "sent")
+
+
+def test_a_session_that_goes_on_gets_what_waits(stand: Stand) -> None:
+    """A client that comes back need not subscribe again to be commanded."""
+    with stand.device() as lamp:
+        lamp.say("readings/lamp/brightness", "0")
+    listening = ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(stand.port), "-q", "1", "-c"]
+    listening += ["-i", "lamp", "-t", "commands/lamp"]
+    assert subprocess.run([*listening, "-E"], check=False).returncode == 0
+    command = stand.command("lamp", payload="red")
+    assert stand.state(command) == "queued"
+    with stand.device(VERSIONS[0], kept="lamp") as lamp:
+        assert lamp.next() == ("commands/lamp", "red")
+    stand.wait_for(command, "sent")

@@ -283,3 +283,28 @@ def test_clients_hear_of_the_end(hub: MqttHub) -> None:
     hub.start()
     hub.wait_stored("farewell", "a", 2)
     assert sorted(hub.values("farewell", "a")) == [1, 2]
+
+
+def test_the_will_of_a_client_without_session(hub: MqttHub) -> None:
+    """It is published once, though the hub was killed before it saw its client go."""
+    with hub.raw() as watcher:
+        enter(watcher, "watches-wills", present=False)
+        watcher.send(subscribe("gone/#", 1))
+        assert watcher.packet()[0] == 0x90
+    with hub.raw() as client:
+        client.send(connect("short-lived", will=("gone/short-lived", b"bye", 1)))
+        assert client.packet() == b"\x20\x02\x00\x00"
+        hub.kill()
+    hub.start()
+    with hub.raw() as watcher:
+        enter(watcher, "watches-wills", present=True)
+        will = watcher.packet()
+        assert will.endswith(b"bye")
+        watcher.send(b"\x40\x02" + number_of(will, "gone/short-lived"), PINGREQ)
+        assert watcher.packet() == b"\xd0\x00"
+    # Properly: a kill could take the PUBACK with it, and the message would come again with DUP.
+    restart(hub)
+    with hub.raw() as watcher:
+        enter(watcher, "watches-wills", present=True)
+        watcher.send(PINGREQ)
+        assert watcher.packet() == b"\xd0\x00"

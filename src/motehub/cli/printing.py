@@ -15,7 +15,9 @@ import msgspec
 from motehub.cli.options import Format
 from motehub.model import MICROSECONDS
 
-_TIMES: Final = frozenset({"time", "first_seen", "last_seen", "created", "expires"})
+_TIMES: Final = frozenset(
+    {"time", "first_seen", "last_seen", "created", "expires", "last_success", "last_failure"}
+)
 # How a formula begins in a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@")
 

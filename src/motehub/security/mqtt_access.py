@@ -106,6 +106,13 @@ class Rights:
         """
         return self._granted.may_write_device(name)
 
+    def is_device(self, name: str) -> bool:
+        """Tell whether the client has shown the token or certificate of a device.
+
+        ``name`` is what topics call it. A token for all devices is none of a device.
+        """
+        return self._granted.is_device(name)
+
     def is_current(self, now: int) -> bool:
         """Tell whether nothing of what the client has shown was changed or revoked since.
 

@@ -31,7 +31,8 @@ class Wanted:
     """Topic filters in the making: what may be published and what subscribed to.
 
     ``everything`` needs no filters. ``bound`` are the present names of devices whose topics
-    below the first levels ``own_publish`` and ``own_subscribe`` may be used too.
+    below the first levels ``own_publish`` and ``own_subscribe`` may be used too. ``certified`` is
+    the device that a certificate names, as topics call it.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Wanted:
         self.deny_publish: list[str] = [_HUB_ONLY]
         self.deny_subscribe: list[str] = []
         self.bound: frozenset[str] = frozenset()
+        self.certified = ""
         self.own_publish: set[str] = set()
         self.own_subscribe: set[str] = set()
 
@@ -70,6 +72,7 @@ class Wanted:
     def add_device(self, name: str) -> None:
         """Let it be the device that its certificate names."""
         self.add_sessions()
+        self.certified = name
         self.publish.append(f"{READINGS}/{name}/#")
         self.subscribe.append(f"{COMMANDS}/{name}/#")
 
@@ -98,6 +101,7 @@ class Grants:
 
     __slots__ = (
         "_bound",
+        "_certified",
         "_denied",
         "_devices",
         "_edition",
@@ -117,6 +121,7 @@ class Grants:
         self._denied = TopicSet(wanted.deny_subscribe)
         self.has_denials = bool(wanted.deny_subscribe)
         self._bound = wanted.bound
+        self._certified = wanted.certified
         self._own_publish = wanted.own_publish
         self._own_subscribe = wanted.own_subscribe
         self._devices = devices
@@ -165,6 +170,10 @@ class Grants:
             return True
         is_level = name and not {"/", "+", "#"}.intersection(name)
         return bool(is_level) and self._publish.covers(f"{READINGS}/{name}/#")
+
+    def is_device(self, name: str) -> bool:
+        """Tell whether the token or certificate is that of what topics call ``name``."""
+        return name == self._certified != "" or self._is_bound(name)
 
     def _owns(self, topic_filter: str, heads: set[str]) -> bool:
         """Tell whether all that the filter matches is of a device to which the token is bound."""

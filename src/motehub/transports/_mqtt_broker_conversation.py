@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Final
 
 from motehub.conversations import Channel, Peer, Turn
-from motehub.model import MICROSECONDS, Receipt
+from motehub.logs import Logger
+from motehub.model import MICROSECONDS, Delivery, Receipt
 from motehub.mqtt_meaning.gathering import Client
 from motehub.protocols.device_session import Claim
 from motehub.protocols.mqtt.connection import Connection
@@ -19,6 +21,10 @@ from motehub.protocols.mqtt.session import Queued
 from motehub.security.mqtt_access import ANONYMOUS, Rights
 from motehub.transports._mqtt_broker_service import Service
 from motehub.transports._mqtt_broker_turn import Work, why_closed
+
+_REMEMBERED_DEVICES: Final = 1_000
+
+_logger = Logger("motehub.mqtt")
 
 _Refused = tuple[ReasonCode, str]
 
@@ -34,12 +40,14 @@ class MqttConversation:
         "_gone",
         "_paid",
         "_peer",
+        "_refusal",
         "client",
         "connection",
         "joined",
         "member",
         "rights",
         "service",
+        "spoken",
     )
 
     def __init__(self, service: Service, peer: Peer, channel: Channel) -> None:
@@ -48,10 +56,13 @@ class MqttConversation:
         self._peer = peer
         self._channel = channel
         channel.resumed = self._resume
+        channel.broken = self._break
         # While a CONNECT is under way: what came after it, and whether the connection is lost.
         self._early: list[bytes] | None = None
         self._gone = False
         self._closed: Closed | None = None
+        # How a CONNECT is refused, and when: who guesses has to wait for it.
+        self._refusal: tuple[_Refused, int] | None = None
         self._allowance = float(service.rate)
         self._paid = service.clock()
         self.member: Member | None = None
@@ -59,6 +70,8 @@ class MqttConversation:
         self.client: Client | None = None
         # The newest session of each device that has joined over this connection: mostly one.
         self.joined: dict[str, Claim] = {}
+        # The identities of the devices whose readings have come over this connection, in order.
+        self.spoken: dict[str, None] = {}
 
     @property
     def peer(self) -> str:
@@ -68,6 +81,8 @@ class MqttConversation:
     @property
     def deadline(self) -> int | None:
         """When the client has been silent for too long."""
+        if self._refusal is not None:
+            return self.service.utc() + self._refusal[1] - self.service.clock()
         # While its CONNECT is being kept it is we who are silent.
         if self._early is not None or (deadline := self.connection.deadline) is None:
             return None
@@ -77,6 +92,8 @@ class MqttConversation:
         """Return what is to be stored of what ``data`` says."""
         if self._early is not None:
             self._early.append(data)
+            return None
+        if self._refusal is not None:
             return None
         now = self.service.clock()
         events = self.connection.receive(data, now)
@@ -89,6 +106,9 @@ class MqttConversation:
         if self._early is not None:
             return None
         now = self.service.clock()
+        if self._refusal is not None:
+            refused, when = self._refusal
+            return self._refuse(refused) if now >= when else None
         return self._turn(self.connection.timeout(now), now)
 
     def eof(self, _: int) -> Turn | None:
@@ -155,9 +175,35 @@ class MqttConversation:
         if output := self.connection.take_output():
             self._channel.write(output)
 
+    def note_devices(self, deliveries: Sequence[Delivery]) -> None:
+        """Note whose readings come over this connection: their commands may leave by it."""
+        for delivery in deliveries:
+            identity = delivery.source.identity
+            if identity and identity not in self.spoken:
+                if len(self.spoken) >= _REMEMBERED_DEVICES:
+                    del self.spoken[next(iter(self.spoken))]
+                self.spoken[identity] = None
+                self.service.subscribed()
+
     def _resume(self) -> None:
         self.connection.hold(False, self.service.clock())
         self.flush()
+
+    def _break(self) -> None:
+        """Leave, since what this client was to be answered is lost: it comes again."""
+        self._early = None
+        if self._closed is None:
+            if self.connection.is_closed:
+                # We have sent it away, and it has left.
+                return
+            text = "The hub could not store what was sent."
+            self._closed = self.connection.disconnect(ReasonCode.UNSPECIFIED_ERROR, text)
+            self.flush()
+        try:
+            self.leave(self._closed, self.service.clock())
+        except Exception as error:
+            # It was broken already, and others of the same commit wait for their answers.
+            _logger.error("leaving failed", peer=self.peer, fault=repr(error)[:500])
 
     def _slow_down(self, messages: int, now: int) -> None:
         """Let a client wait that sends more messages a second than it may."""
@@ -184,12 +230,12 @@ class MqttConversation:
             return None
         return Turn(work.deliveries, work.answer, work.end, note=work.note)
 
-    def _connect(self, connect: Connect) -> Turn:
-        """Return the turn that answers a CONNECT."""
+    def _connect(self, connect: Connect) -> Turn | None:
+        """Return the turn that answers a CONNECT, unless that has to wait."""
         client_id = connect.client_id or f"auto-{secrets.token_hex(8)}"
         refused = self._why_refused(connect, client_id)
         if refused is not None:
-            return self._refuse(refused)
+            return self._refuse_in_time(refused)
         self._early = []
         outcome: list[bool | _Refused] = []
 
@@ -207,6 +253,15 @@ class MqttConversation:
             return b""
 
         return Turn([], answer, note=note)
+
+    def _refuse_in_time(self, refused: _Refused) -> Turn | None:
+        """Refuse one that has shown nothing good now, or later if too many there do so."""
+        wait = 0.0 if self.rights is not None else self.service.guesses.failed(self._peer.address)
+        if not wait:
+            return self._refuse(refused)
+        self._refusal = refused, self.service.clock() + round(wait * MICROSECONDS)
+        self._channel.hasten()
+        return None
 
     def _refuse(self, refused: _Refused) -> Turn:
         closed = self.connection.refuse(*refused)
@@ -289,6 +344,8 @@ class MqttConversation:
         )
         # Now, since what follows writes too.
         self.flush()
+        if present:
+            self.service.subscribed()
         early, self._early = self._early or [], None
         self._channel.hasten()
         self._channel.offer(self._turn(events, now))

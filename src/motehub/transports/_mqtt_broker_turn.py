@@ -165,7 +165,7 @@ class Work:
                 # §3.3.2.3.2
                 reason = f"{message.topic}: the payload is not UTF-8 as its indicator says"
                 self._refused[number] = Refusal(ReasonCode.PAYLOAD_FORMAT_INVALID, reason)
-            elif not broker.may_retain(message):
+            elif not broker.retained.has_room(message):
                 reason = f"{message.topic}: too many messages are retained"
                 self._refused[number] = Refusal(ReasonCode.QUOTA_EXCEEDED, reason)
 
@@ -187,6 +187,7 @@ class Work:
         gathered = self._gathered
         if gathered is None:
             return
+        self._conversation.note_devices(gathered.deliveries)
         service = self._conversation.service
         receipts = receipts[: len(gathered.deliveries)]
         outcomes = gathered.outcomes(receipts)

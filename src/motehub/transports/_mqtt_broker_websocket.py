@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from motehub.conversations import Channel, Converse, Peer, Turn
 from motehub.model import Receipt
-from motehub.transports._mqtt_broker_frames import WebSocket
+from motehub.websocket_frames import WebSocket
 
 
 class WebSocketConversation:
@@ -18,14 +18,16 @@ class WebSocketConversation:
     holds from the beginning, so it has to be connected in time, handshake included.
     """
 
-    __slots__ = ("_channel", "_inner", "_socket", "resumed")
+    __slots__ = ("_channel", "_inner", "_socket", "broken", "resumed")
 
     def __init__(self, socket: WebSocket, begin: Converse, peer: Peer, channel: Channel) -> None:
         self._socket = socket
         self._channel = channel
         self.resumed: Callable[[], None] = _nothing
+        self.broken: Callable[[], None] = _nothing
         self._inner = begin(peer, self)
         channel.resumed = self._resume
+        channel.broken = self._break
 
     @property
     def deadline(self) -> int | None:
@@ -106,6 +108,9 @@ class WebSocketConversation:
 
     def _resume(self) -> None:
         self.resumed()
+
+    def _break(self) -> None:
+        self.broken()
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 
 from motehub.contracts import Acceptor
+from motehub.guessing import Guesses
 from motehub.http_exchange import RETRY_SECONDS, Handler, Header, Response, problem
 
 _STATUS: Final = {
@@ -38,11 +40,12 @@ class Allowance:
 
 
 class Intake(msgspec.Struct, frozen=True):
-    """The ingest handlers by path, and room for long bodies."""
+    """The ingest handlers by path, room for long bodies, and who has shown no good token."""
 
     hub: Acceptor
     handlers: Mapping[str, Handler]
     allowance: Allowance
+    guesses: Guesses = msgspec.field(default_factory=Guesses)
 
 
 class _Date:
@@ -83,3 +86,12 @@ def too_busy(reason: str) -> Response:
     """Return 503 (RFC 9110 § 15.6.4): nothing was taken; the same may be sent again."""
     retry = (b"retry-after", str(RETRY_SECONDS).encode())
     return problem(503, "Not now", f"{reason.rstrip('.')}. Send it again later.", retry)
+
+
+def unless_guessed(response: Response, peer: str, guesses: Guesses) -> Response:
+    """Return ``response``, or 429 in place of a 401 (RFC 6585 § 4) when ``peer`` has many."""
+    if response.status != HTTPStatus.UNAUTHORIZED or not (wait := guesses.failed(peer)):
+        return response
+    detail = "Too many requests without a good token come from your address. Wait a moment."
+    retry = (b"retry-after", str(math.ceil(wait)).encode())
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", detail, retry)

@@ -14,7 +14,8 @@ SucceedWith = Callable[[Callable[[], None]], Successor]
 class Upgrades:
     """Who takes which connection: those that begin with a GET of one of ``paths``, and all others.
 
-    Who takes such a connection also refuses what asks for no upgrade.
+    A path that ends with a slash stands for all that begin so. Who takes such a connection also
+    refuses what asks for no upgrade.
     """
 
     def __init__(self, paths: Mapping[str, SucceedWith], others: SucceedWith) -> None:
@@ -33,7 +34,8 @@ class Upgrades:
     def choose(self, data: bytes) -> SucceedWith:
         """Return who takes the connection whose peer has said ``data``."""
         for beginning, succeed in self._paths.items():
-            if data.startswith((beginning + b" ", beginning + b"?")):
+            ends = (b"",) if beginning.endswith(b"/") else (b" ", b"?")
+            if data.startswith(tuple(beginning + end for end in ends)):
                 return succeed
         return self._others
 

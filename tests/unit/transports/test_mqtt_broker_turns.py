@@ -6,8 +6,9 @@ from msgspec.structs import replace
 from tests.mqtt_peer import Peer as Client
 from tests.mqtt_stand import NOW, Hub, Wire
 
-from motehub.protocols.mqtt.broker import BrokerLimits
+from motehub.guessing import FREE
 from motehub.protocols.mqtt.encoding import encode
+from motehub.protocols.mqtt.limits import BrokerLimits
 from motehub.protocols.mqtt.packets import (
     ConnAck,
     Connect,
@@ -197,3 +198,44 @@ def test_a_session_ended_by_disconnect_is_over_for_who_is_back() -> None:
     connack = told(enter(hub, client))[0]
     assert isinstance(connack, ConnAck)
     assert not connack.session_present
+
+
+def test_who_guesses_waits_for_the_answer() -> None:
+    """After many bad passwords from an address each has to wait; what it says meanwhile is lost."""
+    hub = Hub({}, [])
+    bad = Connect("c", password=b"guessed")
+    for _ in range(FREE):
+        wire = connection(hub)
+        say(wire, bad)
+        hub.commit()
+        assert told(wire) == [ConnAck(False, ReasonCode.BAD_USER_NAME_OR_PASSWORD)]
+    wire = connection(hub)
+    say(wire, bad)
+    say(wire, Publish(TOPIC, b"1", 1, packet_id=1))
+    hub.commit()
+    assert told(wire) == []
+    assert wire.deadline is not None
+    assert wire.deadline > NOW
+    wire.offer(wire.conversation.timeout(wire.deadline - 1))
+    assert wire.turns == []
+    # Others behind the same address don't wait.
+    assert isinstance(told(enter(hub, Client("good")))[0], ConnAck)
+    later = wire.deadline
+    hub.service.clock = lambda: later
+    wire.offer(wire.conversation.timeout(later))
+    assert wire.turns[0].end is not None
+    hub.commit()
+    assert told(wire) == [ConnAck(False, ReasonCode.BAD_USER_NAME_OR_PASSWORD)]
+
+
+def test_a_guesser_that_does_not_wait_leaves_nothing() -> None:
+    """A connection that ends before its refusal is over without a word."""
+    hub = Hub({}, [])
+    for _ in range(FREE):
+        hub.service.guesses.failed("192.0.2.1")
+    wire = connection(hub)
+    say(wire, Connect("c", password=b"guessed"))
+    wire.cut()
+    hub.commit()
+    assert told(wire) == []
+    assert not hub.broker.members

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.desk import Desk
-from tests.unit.transports.test_mqtt_broker_frames import Browser
+from tests.unit.test_websocket_frames import Browser
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
@@ -23,12 +23,12 @@ from motehub.contracts import Ground, Note, Places, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer, Turn
 from motehub.core.registry import Registry
 from motehub.core.tokens import Tokens
-from motehub.http_exchange import Exchange, Request, Response, plain
+from motehub.http_exchange import Exchange, Request, Response, Take, plain
 from motehub.listening import StreamListener
 from motehub.model import Delivery, Receipt, Source
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
-from motehub.transports._mqtt_broker_frames import WebSocket
+from motehub.websocket_frames import WebSocket
 from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 from motehub.web.front import HttpFront
 from motehub.web.intake import Allowance, Intake
@@ -252,6 +252,7 @@ class Channelled:
 
     def __init__(self) -> None:
         self.resumed: Callable[[], None] = lambda: None
+        self.broken: Callable[[], None] = lambda: None
         self.written = b""
         self.turns: list[Turn | None] = []
         self.over = False
@@ -314,6 +315,9 @@ class Taking:
     def check(self, request: Request, now: int) -> Response | None:
         return None
 
+    def prepare(self, request: Request, now: int) -> Take:
+        return lambda body, now: plain(200, "taken")
+
     def __call__(self, request: Request, now: int) -> Exchange | Response:
         return plain(200, "taken")
 
@@ -369,7 +373,7 @@ async def test_the_web_port_hands_its_path_over(tmp_path: Path, path: str, secur
             assert await ask(socket, b"one") == b"stored one"
             assert len(broker.connections) == len(web.connections) == 1
             assert await ask(socket, b"y" * 50_000) == b"stored " + b"y" * 50_000
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while broker.connections or web.connections:
                 await asyncio.sleep(0.005)
     assert made[0].ended

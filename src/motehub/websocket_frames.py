@@ -1,4 +1,4 @@
-"""MQTT inside WebSocket (§6, RFC 6455), the server's side: bytes and frames, no sockets.
+"""WebSocket (RFC 6455), the server's side: bytes and frames, no sockets.
 
 The frames are those of the library ``websockets``, the part of it that does no I/O.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,12 +22,16 @@ from websockets.typing import Subprotocol
 HEAD_BYTES: Final = 16_384
 """Longest request line with headers."""
 
-SUBPROTOCOL: Final = Subprotocol("mqtt")
+MQTT: Final = "mqtt"
+"""The subprotocol of MQTT, which is said in binary frames (§6)."""
 
 ANY_ORIGIN: Final = "*"
 """Among the origins: pages from anywhere may connect."""
 
-_DATA: Final = frozenset({Opcode.BINARY, Opcode.CONT})
+_OTHER: Final = {Opcode.BINARY: Opcode.TEXT, Opcode.TEXT: Opcode.BINARY}
+
+# Of names that the public DNS does not have (RFC 2606, 6762, 8375; ICANN for the others).
+_LOCAL: Final = (".local", ".localhost", ".home.arpa", ".internal", ".lan", ".home")
 
 # What strangers do wrong is said where the connection ends; the library would log each of them.
 _silent: Final = logging.Logger("websockets", logging.CRITICAL + 1)
@@ -37,18 +42,37 @@ class WebSocket:
 
     A message, in one frame or several, has at most ``message_limit`` bytes. ``origins`` are those
     of other sites whose pages may connect: browsers say which page it is, and let any page ask.
-    The hub's own pages may, on whatever port, and so may clients that are no browsers.
+    The hub's own pages may, on whatever port, and so may clients that are no browsers. A page
+    that was loaded under a name counts as the hub's own only if nobody elsewhere can have that
+    name, or it is one of ``names``: whoever has a name can let it mean the hub's address, after
+    a browser has loaded the page (DNS rebinding).
+    With a ``subprotocol`` clients must offer that and speak in binary frames; without one they
+    speak in text.
     """
 
-    def __init__(self, message_limit: int, origins: Sequence[str] = ()) -> None:
+    __slots__ = ("_fault", "_head", "_kind", "_names", "_origins", "_parts", "_protocol", "target")
+
+    def __init__(
+        self,
+        message_limit: int,
+        origins: Sequence[str] = (),
+        subprotocol: str | None = MQTT,
+        names: Sequence[str] = (),
+    ) -> None:
         # No extensions: compression costs memory for each connection and gains little here.
         # [MQTT-6.0.0-3], [MQTT-6.0.0-4]
+        offered = [Subprotocol(subprotocol)] if subprotocol is not None else None
         self._protocol = ServerProtocol(
-            subprotocols=[SUBPROTOCOL], max_size=message_limit, logger=_silent
+            subprotocols=offered, max_size=message_limit, logger=_silent
         )
+        self._kind = Opcode.TEXT if subprotocol is None else Opcode.BINARY
         self._origins = frozenset(origins)
+        self._names = names
         self._head: bytearray | None = bytearray()
+        self._parts: list[bytes] = []
         self._fault = ""
+        self.target = ""
+        """Path and query of the request, once that is here."""
 
     @property
     def is_open(self) -> bool:
@@ -69,35 +93,35 @@ class WebSocket:
         return self._fault or said or "closed by the client"
 
     def receive(self, data: bytes) -> bytes:
-        """Return the client's MQTT bytes that are in ``data``; packets may begin in any of them.
+        """Return the client's bytes that are in ``data``, where messages mean nothing.
 
-        [MQTT-6.0.0-2]: where frames begin and end means nothing.
+        [MQTT-6.0.0-2]: packets may begin and end in any of them.
         """
-        if self.is_over:
-            return b""
-        if self._head is not None:
-            rest = self._take_head(data)
-            if not rest or not self.is_open:
-                return b""
-            data = rest
-        self._protocol.receive_data(data)
-        parts = []
-        for event in self._protocol.events_received():
-            assert isinstance(event, Frame)
-            if event.opcode is Opcode.TEXT:
-                # [MQTT-6.0.0-1]
-                self._fail(CloseCode.UNSUPPORTED_DATA, "MQTT is in binary frames only")
-                break
-            if event.opcode in _DATA:
-                parts.append(event.data)
-        return b"".join(parts)
+        return b"".join([frame.data for frame in self._frames(data)])
+
+    def receive_messages(self, data: bytes) -> list[bytes]:
+        """Return the messages that ``data`` completes; whether a text is UTF-8 is not checked."""
+        messages = []
+        for frame in self._frames(data):
+            if self._parts or not frame.fin:
+                self._parts.append(bytes(frame.data))
+                if frame.fin:
+                    messages.append(b"".join(self._parts))
+                    self._parts.clear()
+            else:
+                messages.append(bytes(frame.data))
+        return messages
 
     def send(self, data: bytes) -> None:
-        """Put MQTT packets into a frame, unless the connection is not open any more."""
-        if self.is_open:
+        """Put ``data`` into a frame, unless the connection is not open any more."""
+        if not self.is_open:
+            return
+        if self._kind is Opcode.TEXT:
+            self._protocol.send_text(data)
+        else:
             self._protocol.send_binary(data)
 
-    def close(self, code: CloseCode = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+    def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
         """Begin to close: nothing more is sent."""
         if self.is_open:
             self._protocol.send_close(code, reason)
@@ -105,6 +129,28 @@ class WebSocket:
     def take_output(self) -> bytes:
         """Return all bytes that are to be written now."""
         return b"".join(self._protocol.data_to_send())
+
+    def _frames(self, data: bytes) -> list[Frame]:
+        """Return the data frames that ``data`` completes, and answer the others."""
+        if self.is_over:
+            return []
+        if self._head is not None:
+            rest = self._take_head(data)
+            if not rest or not self.is_open:
+                return []
+            data = rest
+        self._protocol.receive_data(data)
+        frames = []
+        for event in self._protocol.events_received():
+            assert isinstance(event, Frame)
+            if event.opcode is _OTHER[self._kind]:
+                # [MQTT-6.0.0-1]
+                wanted = self._kind.name.lower()
+                self._fail(CloseCode.UNSUPPORTED_DATA, f"only {wanted} frames mean something here")
+                break
+            if event.opcode is self._kind or event.opcode is Opcode.CONT:
+                frames.append(event)
+        return frames
 
     def _take_head(self, data: bytes) -> bytes:
         """Answer the request once its head is here whole; return what is behind it.
@@ -124,6 +170,7 @@ class WebSocket:
         self._protocol.receive_data(head)
         for request in self._protocol.events_received():
             assert isinstance(request, Request)
+            self.target = request.path
             if self._is_foreign(request.headers):
                 origin = request.headers.get_all("Origin")[0]
                 self._reject(HTTPStatus.FORBIDDEN, f"pages from {origin:.100} may not connect")
@@ -140,7 +187,17 @@ class WebSocket:
             return False
         hosts = headers.get_all("Host")
         own = _host(f"//{hosts[0]}") if len(hosts) == 1 else None
-        return own is None or _host(origins[0]) != own
+        return own is None or _host(origins[0]) != own or not self._is_ours(own)
+
+    def _is_ours(self, host: str) -> bool:
+        """Tell whether ``host`` is an address, a name that no stranger can have, or the hub's."""
+        if "." not in host or host.endswith(_LOCAL) or host in map(str.lower, self._names):
+            return True
+        try:
+            ip_address(host)
+        except ValueError:
+            return False
+        return True
 
     def _reject(self, status: HTTPStatus, reason: str) -> None:
         self._fault = reason
@@ -150,6 +207,11 @@ class WebSocket:
         self._fault = reason
         if not self.is_over:
             self._protocol.fail(code, reason)
+
+
+def text_frame(message: bytes) -> bytes:
+    """Return a text in the frame in which every client of ``WebSocket`` gets it."""
+    return Frame(Opcode.TEXT, message).serialize(mask=False)
 
 
 def _host(url: str) -> str | None:

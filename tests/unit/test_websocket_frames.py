@@ -1,4 +1,4 @@
-"""MQTT in WebSocket frames, with the library's own client side as the peer."""
+"""WebSocket, with the library's own client side as the peer: as MQTT has it, and with texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import parse_uri
 
-from motehub.transports._mqtt_broker_frames import ANY_ORIGIN, HEAD_BYTES, WebSocket
+from motehub.websocket_frames import ANY_ORIGIN, HEAD_BYTES, WebSocket, text_frame
 
 LIMIT = 1_000
 
@@ -325,13 +325,21 @@ def test_frames_behind_the_request_are_taken_after_the_handshake() -> None:
         ("hub:9001", "http://page.example", ("http://page.example",), True),
         ("hub:9001", "http://page.example:81", ("http://page.example",), False),
         ("hub:9001", "null", (ANY_ORIGIN,), True),
+        ("192.0.2.7:9001", "http://192.0.2.7", (), True),
+        ("hub.local", "http://hub.local", (), True),
+        ("hub.home.arpa", "http://hub.home.arpa", (), True),
+        ("motes.example:9001", "http://motes.example:9001", (), True),
+        # Its DNS says for a moment that this is the hub's address.
+        ("evil.example:9001", "http://evil.example:9001", (), False),
+        ("hub.evil.example", "http://hub.evil.example", (), False),
+        ("evil.example", "http://evil.example", ("http://evil.example",), True),
     ],
 )
 def test_pages_of_other_sites_may_not_connect(
     host: str, origin: str | None, origins: tuple[str, ...], allowed: bool
 ) -> None:
     """Unless the owner lists them: a page that somebody visits must not speak to the hub."""
-    socket = WebSocket(LIMIT, origins)
+    socket = WebSocket(LIMIT, origins, names=["Motes.example"])
     changes = [] if origin is None else [add("Origin", origin)]
     socket.receive(request(*changes, host=host))
     assert socket.take_output()[9:12] == (b"101" if allowed else b"403")
@@ -370,3 +378,71 @@ def test_garbage_is_only_ever_refused(parts: list[bytes], is_open: bool) -> None
         socket.receive(part)
         socket.take_output()
         assert socket.reason
+
+
+def talk(uri: str = "ws://hub:8080/app/key?protocol=7") -> tuple[WebSocket, Browser]:
+    """Return both sides of a connection on which texts are said, after the handshake."""
+    socket, browser = WebSocket(LIMIT, subprotocol=None), Browser((), uri=uri)
+    assert socket.receive_messages(browser.take()) == []
+    browser.hear(socket.take_output())
+    assert browser.protocol.state is State.OPEN
+    return socket, browser
+
+
+def texts() -> tuple[bytes, list[bytes]]:
+    """Return a stream of texts in one frame and in several, and what they say."""
+    _, browser = talk()
+    browser.protocol.send_text(b"one")
+    browser.protocol.send_ping(b"are you there")
+    browser.protocol.send_text(b"tw", fin=False)
+    browser.protocol.send_ping(b"")
+    browser.protocol.send_continuation(b"o" * 300, fin=False)
+    browser.protocol.send_continuation(b"", fin=True)
+    browser.protocol.send_text(b"")
+    browser.protocol.send_text("drei: ü".encode())
+    return browser.take(), [b"one", b"tw" + b"o" * 300, b"", "drei: ü".encode()]
+
+
+def test_texts_keep_their_bounds() -> None:
+    """However they are cut: in two parts anywhere, and byte by byte."""
+    stream, wanted = texts()
+    for parts in (
+        [stream],
+        *(pieces(stream, [cut]) for cut in range(1, len(stream))),
+        [bytes([one]) for one in stream],
+    ):
+        socket, _ = talk()
+        assert [one for part in parts for one in socket.receive_messages(part)] == wanted
+        assert socket.is_open
+
+
+def test_the_request_says_what_is_wanted() -> None:
+    """Path and query, as they were sent; no subprotocol is agreed on."""
+    socket, browser = talk("ws://hub/app/key?protocol=7&client=js")
+    assert socket.target == "/app/key?protocol=7&client=js"
+    assert browser.protocol.subprotocol is None
+
+
+def test_texts_are_sent_as_texts() -> None:
+    """One by one, or in a frame that was made for all clients."""
+    socket, browser = talk()
+    heard = []
+    socket.send(b"said")
+    for data in (socket.take_output(), text_frame(b"shared"), text_frame(b"x" * 70_000)):
+        browser.protocol.receive_data(data)
+        for event in browser.protocol.events_received():
+            assert isinstance(event, Frame)
+            heard.append((event.opcode, bytes(event.data)))
+    assert heard == [(Opcode.TEXT, one) for one in (b"said", b"shared", b"x" * 70_000)]
+
+
+def test_bytes_end_a_connection_for_texts() -> None:
+    """What came before still counts."""
+    socket, browser = talk()
+    browser.protocol.send_text(b"before")
+    browser.protocol.send_binary(b"bytes")
+    browser.protocol.send_text(b"after")
+    assert socket.receive_messages(browser.take()) == [b"before"]
+    browser.hear(socket.take_output())
+    assert browser.close_code == 1003
+    assert "text" in socket.reason

@@ -1,0 +1,69 @@
+"""Failed attempts to show who one is: how long each address has to wait for the answer to one.
+
+Secrets are too long to be guessed. What has to be bounded is what trying costs: processor time,
+and lines in the log. Whoever shows a good secret is never asked about here, so devices behind the
+address of a guesser go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from motehub.logs import Logger, OccasionalLogger
+
+FREE: Final = 20
+"""Failures of an address at once that cost nothing: a device that is being set up, or a few."""
+
+SECONDS_EACH: Final = 3.0
+"""After so many seconds one failure is forgotten."""
+
+FIRST_WAIT: Final = 0.25
+LONGEST_WAIT: Final = 8.0
+"""Seconds: doubled with each failure beyond those that are free."""
+
+REMEMBERED: Final = 10_000
+"""Addresses; beyond, those are forgotten that have failed the longest ago."""
+
+# Whoever has an address of IPv6 has 2^64 of them.
+_NETWORK_BITS: Final = 64
+# Beyond that many, waiting gets no longer, and so does forgetting.
+_MOST: Final = FREE + 8.0
+
+_logger = OccasionalLogger(Logger("motehub.access"))
+
+
+class Guesses:
+    """The failures of late, by address; ``clock`` returns seconds that go on evenly."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # How many are not forgotten, and when that was so; the newest last.
+        self._failures: dict[str, tuple[float, float]] = {}
+
+    def failed(self, address: str) -> float:
+        """Count a failed attempt from ``address``; return the seconds that it has to wait."""
+        key = _network(address)
+        now = self._clock()
+        before, since = self._failures.pop(key, (0.0, now))
+        count = max(0.0, before - (now - since) / SECONDS_EACH) + 1
+        if len(self._failures) >= REMEMBERED:
+            del self._failures[next(iter(self._failures))]
+        self._failures[key] = min(count, _MOST), now
+        if count <= FREE:
+            return 0.0
+        if before <= FREE:
+            _logger.warning("many failed attempts", peer=address, slowed_down=True)
+        return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** int(count - FREE))
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(IPv6Address(int(parsed) >> _NETWORK_BITS << _NETWORK_BITS))
