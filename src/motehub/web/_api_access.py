@@ -1,9 +1,11 @@
-"""Who may ask what: bearer tokens (RFC 6750), their scopes and the devices they are bound to."""
+"""Who may ask what: bearer tokens (RFC 6750), people who are logged in, and their scopes."""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +16,9 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
 from motehub.core.hub import Hub
+from motehub.core.people import Browser
 from motehub.model import Scope, Token
+from motehub.units import UnitDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -25,15 +29,25 @@ QUERY_BYTES: Final = 16_384
 PATH_BYTES: Final = 1_024
 """Longest path, in UTF-8 with everything decoded."""
 
+COOKIE: Final = "motehub"
+"""Name of the cookie that holds the secret of a browser in which somebody is logged in."""
+
+PROOF_HEADER: Final = "X-CSRF-Token"
+"""Where a browser's requests that change something show what other sites' pages don't know."""
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
 Connection = ASGIConnection[Any, Any, Any, Any]
 ApiRequest = Request[Any, Token, State]
+AnyRequest = Request[Any, Any, State]
 
 
 class ApiServices(msgspec.Struct, frozen=True):
     """What the API stands on.
 
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
-    those who look on.
+    those who look on, ``units`` is where the owner looks after units, if the hub has any.
+    ``webhooks`` is the folder of their outbox.
     """
 
     hub: Hub
@@ -41,6 +55,8 @@ class ApiServices(msgspec.Struct, frozen=True):
     clock: Callable[[], int]
     health: Callable[[], dict[str, Any]]
     streams: LiveStreams
+    units: UnitDesk | None = None
+    webhooks: Path | None = None
 
 
 def services_of(app: Litestar) -> ApiServices:
@@ -113,13 +129,46 @@ def check_not_held_back(hub: Hub) -> None:
         raise unavailable(f"Nothing can be stored at the moment. {reason}", 5)
 
 
+def browser_of(connection: Connection) -> Browser | None:
+    """Return the browser that asks, if somebody is logged in there.
+
+    Raises:
+        Problem: the request would change something, and may come from another site's page.
+    """
+    services = services_of(connection.app)
+    people = services.hub.accounts.people
+    browser = people.browser(connection.cookies.get(COOKIE, ""), services.clock())
+    if browser is None or connection.scope.get("method") in _SAFE_METHODS:
+        return browser
+    proof = connection.headers.get(PROOF_HEADER, "").encode("utf-8", "surrogatepass")
+    if not hmac.compare_digest(proof, browser.proof.encode()):
+        raise _forbidden(
+            f"A request of a browser that changes something needs the header {PROOF_HEADER}, with "
+            "what GET /api/v1/session says."
+        )
+    return browser
+
+
+def not_logged_in(detail: str) -> Problem:
+    """Return what those are told who are not who they should be."""
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "Not logged in",
+        detail,
+        {"WWW-Authenticate": 'Cookie realm="motehub"'},
+    )
+
+
 def _token_of(connection: Connection) -> Token:
-    """Return the token that the request shows.
+    """Return the token that the request shows, or that of the user who is logged in.
 
     Raises:
         Problem: it shows none, or one that is not good any more.
     """
-    kind, _, secret = connection.headers.get("authorization", "").partition(" ")
+    authorization = connection.headers.get("authorization", "")
+    if not authorization and (browser := browser_of(connection)) is not None:
+        return services_of(connection.app).hub.accounts.people.token_of(browser)
+    kind, _, secret = authorization.partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
         raise _unauthorized(
             "The request has no token. Send it in the header 'Authorization: Bearer TOKEN'; "

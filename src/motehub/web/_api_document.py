@@ -22,10 +22,17 @@ _TOKEN: Final = {
     401: "No token, or one that is not good any more.",
     403: "The token lacks the scope, or is bound to other devices.",
     414: "The path or the query is too long.",
+    429: "Too many requests without a good token; Retry-After says when to try again.",
 }
 BAD: Final = {400: "A parameter can't be understood; the detail says which and why."}
 READING: Final = {**_TOKEN, **BAD}
 ADMIN: Final = {**_TOKEN, **BAD, 413: "The body is too long."}
+LOGGING_IN: Final = {
+    401: "Not logged in, or name, password or code are wrong.",
+    403: "The request comes from a page of another site.",
+    **BAD,
+    413: "The body is too long.",
+}
 NAMED: Final = {404: "There is none of that name."}
 CONFLICT: Final = {409: "The name is taken."}
 UNREADY: Final = {409: "The device is not accepted, or too many commands wait for it."}
@@ -35,7 +42,22 @@ _UNREAD: Final = {
     503: "The history can't be read at the moment; Retry-After says when to try again.",
 }
 
-_STRICT: Final = ("Rename", "Acceptance", "NewToken", "NewCommand")
+_STRICT: Final = (
+    "Rename",
+    "Acceptance",
+    "NewToken",
+    "NewCommand",
+    "NewUnit",
+    "UnitChange",
+    "Listening",
+    "Search",
+    "SetUp",
+    "LogIn",
+    "AcceptedInvitation",
+    "PasswordChange",
+    "NewUser",
+    "RoleChange",
+)
 """Bodies in which an unknown field is an error."""
 
 _DESCRIPTION: Final = """\
@@ -149,7 +171,7 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     for status, response in operation["responses"].items():
         if status == "401":
             response["headers"] = {"WWW-Authenticate": _text_header("Bearer, and why.")}
-        elif status == "503":
+        elif status in {"429", "503"}:
             response["headers"] = {"Retry-After": _text_header("Seconds.")}
         elif status == "200" and method == "get" and "500" in operation["responses"]:
             response["headers"] = {name: _text_header(text) for name, text in _HEADERS.items()}
@@ -198,6 +220,7 @@ _REFUSED: Final = {
     413: "The body is too long.",
     422: "The Idempotency-Key came with another body before.",
     415: "The form or the compression of the body is not known.",
+    429: _TOKEN[429],
     503: UNSTORED[503],
 }
 

@@ -18,14 +18,21 @@ from motehub.errors import (
     UnknownCommand,
     UnknownDevice,
     UnknownToken,
+    UnknownUnit,
+    UnknownUser,
+    UnknownWebhook,
+    WrongPassword,
 )
 from motehub.logs import Logger
 from motehub.web import _api_commands as commands
 from motehub.web import _api_devices as devices
+from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
-from motehub.web._api_access import ApiServices
+from motehub.web import _api_units as units
+from motehub.web import _api_webhooks as webhooks
+from motehub.web._api_access import ApiServices, not_logged_in
 from motehub.web._api_document import PATH, configuration, document
 from motehub.web.problems import MEDIA_TYPE, Problem, unavailable
 
@@ -69,6 +76,28 @@ def make_api(services: ApiServices) -> Litestar:
             tokens.list_tokens,
             tokens.create_token,
             tokens.revoke_token,
+            people.set_up,
+            people.log_in,
+            people.show_session,
+            people.log_out,
+            people.change_password,
+            people.accept_invitation,
+            people.list_users,
+            people.add_user,
+            people.invite_user,
+            people.change_user,
+            people.remove_user,
+            webhooks.list_webhooks,
+            webhooks.show_log,
+            webhooks.resend_messages,
+            webhooks.send_test,
+            units.list_units,
+            units.show_unit,
+            units.add_unit,
+            units.change_unit,
+            units.remove_unit,
+            units.listen_to_unit,
+            units.scan_units,
         ],
     )
     return Litestar(
@@ -112,8 +141,17 @@ def _problem_of(error: Exception) -> Problem:
             return error
         case HTTPException():
             return _framework_problem(error)
-        case UnknownDevice() | UnknownToken() | UnknownCommand():
+        case (
+            UnknownDevice()
+            | UnknownToken()
+            | UnknownCommand()
+            | UnknownUser()
+            | UnknownWebhook()
+            | UnknownUnit()
+        ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
+        case WrongPassword():
+            return not_logged_in(str(error))
         case OwnerError():
             return Problem(HTTPStatus.BAD_REQUEST, "This can't be done", str(error))
         case StorageError():

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final, Protocol
 
+from motehub.guessing import Guesses
 from motehub.http_exchange import Request, Response, problem
 from motehub.logs import Logger, OccasionalLogger
+from motehub.protocols.pusher.http_api import ApiRequest
+from motehub.web.bodies import BodyError
 from motehub.web.ingest import Gone, Ingest, Receive, Scope, request_of
-from motehub.web.intake import http_date
+from motehub.web.intake import http_date, unless_guessed
+from motehub.web.units_webhook import PREFIX, UnitsWebhook
 
 SEND_SECONDS: Final = 60.0
 """Longest time in seconds that a client may take to read a piece of an answer."""
@@ -17,14 +21,39 @@ SEND_SECONDS: Final = 60.0
 _SMALL: Final = 4_096
 _SMALL_SECONDS: Final = 5.0
 
-_SAFE: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-)
+_SAFE: Final = {b"x-content-type-options": b"nosniff", b"cache-control": b"no-store"}
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Answer = Callable[[Request], Response]
+
+
+class Pending(Protocol):
+    """A request that may be made, whose body has ``body_limit`` bytes at most."""
+
+    body_limit: int
+
+    async def answer(self, body: bytes) -> Response:
+        """Carry it out."""
+        ...
+
+
+class Branch(Protocol):
+    """Has all requests to paths that begin as one of ``prefixes``."""
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """How the paths begin."""
+        ...
+
+    def begin(self, request: ApiRequest) -> Pending | Response:
+        """Look at a request before its body is here; return why it is refused, or what goes on."""
+        ...
+
+    def dismiss(self) -> None:
+        """Say goodbye to whoever is connected: the hub stops."""
+        ...
+
 
 _logger = Logger("motehub.web")
 _occasional = OccasionalLogger(_logger)
@@ -34,7 +63,8 @@ class WebApplication:
     """Gives each request to whom it is for.
 
     ``ingest`` has the POST requests to ``ingest_paths``; ``answers`` are by method and path;
-    ``api`` has all else.
+    ``branches`` have what is under their prefixes, ``units`` what base units send, ``api`` all
+    else.
     """
 
     def __init__(
@@ -43,17 +73,25 @@ class WebApplication:
         ingest_paths: frozenset[str],
         answers: Mapping[tuple[str, str], Answer],
         api: Application,
+        branches: Sequence[Branch] = (),
+        guesses: Guesses | None = None,
+        units: UnitsWebhook | None = None,
     ) -> None:
         self._ingest = ingest
+        self._units = units
         self._ingest_paths = ingest_paths
         self._answers = answers
         self._api = api
+        self._branches = {prefix: one for one in branches for prefix in one.prefixes}
+        self._prefixes = tuple(self._branches)
+        self._guesses = guesses or Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see the ASGI specification, "HTTP"."""
         if scope["type"] != "http":
             return
-        bounded = _Sender(send)
+        client = scope.get("client")
+        bounded = _Sender(send, client[0] if client else "", self._guesses)
         try:
             await self._route(scope, receive, bounded)
         except Gone:
@@ -76,20 +114,55 @@ class WebApplication:
             await reply(send, await self._ingest.answer(scope, receive))
         elif answer := self._answers.get((wanted, path)):
             await reply(send, answer(request_of(scope, await _small_body(receive))))
+        elif method == "PUT" and path.startswith(PREFIX) and self._units is not None:
+            raw = scope.get("raw_path") or path.encode()
+            asked = request_of(scope, b"")
+            await reply(send, await self._units.answer(asked, raw.decode("latin-1")))
+        elif path.startswith(self._prefixes):
+            branch = next(self._branches[one] for one in self._prefixes if path.startswith(one))
+            await reply(send, await self._ask(branch, scope, receive))
         else:
             await self._api(scope, receive, send)
 
+    async def _ask(self, branch: Branch, scope: Scope, receive: Receive) -> Response:
+        raw = scope.get("raw_path") or scope["path"].encode()
+        asked = ApiRequest(
+            scope["method"], scope["path"], raw.decode("latin-1"), scope["query_string"]
+        )
+        pending = branch.begin(asked)
+        if isinstance(pending, Response):
+            return pending
+        try:
+            body = await self._ingest.body(request_of(scope, b""), receive, pending.body_limit)
+        except BodyError as error:
+            return problem(error.status, "The body can't be read", str(error))
+        return await pending.answer(body)
+
 
 class _Sender:
-    """Sends pieces of an answer, each within a time, and the date (RFC 9110 § 6.6.1)."""
+    """Sends pieces of an answer, each within a time, and the date (RFC 9110 § 6.6.1).
 
-    def __init__(self, send: Send) -> None:
+    Guessers get another answer.
+    """
+
+    def __init__(self, send: Send, peer: str, guesses: Guesses) -> None:
         self._send = send
+        self._peer = peer
+        self._guesses = guesses
+        self._replaced = False
         self.started = False
         self.stalled = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if self._replaced:
+            return
         if message["type"] == "http.response.start":
+            refused = Response(message["status"])
+            answer = unless_guessed(refused, self._peer, self._guesses)
+            if answer is not refused:
+                await reply(self, answer)
+                self._replaced = True
+                return
             message["headers"] = [*message.get("headers", ()), (b"date", http_date())]
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -103,8 +176,9 @@ class _Sender:
 async def reply(send: Send, response: Response) -> None:
     """Send a whole response."""
     length = (b"content-length", str(len(response.body)).encode())
-    headers = [*response.headers, *_SAFE]
-    if response.status != 204:
+    headers = [*response.headers]
+    headers += [one for one in _SAFE.items() if one[0] not in dict(headers)]
+    if response.status not in (204, 304):
         headers.append(length)
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -73,7 +73,7 @@ class Ingest:
         try:
             if request.path == READINGS_PATH and is_ndjson(request) and not key:
                 return await self._stream(request, receive)
-            body = await self._body(request, receive, handler.body_limit)
+            body = await self.body(request, receive, handler.body_limit)
             request = msgspec.structs.replace(request, body=body)
             if request.path == READINGS_PATH and key:
                 return await self._once(request, key)
@@ -87,8 +87,13 @@ class Ingest:
         except StorageError as error:
             return too_busy(str(error))
 
-    async def _body(self, request: Request, receive: Receive, limit: int) -> bytes:
-        """Read a whole body within the bounds of one and of all, and in its time."""
+    async def body(self, request: Request, receive: Receive, limit: int) -> bytes:
+        """Read a whole body within the bounds of one and of all, and in its time.
+
+        Raises:
+            BodyError: it is beyond them.
+            Gone: the client went away.
+        """
         allowance = self._intake.allowance
         length = request.header(b"content-length")
         if length and int(length) > limit:

@@ -16,6 +16,7 @@ from litestar.types import Receive, Scope, Send
 
 from motehub.core.feed import BACKLOG, DeviceNews, Feed, Listener, News
 from motehub.core.moments import iso
+from motehub.core.people import People
 from motehub.core.shapes import show_command
 from motehub.core.tokens import Tokens
 from motehub.logs import Logger
@@ -94,9 +95,12 @@ class Hello(msgspec.Struct, frozen=True):
 class LiveStreams:
     """Everyone who looks on. ``clock`` returns UTC microseconds."""
 
-    def __init__(self, feed: Feed, tokens: Tokens, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, feed: Feed, tokens: Tokens, people: People, clock: Callable[[], int]
+    ) -> None:
         self._feed = feed
         self._tokens = tokens
+        self._people = people
         self._clock = clock
         self._written: OrderedDict[int, dict[tuple[int, bool], bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,6 +125,9 @@ class LiveStreams:
         self._ended = True
         for task in self._tasks:
             task.cancel()
+
+    def _knows(self, token: Token) -> bool:
+        return self._tokens.has(token) or self._people.has(token)
 
     def _lines(self, news: News, device: int, *, commands: bool) -> bytes:
         """Return the events of one device, which are written when they are first asked for."""
@@ -206,7 +213,7 @@ class LiveStream:
         expires = self._token.expires
         if expires is not None and expires <= self._streams._clock():
             return False
-        return self._streams._tokens.has(self._token)
+        return self._streams._knows(self._token)
 
 
 async def _write(send: Send, body: bytes) -> None:

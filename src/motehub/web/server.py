@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +15,15 @@ import msgspec
 from motehub.contracts import Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
+from motehub.guessing import Guesses
 from motehub.http_exchange import Handler, Request, Response, plain
 from motehub.listening import StreamListener
 from motehub.model import Admission
-from motehub.web import influx, readings
+from motehub.units import UnitDesk
+from motehub.web import influx, pages, readings
 from motehub.web._api_access import ApiServices
 from motehub.web.api import make_api
-from motehub.web.asgi import Answer, WebApplication
+from motehub.web.asgi import Answer, Branch, WebApplication
 from motehub.web.front import HttpFront
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.influx import WriteHandler
@@ -34,6 +36,7 @@ from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
 from motehub.web.successor import AsgiServer
+from motehub.web.units_webhook import UnitsWebhook
 from motehub.web.upgrades import SucceedWith, Upgrades
 
 NAME: Final = "web"
@@ -51,9 +54,11 @@ class HistorySource(msgspec.Struct, frozen=True):
 class WebServer:
     """See :class:`motehub.contracts.Transport`.
 
-    ``state`` is what the journal keeps for good, ``head`` returns its newest position, ``health``
-    the condition of every part. ``zone`` is that of pimonitor's devices of which nothing else is
-    said. ``upgrades`` take the connections that ask for their paths.
+    ``state`` is what the journal keeps for good, ``mark`` what tells it from others, ``head``
+    returns its newest position, ``health`` the condition of every part. ``zone`` is that of
+    pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
+    for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
+    method and path. ``folder`` of ``history`` has the outbox of webhooks.
     """
 
     def __init__(
@@ -66,10 +71,14 @@ class WebServer:
         history: HistorySource,
         *,
         state: Mapping[str, bytes],
+        mark: str,
         head: Callable[[], int],
         health: Callable[[], dict[str, Any]],
         zone: tzinfo,
         upgrades: Mapping[str, SucceedWith] | None = None,
+        answers: Mapping[tuple[str, str], Answer] | None = None,
+        branches: Sequence[Branch] = (),
+        units: UnitDesk | None = None,
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -79,9 +88,9 @@ class WebServer:
             head,
         )
         limit = int(settings.body_limit)
-        taking = ReadingsHandler(hub.tokens.find, hub.registry, self._name_of, limit)
+        taking = ReadingsHandler(hub.tokens, hub.registry, self._name_of, limit)
         handlers: dict[str, Handler] = {readings.PATH: taking}
-        writing = WriteHandler(hub.tokens.find, hub.registry, self._name_of, limit)
+        writing = WriteHandler(hub.tokens, hub.registry, self._name_of, limit)
         handlers |= dict.fromkeys(influx.PATHS, writing)
         if pimonitor.enabled:
             rules = PimonitorRules(_zones(pimonitor, zone), pimonitor.key_required)
@@ -89,14 +98,24 @@ class WebServer:
                 rules, hub.tokens.find_by_hash, self._name_of, self._is_pending
             )
             handlers |= dict.fromkeys(pimonitor.paths, handler)
-        intake = Intake(hub, handlers, Allowance(int(settings.bodies)))
+        guesses = Guesses()
+        intake = Intake(hub, handlers, Allowance(int(settings.bodies)), guesses)
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
-        self._streams = LiveStreams(hub.feed, hub.tokens, ground.clock)
-        services = ApiServices(hub, self._queries, ground.clock, health, self._streams)
+        self._streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, ground.clock)
+        services = ApiServices(
+            hub, self._queries, ground.clock, health, self._streams, units, history.folder
+        )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         application = WebApplication(
-            ingest, frozenset(handlers), self._answers(metrics), make_api(services)
+            ingest,
+            frozenset(handlers),
+            {**self._answers(metrics), **(answers or {})},
+            make_api(services),
+            branches,
+            guesses,
+            UnitsWebhook(hub, hub.registry, hub.tokens.find, mark, ground.clock),
         )
+        self._branches = branches
         server = AsgiServer(application, settings.idle_timeout)
         ways = Upgrades(upgrades or {}, server.succeed)
 
@@ -122,6 +141,8 @@ class WebServer:
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
         self._streams.end()
+        for one in self._branches:
+            one.dismiss()
         await self._listener.close()
         await self._queries.__aexit__(None, None, None)
 
@@ -135,7 +156,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            ("GET", "/"): _index,
+            **pages.answers(),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,
@@ -152,14 +173,6 @@ class WebServer:
         if self._hub.held_back is not None:
             return plain(503, "senders are held back: nothing is stored at the moment\n")
         return plain(200, "ready\n")
-
-
-def _index(_: Request) -> Response:
-    return plain(
-        200,
-        "This is motehub. Readings are taken at POST /api/v1/readings; "
-        "/api/openapi.json describes the API.\n",
-    )
 
 
 def _limits(settings: WebSettings) -> ConnectionLimits:

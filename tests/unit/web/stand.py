@@ -50,7 +50,7 @@ class Stand:
         self.clock = clock
         self.queries = queries
         self._consumer = consumer
-        streams = LiveStreams(hub.feed, hub.tokens, clock)
+        streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, clock)
         self.app: Litestar = make_api(
             ApiServices(hub, queries, clock, lambda: {"version": "test", "fine": True}, streams)
         )

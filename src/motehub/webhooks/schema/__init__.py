@@ -1,0 +1,1 @@
+"""Numbered scripts of the outbox's tables."""

@@ -1,0 +1,244 @@
+"""Readings of a base unit on their way to a dashboard that is away, slow or particular."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.harness import PATIENCE, environment, stored
+from tests.receivers import Received, Receiver
+from tests.web_hub import WEB, WebHub
+from tests.webhook_hub import Service, Unit, base
+
+from motehub.following import WEBHOOK_PLAN
+from motehub.webhooks.endpoints import Dashboard, Plan, Scale
+
+TOKEN = "the token"
+
+
+def plan(url: str, **settings: object) -> Plan:
+    return Plan(dashboard=Dashboard(url=url, token=TOKEN, **settings))  # type: ignore[arg-type]
+
+
+def values(received: list[Received], unit: str) -> list[str]:
+    """Return the values that came of a unit, a repeated one once."""
+    seen: dict[str, str] = {}
+    for one in received:
+        *_, address, value = one.path.split("/")
+        if address == unit:
+            seen.setdefault(one.headers["motehub-time"], value)
+    return list(seen.values())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def started(folder: Path, given: Plan) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the process that sends on a data folder, from its first report on."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "motehub.webhook", str(folder)],
+        env=environment() | {WEBHOOK_PLAN: given.to_json()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+async def test_readings_go_as_the_original_sent_them(tmp_path: Path) -> None:
+    """A PUT for each, with the token and no body, over kept connections, in order."""
+    with Receiver() as receiver:
+        async with base(tmp_path) as hub:
+            scales = {"10.0.0.2": Scale(0, 100, 1023, 0)}
+            with Service(tmp_path, plan(f"{receiver.url}/path/", scales=scales)):
+                await Unit(hub, "10.0.0.1").read(512, -0.25, 21.5, 1e21, time=now())
+                await Unit(hub, "10.0.0.2").read(100 * 511 / 1023, 100, time=now())
+                await Unit(hub, "[::1]:9000").read(1, time=now())
+                came = receiver.wait(7)
+    assert values(came, "10.0.0.1") == ["512", "-0.25", "21.5", "1e%2B21"]
+    assert values(came, "10.0.0.2") == ["511", "1023"]
+    assert values(came, "%5B%3A%3A1%5D%3A9000") == ["1"]
+    first = came[0]
+    assert first.method == "PUT"
+    assert first.path.startswith("/path/webhook/update-unit/")
+    assert first.headers["authorization"] == f"Bearer {TOKEN}"
+    assert "content-length" not in first.headers
+    assert "transfer-encoding" not in first.headers
+    assert len({one.connection for one in came}) <= 4
+
+
+async def test_other_devices_are_nobodys_business(tmp_path: Path) -> None:
+    """Only units are passed on, and nothing of before the base knew the dashboard."""
+    with Receiver() as receiver:
+        async with base(tmp_path) as hub:
+            await Unit(hub, "10.0.0.1").read(1, time=now())
+            with Service(tmp_path, plan(receiver.url)):
+                other = Unit(hub, "10.0.0.2")
+                other._source = other._source.__class__("http", "http:x", "x", "", vouched=True)
+                await other.read(5, time=now())
+                await Unit(hub, "10.0.0.1").read(2, time=now())
+                assert values(receiver.wait(1), "10.0.0.1") == ["2"]
+
+
+async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) -> None:
+    """What waited for an hour goes at the rate that the owner allows."""
+    rate, count = 100, 150
+    with Receiver() as receiver:
+        port = receiver.port
+    async with base(tmp_path) as hub:
+        settings = plan(f"http://127.0.0.1:{port}", rate=rate)
+        hour_ago = now() - 3600 * 1_000_000
+        with Service(tmp_path, settings) as service:
+            for number in range(count // 2):
+                for address in ("10.0.0.1", "10.0.0.2"):
+                    await Unit(hub, address).read(number, time=hour_ago + number)
+            wait_until(lambda: service.counts.get("waiting") == count)
+            with Receiver(port) as receiver:
+                receiver.wait(1)
+                began = time.monotonic()
+                receiver.wait(count)
+                took = time.monotonic() - began
+                assert took > (count - 20) / rate
+                for address in ("10.0.0.1", "10.0.0.2"):
+                    want = [str(number) for number in range(count // 2)]
+                    assert values(receiver.received, address) == want
+
+
+async def test_of_what_waits_only_the_newest_may_matter(tmp_path: Path) -> None:
+    """With latest_only a unit's newest reading is sent when the dashboard is back."""
+    with Receiver() as receiver:
+        port = receiver.port
+    async with base(tmp_path) as hub:
+        with Service(tmp_path, plan(f"http://127.0.0.1:{port}", latest_only=True)) as service:
+            for number in range(50):
+                await Unit(hub, "10.0.0.1").read(number, time=now())
+            wait_until(lambda: service.counts.get("replaced") == 49)
+            with Receiver(port) as receiver:
+                wait_until(lambda: service.counts["waiting"] == 0)
+                assert values(receiver.received, "10.0.0.1") == ["49"]
+
+
+async def test_a_full_outbox_leaves_readings_in_the_journal(tmp_path: Path) -> None:
+    """It says so, goes on when there is room, and loses nothing."""
+    with Receiver() as receiver:
+        receiver.behave = lambda _: 503
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan(receiver.url, queue=100, rate=10_000)) as service:
+                unit = Unit(hub, "10.0.0.1")
+                await unit.read(*range(100), time=now())
+                wait_until(lambda: service.position > 0 and service.counts["waiting"] == 100)
+                await unit.read(*range(100, 150), time=now())
+                service.notices.wake()
+                wait_until(lambda: "100 readings wait" in str(service.trouble))
+                receiver.behave = lambda _: 204
+                wait_until(lambda: service.counts["delivered"] == 150)
+        answered = receiver.received[-150:]
+        assert values(answered, "10.0.0.1") == [str(number) for number in range(150)]
+
+
+async def test_a_unit_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
+    """One unknown to the dashboard, one whose values it can't use, one that makes it fail."""
+
+    def behave(request: Received) -> int:
+        for address, status in (("0.0.4", 404), ("0.0.5", 422), ("0.0.6", 500)):
+            if address in request.path:
+                return status
+        return 204
+
+    with Receiver() as receiver:
+        receiver.behave = behave
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan(receiver.url)) as service:
+                for number in range(20):
+                    for last in (4, 5, 6, 7):
+                        await Unit(hub, f"10.0.0.{last}").read(number, time=now())
+                wait_until(lambda: len(values(receiver.received, "10.0.0.7")) == 20)
+                wait_until(lambda: service.counts["given_up"] == 20)
+                assert values(receiver.received, "10.0.0.4") == ["0"]
+                receiver.behave = lambda _: 204
+                wait_until(lambda: service.counts["waiting"] == 0)
+                for last in (4, 6):
+                    want = [str(number) for number in range(20)]
+                    assert values(receiver.received, f"10.0.0.{last}") == want
+
+
+async def test_readings_that_are_refused_for_long_are_given_up(tmp_path: Path) -> None:
+    """Those of a unit that the dashboard does not know, once they are older than the patience."""
+    with Receiver() as receiver:
+        receiver.behave = lambda request: 404 if "0.0.4" in request.path else 204
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan(receiver.url, patience=60.0)) as service:
+                await Unit(hub, "10.0.0.4").read(1, 2, 3, time=now() - 61_000_000)
+                await Unit(hub, "10.0.0.4").read(4, time=now())
+                wait_until(lambda: service.counts.get("given_up") == 3)
+                receiver.behave = lambda _: 204
+                wait_until(lambda: service.counts["delivered"] == 1)
+                assert values(receiver.received, "10.0.0.4") == ["1", "4"]
+
+
+async def test_a_killed_process_loses_no_reading(tmp_path: Path) -> None:
+    """However often: each comes at least once, in order but for what comes again."""
+    with Receiver() as receiver:
+        async with base(tmp_path) as hub:
+            unit, sent = Unit(hub, "10.0.0.1"), 0
+            for _ in range(5):
+                with started(tmp_path, plan(receiver.url, rate=10_000)) as process:
+                    assert process.stdin is not None
+                    came = len(receiver.received)
+                    for _ in range(40):
+                        await unit.read(sent, time=now())
+                        sent += 1
+                    process.stdin.write(b"\n")
+                    process.stdin.flush()
+                    receiver.wait(came + 5)
+                    process.kill()
+            with Service(tmp_path, plan(receiver.url, rate=10_000)):
+                wait_until(lambda: len(values(receiver.received, "10.0.0.1")) == sent)
+    assert values(receiver.received, "10.0.0.1") == [str(number) for number in range(sent)]
+
+
+async def test_a_motehub_knows_a_reading_that_comes_twice(tmp_path: Path) -> None:
+    """Base and dashboard: sent twice, stored once, with the time at which the unit said it."""
+    (tmp_path / "base").mkdir()
+    moment = now() - 3600 * 1_000_000
+    with WebHub(tmp_path / "dashboard", WEB) as dashboard:
+        given = Dashboard(url=dashboard.url, token=dashboard.token("base"), rate=10_000)
+        async with base(tmp_path / "base") as hub:
+            with Service(tmp_path / "base", Plan(dashboard=given)) as service:
+                for _ in range(2):
+                    await Unit(hub, "10.0.0.1").read(*range(50), time=moment)
+                wait_until(lambda: service.counts.get("delivered") == 100)
+        dashboard.wait_stored("10.0.0.1", "value", 50)
+        dashboard.wait_folded()
+        want = [(moment + number, float(number)) for number in range(50)]
+        assert stored(dashboard.data)["10.0.0.1", "value"] == want
+        assert dashboard.device("10.0.0.1")["duplicate"] == 50
+
+
+async def test_a_hub_that_is_its_own_dashboard_is_told_so(tmp_path: Path) -> None:
+    """A reading does not go round for ever."""
+    with WebHub(tmp_path / "data", WEB) as hub:
+        token = hub.token("base")
+        with started(tmp_path / "data", Plan(dashboard=Dashboard(hub.url, token))) as process:
+            path = "/webhook/update-unit/10.0.0.1/5"
+            assert hub.curl(path, "-X", "PUT", token=token)[0] == 204
+            hub.wait_until(
+                lambda: "508" in str(hub.json("webhooks", "list")[0]["trouble"]), "it is a loop"
+            )
+            process.kill()
+        hub.wait_folded()
+        assert len(stored(hub.data)["10.0.0.1", "value"]) == 1
