@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -35,6 +35,7 @@ from motehub.process import (
     stop_on_signals,
     switch_threads_often,
 )
+from motehub.security.addresses import this_host
 from motehub.storage import (
     open_hub,
     plain_exceptions,
@@ -42,8 +43,12 @@ from motehub.storage import (
     where_history_is,
 )
 from motehub.supervisor import HISTORY, ConsumerProcess, condition_of, programs
+from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
 from motehub.zones import find_zone, local_zone
+
+if TYPE_CHECKING:
+    from motehub.web.pusher import PusherServer
 
 RUN_FILE: Final = "run.json"
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
@@ -88,10 +93,20 @@ class RunningHub:
         self.writer = consumers[HISTORY]
         self._reader = SqliteLogReader(folder)
         self._transports = transports
+        self._units = _unit_desk(transports)
+
+    @property
+    def setup_link(self) -> str | None:
+        """Where the first administrator begins; None when there is one, or no web port."""
+        code, listener = self.hub.accounts.setup_code, self.listeners.get("web")
+        if code is None or listener is None:
+            return None
+        scheme = "https" if listener.tls else "http"
+        return f"{scheme}://{_address(_reachable(listener))}/setup#{code}"
 
     async def answer(self, request: Request) -> dict[str, Any]:
         """Carry out a request of the owner."""
-        return await carry_out(self.hub, request, self.health)
+        return await carry_out(self.hub, request, self.health, self._units)
 
     def health(self) -> dict[str, Any]:
         """Return the condition of every part: positions, depths, counters, troubles."""
@@ -156,6 +171,8 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
+                if (link := hub.setup_link) is not None:
+                    tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
                 await stop.wait()
                 tell("Stopping: what was received is stored first.")
@@ -191,6 +208,7 @@ async def running(
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
+        transports: dict[str, Transport] = {}
         ground = Ground(
             hub,
             utc_microseconds,
@@ -202,12 +220,18 @@ async def running(
             hub.registry,
             configuration.hub.admission is Policy.OPEN,
             configuration.mqtt,
+            (*this_host().names, *configuration.hub.certificate_names),
+            hub,
+            lambda: _unit_desk(transports),
         )
         stack.enter_context(hub.commands.kept_in_time())
-        transports: dict[str, Transport] = {}
         for name, settings in configuration.transport.items():
             transport = parts.transports()[name].make(settings, ground)
             transports[name] = await stack.enter_async_context(transport)
+        pusher: PusherServer | None = None
+        if configuration.web is not None and configuration.pusher.enabled:
+            pusher = await stack.enter_async_context(_pusher(configuration, ground, hub))
+            transports["pusher"] = pusher
         if configuration.web is not None:
             transports["web"] = await stack.enter_async_context(
                 _web(
@@ -218,6 +242,8 @@ async def running(
                     journal,
                     lambda: running_hub,
                     [one for one in transports.values() if isinstance(one, Upgrading)],
+                    _unit_desk(transports),
+                    pusher,
                 )
             )
         # From here on a stop must not wait for a full disk, however many senders do.
@@ -237,6 +263,8 @@ def _web(
     journal: Journal,
     running_hub: Callable[[], RunningHub],
     upgrading: Sequence[Upgrading],
+    units: UnitDesk | None,
+    pusher: PusherServer | None,
 ) -> Transport:
     """Return the web listener.
 
@@ -254,11 +282,36 @@ def _web(
         web_tls(configuration, settings),
         HistorySource(folder, store.type, {STORE_URL: store.url}),
         state=SqliteLogReader(folder).state(),
+        mark=SqliteLogReader(folder).journal(),
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
+        units=units,
+        answers=pusher.answers if pusher is not None else {},
+        branches=[pusher] if pusher is not None else [],
     )
+
+
+def _pusher(configuration: Configuration, ground: Ground, hub: Hub) -> PusherServer:
+    """Return the server of Pusher Channels, with keys that are made at the first start."""
+    from motehub.pusher_keys import ensure_keys
+    from motehub.web.pusher import PusherServer
+
+    settings = configuration.pusher
+    return PusherServer(settings, ensure_keys(configuration.data_dir, settings), ground, hub)
+
+
+def _unit_desk(transports: Mapping[str, Transport]) -> UnitDesk | None:
+    return next((one for one in transports.values() if isinstance(one, UnitDesk)), None)
+
+
+def _reachable(listener: Listener) -> Listener:
+    """Return the listener by an address of this machine, where it listens on all of them."""
+    if listener.host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return listener
+    outside = next(iter(this_host().addresses), "127.0.0.1")
+    return msgspec.structs.replace(listener, host=str(outside))
 
 
 def _address(listener: Listener) -> str:

@@ -24,11 +24,12 @@ from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Duration, Size
+from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
+from motehub.webhooks.settings import WebhookSettings
 from motehub.zones import find_zone
 
 ENVIRONMENT_PREFIX: Final = "MOTEHUB_"
-_HIDDEN: Final = "***"
 NOT_SETTINGS: Final = {"MOTEHUB_DATA", "MOTEHUB_CONFIG", "MOTEHUB_TRACE"}
 """Variables of the command line that are no keys of the configuration."""
 
@@ -131,8 +132,10 @@ class Configuration(msgspec.Struct, frozen=True):
     store: StoreSettings
     transport: dict[str, Any]
     mirror: dict[str, Any] = {}
+    webhook: tuple[WebhookSettings, ...] = ()
     web: WebSettings | None = None
     pimonitor: PimonitorSettings = PimonitorSettings()
+    pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
 
@@ -148,6 +151,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "store": StoreSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
+    "pusher": PusherSettings,
     "device_sessions": DeviceSessionSettings,
     "mqtt": MqttSettings,
 }
@@ -164,45 +168,26 @@ def load(
         ConfigurationError: something is unknown, of the wrong type or out of range; the message
             names the file, the key and the mend.
     """
-    origin = str(file) if file else "the environment"
     known = parts.transports().items()
     listeners = {name: dict[str, Any]() for name, part in known if part.listens}
     tree: dict[str, Any] = _read(file) if file else {"web": {}, "transport": listeners}
+    return load_tree(tree, str(file or "the environment"), environment, **hub)
+
+
+def load_tree(
+    tree: dict[str, Any], origin: str, environment: Mapping[str, str] = os.environ, **hub: object
+) -> Configuration:
+    """Do the same with the sections in ``tree``, which are from ``origin``.
+
+    Raises:
+        ConfigurationError: as for ``load``.
+    """
     for path, value in _from_environment(environment):
         _put(tree, path, value)
     tree.setdefault("hub", {})
     if isinstance(tree["hub"], dict):
         tree["hub"].update({key: str(v) for key, v in hub.items() if v is not None})
     return _check(tree, origin)
-
-
-def to_json(configuration: Configuration) -> bytes:
-    """Return all settings in force as JSON, without passwords.
-
-    Durations are in seconds, sizes in bytes.
-    """
-
-    def plain(value: object) -> float | int:
-        return float(value) if isinstance(value, float) else int(str(value))
-
-    store = configuration.store
-    if store.url:
-        shown = parts.store(store.type).where(configuration.data_dir, store.url)
-        store = msgspec.structs.replace(store, url=shown)
-    mirrors = {
-        name: msgspec.structs.replace(one, url=parts.mirror(parts.mirror_of(one)).where(one))
-        for name, one in configuration.mirror.items()
-    }
-    transports = {
-        name: msgspec.structs.replace(one, password=_HIDDEN)
-        if getattr(one, "password", "")
-        else one
-        for name, one in configuration.transport.items()
-    }
-    public = msgspec.structs.replace(
-        configuration, store=store, mirror=mirrors, transport=transports
-    )
-    return msgspec.json.encode(public, enc_hook=plain)
 
 
 def sections() -> dict[str, type[msgspec.Struct]]:
@@ -233,6 +218,7 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str
         for field in msgspec.structs.fields(settings)
     }
     known[f"{ENVIRONMENT_PREFIX}MIRROR"] = (["mirror"], list)
+    known[f"{ENVIRONMENT_PREFIX}WEBHOOK"] = (["webhook"], list)
     for variable, text in environment.items():
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_SETTINGS:
             continue
@@ -262,7 +248,7 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _check(tree: dict[str, Any], origin: str) -> Configuration:
     known_transports = parts.transports()
-    _check_keys(tree, [*SECTIONS, "transport", "mirror"], origin, "")
+    _check_keys(tree, [*SECTIONS, "transport", "mirror", "webhook"], origin, "")
     found = {
         name: _convert(tree.get(name, {}), settings, origin, name)
         for name, settings in SECTIONS.items()
@@ -281,6 +267,7 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
         ).enabled
     }
     found["mirror"] = _mirrors(tree.get("mirror", []), origin)
+    found["webhook"] = _webhooks(tree.get("webhook", []), origin)
     configuration = Configuration(**found)
     _check_values(configuration, origin)
     return configuration
@@ -348,6 +335,19 @@ def _mirrors(sections: object, origin: str) -> dict[str, Any]:
         rest = {key: value for key, value in section.items() if key != "type"}
         settings = _convert(rest, parts.mirror(kind).settings, origin, "mirror")
         found[f"mirror.{kind}-{same + 1}" if same else f"mirror.{kind}"] = settings
+    return found
+
+
+def _webhooks(sections: object, origin: str) -> tuple[WebhookSettings, ...]:
+    if not isinstance(sections, list):
+        raise ConfigurationError(
+            f"{origin}: webhook must be sections [[webhook]], or in the environment such a list."
+        )
+    found: tuple[WebhookSettings, ...]
+    found = tuple(_convert(one, WebhookSettings, origin, "webhook") for one in sections)
+    for one in found:
+        if sum(one.name == other.name for other in found) > 1:
+            raise ConfigurationError(f"{origin}: webhook.name: two are called {one.name!r}.")
     return found
 
 

@@ -11,6 +11,7 @@ from msgspec import Meta
 from motehub.config import ENVIRONMENT_PREFIX, sections
 from motehub.parts import mirror, mirror_names, transports
 from motehub.quantities import Duration, Size
+from motehub.webhooks.settings import WebhookSettings
 
 _HEADER: Final = f"""\
 # motehub configuration. Every key is shown with its default; delete what you don't change.
@@ -27,6 +28,8 @@ _MIRRORS: Final = f"""\
 # the environment {ENVIRONMENT_PREFIX}MIRROR holds them all: [{{type = "redis", url = "…"}}].
 """
 
+_WEBHOOKS: Final = "Programs elsewhere that are told what happens: one such section for each."
+
 
 def sample() -> str:
     """Return a TOML document with every section, key, default and meaning."""
@@ -34,6 +37,11 @@ def sample() -> str:
     for section, settings in sections().items():
         if section in _NOT_BY_ITSELF:
             parts.append(f"\n# [{section}]\n{_commented(settings)}")
+            parts += [
+                _tables(f"{section}.{field.encode_name}", describe(field), table)
+                for field in msgspec.structs.fields(settings)
+                if (table := _table_of(field))
+            ]
             continue
         parts.append(f"\n[{section}]\n")
         for field in msgspec.structs.fields(settings):
@@ -44,6 +52,7 @@ def sample() -> str:
     for name in mirror_names():
         settings = mirror(name).settings
         parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n{_commented(settings)}')
+    parts.append(_tables("webhook", _WEBHOOKS, WebhookSettings))
     return "".join(parts)
 
 
@@ -52,6 +61,7 @@ def _commented(settings: type[msgspec.Struct]) -> str:
     return "".join(
         f"## {describe(field)}\n# {field.encode_name} = {_toml(_default(field))}\n"
         for field in msgspec.structs.fields(settings)
+        if _table_of(field) is None
     )
 
 

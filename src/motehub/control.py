@@ -20,7 +20,10 @@ from motehub.core.hub import Hub
 from motehub.core.shapes import show_command
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
+from motehub.people_requests import PeopleRequest, carry_out_for_people
 from motehub.transfer import pieces
+from motehub.unit_requests import UnitRequest, carry_out_for_units
+from motehub.units import UnitDesk
 
 SOCKET_NAME: Final = "control.sock"
 _CLOSE_SECONDS: Final = 1.0
@@ -104,7 +107,15 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
 DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice
 TokenRequest = CreateToken | ListTokens | RevokeToken
 CommandRequest = SendCommand | FindCommand
-Request = DeviceRequest | TokenRequest | CommandRequest | ImportReadings | Status
+Request = (
+    DeviceRequest
+    | TokenRequest
+    | CommandRequest
+    | UnitRequest
+    | PeopleRequest
+    | ImportReadings
+    | Status
+)
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,7 +129,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 HealthReport = Callable[[], dict[str, Any]]
 
 
-async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[str, Any]:
+async def carry_out(
+    hub: Hub, request: Request, health: HealthReport, units: UnitDesk | None = None
+) -> dict[str, Any]:
     """Do what ``request`` asks and return what the owner is told.
 
     Raises:
@@ -130,6 +143,10 @@ async def carry_out(hub: Hub, request: Request, health: HealthReport) -> dict[st
         return await _carry_out_for_token(hub, request)
     if isinstance(request, CommandRequest):
         return _shown(hub, await _carry_out_command(hub, request))
+    if isinstance(request, PeopleRequest):
+        return await carry_out_for_people(hub, request)
+    if isinstance(request, UnitRequest):
+        return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):
         receipts = await pieces.take_in(hub, pieces.unpack(request.content))
         return {"receipts": [(one.taken, one.rejected, one.reason) for one in receipts]}

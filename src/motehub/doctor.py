@@ -75,6 +75,8 @@ def examine(configuration: Configuration) -> Iterator[Finding]:
         yield from _check_listeners(folder)
     else:
         for name, settings in configuration.transport.items():
+            if not parts.transports()[name].listens:
+                continue
             yield _check_free(name, settings.host, settings.port)
 
 
@@ -205,7 +207,8 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         yield Finding(
             Level.PROBLEM, "journal", f"Senders are held back: {reason}", "Remove the cause."
         )
-    if trouble := health["writer"]["trouble"]:
+    # A base unit has no history.
+    if trouble := health.get("writer", {}).get("trouble"):
         yield Finding(Level.PROBLEM, "history", trouble, "Readings wait in the journal until then.")
     for name, consumer in health["consumers"].items():
         if name != HISTORY and (trouble := consumer["trouble"]):
@@ -226,6 +229,8 @@ def _check_listeners(folder: Path) -> Iterator[Finding]:
         yield Finding(
             Level.PROBLEM, RUN_FILE, str(error), "Wait for the start, or restart the hub."
         )
+        return
+    if not run_file.listeners:
         return
     context = ssl.create_default_context(cafile=run_file.ca)
     context.check_hostname = False

@@ -8,10 +8,18 @@
     │   ├── UnknownDevice       no device has that name
     │   ├── InvalidName         a device or token name that the rules forbid, or that is taken
     │   ├── UnknownToken        no token has that name
+    │   ├── UnknownWebhook      no webhook has that name, or no message of it that id
     │   ├── InvalidToken        a token that can't be made: its key, its scopes, its end
+    │   ├── UnknownUser         no person has that name
+    │   ├── InvalidUser         a person that can't be added, changed or removed so
+    │   ├── InvalidPassword     a password that is too easily guessed
+    │   ├── WrongPassword       who logs in, or accepts an invitation, is not who they should be
     │   ├── InvalidCommand      a command that says nothing, or what can't be sent
     │   ├── UnknownCommand      no command has that id, or it is long over
     │   ├── DeviceUnready       a device takes no commands: not accepted, or too many wait
+    │   ├── UnknownUnit         no unit has that name or address
+    │   ├── InvalidUnit         a unit that can't be, or can't be dealt with so
+    │   ├── UnitExists          a unit has that address, or another device that name
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -50,8 +58,28 @@ class UnknownToken(OwnerError):
     """No token has the name that was given."""
 
 
+class UnknownWebhook(OwnerError):
+    """No webhook has the name that was given, or it has no such message any more."""
+
+
 class InvalidToken(OwnerError):
     """A token can't be made so: its key is short or known, its scopes don't fit, there are many."""
+
+
+class UnknownUser(OwnerError):
+    """No person has the name that was given."""
+
+
+class InvalidUser(OwnerError):
+    """A person can't be added, changed or removed so: too many, or nobody left who decides."""
+
+
+class InvalidPassword(OwnerError):
+    """A password is too short, too long or too easily guessed."""
+
+
+class WrongPassword(OwnerError):
+    """Name and password don't belong together, or an invitation is not open."""
 
 
 class InvalidCommand(OwnerError):
@@ -64,6 +92,18 @@ class UnknownCommand(OwnerError):
 
 class DeviceUnready(OwnerError):
     """A device can't be given a command: it is not accepted, or too many wait already."""
+
+
+class UnknownUnit(OwnerError):
+    """No unit has the name or address that was given."""
+
+
+class InvalidUnit(OwnerError):
+    """A unit can't be as it is described, or can't be dealt with so."""
+
+
+class UnitExists(OwnerError):
+    """There is a unit at that address already, or another device has the name."""
 
 
 class HubRunning(OwnerError):

@@ -25,6 +25,9 @@ STORE_URL: Final = "MOTEHUB_STORE_URL"
 MIRROR_SETTINGS: Final = "MOTEHUB_MIRROR_SETTINGS"
 """Variable with the settings of a mirror as JSON."""
 
+WEBHOOK_PLAN: Final = "MOTEHUB_WEBHOOK_PLAN"
+"""Variable with what is sent where, as JSON."""
+
 NEWS: Final = b"\n"
 """What the hub writes when the journal has to be read."""
 

@@ -11,12 +11,14 @@ from typing import Any, Final
 from motehub import data_folder, parts
 from motehub.config import Configuration
 from motehub.control import Request, TokenRequest, carry_out
+from motehub.core.accounts import Accounts
 from motehub.core.admission import RegistryLimits
 from motehub.core.commands import Commands
 from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
+from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -26,6 +28,7 @@ from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
+from motehub.people_requests import PeopleRequest
 
 _FOLD_TRIES: Final = 4
 
@@ -39,16 +42,18 @@ def utc_microseconds() -> int:
 
 @contextmanager
 def open_hub(
-    configuration: Configuration, tasks: asyncio.TaskGroup
+    configuration: Configuration, tasks: asyncio.TaskGroup, *, keeps_history: bool = True
 ) -> Iterator[tuple[Hub, Journal]]:
     """Open the log and make a hub on it; the journal is still to be entered.
+
+    One that ``keeps_history`` can't lose its journal alone: it begins anew after the history.
 
     Raises:
         ConfigurationError: the history was moved to another store than the one configured.
         StorageError: the journal can't be opened.
     """
     data_folder.check_not_left(configuration.data_dir, configuration.store)
-    registry, first = _registry_of_history(configuration)
+    registry, first = _registry_of_history(configuration) if keeps_history else (None, 1)
     log = SqliteLog(configuration.data_dir, first)
     try:
         if registry is None:
@@ -78,6 +83,7 @@ def open_hub(
             tokens,
             sessions,
             commands,
+            Accounts(People.from_state(log.state()), journal, utc_microseconds),
             journal,
             settings.admission,
             bounds,
@@ -100,8 +106,8 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             with open_hub(configuration, tasks) as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest):
-            # The history knows nothing of tokens; it may be away while one is made.
+        if not isinstance(request, TokenRequest | PeopleRequest):
+            # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
 

@@ -16,10 +16,19 @@ from motehub import parts
 from motehub.config import Configuration
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
-from motehub.following import MIRROR_SETTINGS, NEWS, NOTICE_BYTES, STORE_URL, Report, notice
+from motehub.following import (
+    MIRROR_SETTINGS,
+    NEWS,
+    NOTICE_BYTES,
+    STORE_URL,
+    WEBHOOK_PLAN,
+    Report,
+    notice,
+)
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS
+from motehub.webhook_plans import base_plan, webhook_plan
 
 HISTORY: Final = "history"
 """Name of the consumer that folds the journal into the history."""
@@ -38,7 +47,7 @@ class Program(msgspec.Struct, frozen=True):
 
     ``name`` is the consumer's, ``title`` what people call it. Secrets go into ``environment``:
     arguments of every process are there for everyone to see. The journal holds no sender back
-    for one that is ``optional``, and it is told of each commit.
+    for one that is ``optional``. One that is ``told`` hears of each commit.
     """
 
     name: str
@@ -47,17 +56,29 @@ class Program(msgspec.Struct, frozen=True):
     arguments: Sequence[str]
     environment: Mapping[str, str]
     optional: bool = False
+    told: bool = False
 
 
 def programs(configuration: Configuration) -> Iterator[Program]:
-    """Yield the programs of all consumers: the history's writer first, then the mirrors."""
+    """Yield the programs of all consumers: the history's writer first, then the others.
+
+    Raises:
+        ConfigurationError: a file with a secret can't be read.
+    """
     folder, store = str(configuration.data_dir), configuration.store
     environment = {STORE_URL: store.url}
     yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment)
     for name, settings in configuration.mirror.items():
         arguments = (folder, parts.mirror_of(settings), store.type)
         secret = environment | {MIRROR_SETTINGS: msgspec.json.encode(settings).decode()}
-        yield Program(name, name, "motehub.mirror", arguments, secret, optional=True)
+        yield Program(name, name, "motehub.mirror", arguments, secret, optional=True, told=True)
+    for name, plan, optional in (
+        ("webhooks", webhook_plan(configuration), True),
+        ("base", base_plan(configuration), False),
+    ):
+        if plan is not None:
+            secret = {WEBHOOK_PLAN: plan.to_json()}
+            yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
 
 
 def condition_of(
@@ -117,9 +138,9 @@ class ConsumerProcess:
         Raises:
             StorageError: it can't do its work, and only the owner can change that.
         """
-        if self.program.optional:
+        if self.program.told:
             # Before it says where it is, nothing is trimmed that it may still need.
-            self._journal.follow(self.program.name, 0, optional=True)
+            self._journal.follow(self.program.name, 0, optional=self.program.optional)
             self._journal.after_commit(self._wake)
         self._task = self._tasks.create_task(self._keep_running(), name=self.program.name)
         await self._ready

@@ -39,7 +39,7 @@ async def listening(
 ) -> AsyncIterator[tuple[Journal, ConsumerProcess]]:
     """Run a journal and a consumer of it that reports what it hears."""
     log = SqliteLog(folder)
-    program = Program("test", "test", "tests.unit.listening_consumer", (trouble,), {}, True)
+    program = Program("test", "test", "tests.unit.listening_consumer", (trouble,), {}, True, True)
     async with asyncio.TaskGroup() as tasks, Journal(log, LIMITS, FakeClock(), tasks) as journal:
         consumer = ConsumerProcess(program, journal, tasks)
         await consumer.start()

@@ -14,7 +14,22 @@ from typing import Any, Final
 import click
 
 from motehub import __version__
-from motehub.cli import certs, devices, look, send, serve, simulate, tokens, tools, transfer
+from motehub.cli import (
+    base,
+    certs,
+    devices,
+    look,
+    pusher,
+    send,
+    serve,
+    simulate,
+    tokens,
+    tools,
+    transfer,
+    units,
+    user,
+    webhooks,
+)
 from motehub.errors import ConfigurationError, MotehubError
 
 TRACE_VARIABLE: Final = "MOTEHUB_TRACE"
@@ -55,6 +70,7 @@ def app() -> None:
 
 for command in (
     serve.serve,
+    base.base,
     serve.init,
     serve.check_config,
     devices.group,
@@ -65,6 +81,10 @@ for command in (
     send.send,
     certs.group,
     tokens.group,
+    user.group,
+    webhooks.group,
+    pusher.group,
+    units.group,
     tools.status,
     tools.doctor,
     simulate.simulate,

@@ -55,7 +55,8 @@ def init(file: Path) -> None:
 @data_override
 def check_config(config: Path | None, data: Path | None) -> None:
     """Check the configuration file and the environment, and print what is in force."""
-    from motehub import config as configuration
     from motehub.cli.printing import print_json
+    from motehub.config import load
+    from motehub.config_shown import to_json
 
-    print_json(configuration.to_json(configuration.load(config, data_dir=data)))
+    print_json(to_json(load(config, data_dir=data)))

@@ -9,7 +9,7 @@ import msgspec
 
 from motehub.command import Command
 from motehub.errors import DeviceUnready, UnknownCommand
-from motehub.frames import Batch, EventOccurred
+from motehub.frames import Batch, CommandChanged, EventOccurred
 from motehub.model import Admission, Device
 
 MOST_WAITING: Final = 100
@@ -118,6 +118,7 @@ class CommandBook:
         text = f"{command.order}: {command.state.value}"
         text += f": {command.reason}" if command.reason else ""
         batch.entries.append(EventOccurred(command.device, command.changed, _EVENT, text))
+        batch.entries.append(CommandChanged(command))
         self._index(command)
         if command.is_over:
             for old in self._too_many(command.device):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
@@ -90,10 +91,16 @@ class Commands:
         """Go on with the commands that a journal keeps."""
         return cls(registry, sessions, journal, clock, commands_of_state(state))
 
-    async def give(self, device: Device, order: Order, seconds: float = DEFAULT_SECONDS) -> Command:
+    async def give(
+        self,
+        device: Device,
+        order: Order,
+        seconds: float = DEFAULT_SECONDS,
+        note: Mapping[str, bytes | None] = MappingProxyType({}),
+    ) -> Command:
         """Return a new command once it is durable, which is sent when its device can be reached.
 
-        It has ``seconds`` for all its steps.
+        It has ``seconds`` for all its steps. ``note`` is state that becomes durable with it.
 
         Raises:
             DeviceUnready: the device is not accepted, or too many commands wait.
@@ -106,6 +113,7 @@ class Commands:
                 f"A command has 1 to {LONGEST_SECONDS:.0f} seconds, not {seconds:g}."
             )
         batch = Batch()
+        batch.state.update(note)
         now = self._clock()
         id_ = self.book.next_id(now)
         deadline = now + round(seconds * MICROSECONDS)

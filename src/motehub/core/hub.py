@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
 from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
+from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.commands import Commands
 from motehub.core.feed import Feed
@@ -17,7 +19,7 @@ from motehub.core.journal import Journal
 from motehub.core.registry import Registry
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.frames import Batch, EventOccurred, HeldDropped
+from motehub.frames import Batch, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
 from motehub.model import Admission, Delivery, Device, Receipt, Scope, Token, given_name
 
@@ -36,6 +38,7 @@ class Hub:
         tokens: Tokens,
         sessions: Sessions,
         commands: Commands,
+        accounts: Accounts,
         journal: Journal,
         policy: Policy,
         limits: RegistryLimits,
@@ -45,6 +48,7 @@ class Hub:
         self.tokens = tokens
         self.sessions = sessions
         self.commands = commands
+        self.accounts = accounts
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -96,6 +100,18 @@ class Hub:
         if batch:
             # Not waited for: a hub also starts while its journal takes nothing.
             self._journal.put(batch).add_done_callback(_look_at)
+
+    async def post(self, destination: str, body: bytes) -> None:
+        """Have ``body`` sent to whoever has a webhook for ``destination``; return when durable.
+
+        It is delivered at least once, from the journal on: nobody here waits for a receiver.
+
+        Raises:
+            StorageError: the hub is stopping and the journal can't be written.
+        """
+        batch = Batch()
+        batch.entries.append(WebhookPosted(destination, body))
+        await self._journal.append(batch)
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -166,11 +182,13 @@ class Hub:
         value: Value | None = None,
         payload: str | None = None,
         seconds: float = DEFAULT_SECONDS,
+        note: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
         It says that ``setting`` is to be ``value``, or is a ``payload`` for the device as it is.
-        It is sent when the device can be reached, and expires after ``seconds``.
+        It is sent when the device can be reached, and expires after ``seconds``. ``note`` becomes
+        state of the journal with it; None deletes a key.
 
         Raises:
             UnknownDevice: no device is called ``name``.
@@ -179,7 +197,8 @@ class Hub:
             StorageError: the hub is stopping and the journal can't be written.
         """
         device = self.registry.by_name(name)
-        return await self.commands.give(device, checked_order(setting, value, payload), seconds)
+        order = checked_order(setting, value, payload)
+        return await self.commands.give(device, order, seconds, note)
 
     async def create_token(
         self,

@@ -1,0 +1,193 @@
+"""A base unit as a process of its own, units that it speaks with, and a link that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from motehub.simulate.units import Behaviour, Board, Lamp, ReadBoard
+from tests.harness import HubProcess, Settings, environment
+from tests.pusher_hub import PusherHub
+
+_Result = TypeVar("_Result")
+
+
+class Loop:
+    """An event loop in a thread, for what the test plays while hubs are processes."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run(_cancel_all())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        future: Future[_Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(30)
+
+    def board(self, board: Board) -> Board:
+        return self.run(board.__aenter__())
+
+    def lamp(self, host: str, **keys: Any) -> Lamp:
+        """Switch on a lamp."""
+        lamp = Lamp(host, 0, **keys)
+        self.board(lamp)
+        return lamp
+
+    def reader(self, host: str, rate: float) -> ReadBoard:
+        """Switch on a unit that sends readings."""
+        reader = ReadBoard(host, 0, Behaviour(rate=rate))
+        self.board(reader)
+        return reader
+
+    def link(self, port: int) -> Link:
+        """Return a way to ``port`` that can be cut."""
+        link = Link(port)
+        self.run(link.open())
+        return link
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+class Link:
+    """A TCP proxy: what a network does between two machines."""
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.connections = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        """Carry connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break off all connections, and let nobody connect."""
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        self.connections += 1
+        self._writers |= {writer, back}
+        ways = [
+            asyncio.ensure_future(_pass(reader, back)),
+            asyncio.ensure_future(_pass(there, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for one in (writer, back):
+                self._writers.discard(one)
+                one.transport.abort()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+
+
+class BaseProcess(HubProcess):
+    """``motehub base``, with ``settings`` as its configuration and no other sections."""
+
+    def __init__(self, data: Path, settings: Settings, *options: str) -> None:
+        super().__init__(data, {}, *options)
+        self.config.write_text(
+            "".join(
+                f"[{name}]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in keys.items())
+                for name, keys in settings.items()
+            ),
+            "utf-8",
+        )
+        self.arguments = ["base", "--config", str(self.config)]
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it and return at once."""
+        self.run_file_path.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "motehub", *self.arguments]
+        command += ["--data", str(self.data), *self._options]
+        with open(self.log_file, "ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment(),
+                start_new_session=True,
+            )
+        return self._process
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the ear of the base unit has counted."""
+        found: dict[str, int] = self.status()["transports"]["pusher_client"]
+        return found
+
+    def wait_subscribed(self) -> None:
+        """Return as soon as it hears its dashboard."""
+        self.wait_until(lambda: bool(self.counters["subscribed"]), "it hears its dashboard")
+
+
+def base_settings(
+    dashboard: PusherHub, port: int, units: Mapping[str, object], **keys: object
+) -> Settings:
+    """Return the configuration of a base whose dashboard is behind ``port``."""
+    return {
+        "transport.units": units,
+        "transport.pusher_client": {
+            "api_url": f"http://127.0.0.1:{port}",
+            "api_token": dashboard.token("base", "write,control"),
+            "key": dashboard.keys["key"],
+            "host": "127.0.0.1",
+            "port": port,
+            "tls": False,
+            "rate": 10_000.0,
+            **keys,
+        },
+    }
+
+
+def commanded(dashboard: PusherHub, token: str, device: str, payload: str) -> str:
+    """Have the dashboard's API command a device; return the command's id."""
+    status, _, answer = dashboard.curl(
+        f"/api/v1/devices/{device}/commands",
+        "-H",
+        "Content-Type: application/json",
+        body=json.dumps({"payload": payload}).encode(),
+        token=token,
+    )
+    assert status == 202, answer
+    return str(json.loads(answer)["id"])
