@@ -15,6 +15,7 @@ import msgspec
 
 from motehub.frames import Entry
 from motehub.model import Device, Series
+from motehub.rollups import RollupColumns
 from motehub.tables import Row
 
 NumberColumns = tuple["array[int]", "array[float]"]
@@ -115,6 +116,28 @@ class HistoryStore(Protocol):
 
     def texts(self, series: int, since: int, until: int) -> Iterator[TextColumns]:
         """Yield columns (times, values) of one text series, as ``readings`` does."""
+        ...
+
+    def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
+        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first.
+
+        Each is exact, of all readings that are stored, unless the series is ``unrolled``.
+        """
+        ...
+
+    def unrolled(self) -> set[int]:
+        """Return the series whose rollups are still to be made, or to be made again."""
+        ...
+
+    def begin_rebuild(self) -> int:
+        """Let all rollups be made again, unless that is going on; return the readings left."""
+        ...
+
+    def rebuild_some(self) -> int:
+        """Make some rollups that are still to be made, in one transaction.
+
+        Returns of how many readings; 0 when there is nothing left.
+        """
         ...
 
     def rejected(self, limit: int) -> list[RejectedRow]:

@@ -17,6 +17,7 @@ class Table(msgspec.Struct, frozen=True):
 
 
 _READING: Final = Table(("series", "time", "value"), 2)
+_ROLLUP: Final = Table(("series", "start", "count", "low", "high", "total", "last_time", "last"), 2)
 
 TABLES: Final[dict[str, Table]] = {
     "device": Table(
@@ -38,6 +39,10 @@ TABLES: Final[dict[str, Table]] = {
     "identity": Table(("identity", "device")),
     "series": Table(("id", "device", "metric", "unit", "kind")),
     "reading": _READING,
+    "reading_minute": _ROLLUP,
+    "reading_hour": _ROLLUP,
+    "reading_day": _ROLLUP,
+    "reading_unrolled": Table(("series", "since")),
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,

@@ -18,11 +18,14 @@ from motehub.core.history import FoldIntoHistory
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
 from motehub.following import STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.logs import Logger
 
 FOLD_SECONDS: Final = 0.2
 """Pause between two folds: larger folds cost less and spare flash cards."""
 
 _TRY_SECONDS: Final = 1.0
+
+_logger = Logger("motehub.writer")
 
 
 def main() -> None:
@@ -44,6 +47,7 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
         tell(Report(consumer.position, counts, consumer.trouble))
 
     report()
+    behind = True
     while True:
         hub_lived = hub.lives
         was_in_trouble = consumer.trouble is not None
@@ -52,7 +56,22 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
             report()
         if not hub_lived:
             return 0 if done else 1
-        hub.pause(FOLD_SECONDS if done else consumer.pause)
+        if done and behind:
+            behind = _roll_up_some(effect)
+        else:
+            hub.pause(FOLD_SECONDS if done else consumer.pause)
+
+
+def _roll_up_some(effect: FoldIntoHistory) -> bool:
+    """Go on with rollups that are still to be made; tell whether there may be more.
+
+    What is left when the storage fails is made after the next start.
+    """
+    try:
+        return effect.roll_up_some()
+    except StorageError as error:
+        _logger.error("rollups are not made until the next start", reason=str(error))
+        return False
 
 
 def _open(folder: Path, store_name: str, hub: Hub) -> tuple[Consumer, FoldIntoHistory] | None:

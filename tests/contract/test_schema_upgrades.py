@@ -87,6 +87,13 @@ def test_a_history_of_every_past_version_goes_on(old: Open) -> None:
         store.fold(make_fold([(6, Frame(40, readings, Columns(), entries))], {3: 1}))
         (row,) = store.devices()
         assert (row.received, row.stored, row.discarded, row.device.online) == (10, 3, 3, True)
+
+        assert store.unrolled() <= {3}
+        while store.rebuild_some():
+            pass
+        assert store.unrolled() == set()
+        (days,) = store.dump("reading_day")
+        assert days == [(3, 0, 3, 20.5, 23.5, 65.5, 40, 23.5)]
     with closing(old(True)) as reader:
         assert reader.position() == 6
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from math import fsum
+from collections.abc import Generator
+from math import fsum, isinf
+
+from motehub.history_contract import HistoryStore
+from motehub.rollups import TIERS, RollupColumns, pieces
 
 
 class Buckets:
@@ -13,11 +17,20 @@ class Buckets:
     Columns of the buckets that hold readings, in order: ``starts`` in µs, ``low``, ``high``,
     ``mean``, ``last`` and ``counts``. No reading is lost to the eye: a spike of one in a million
     is the highest of its bucket.
+
+    ``tiers`` are those whose rollups do not cross the bounds of buckets, the coarsest first: where
+    a bucket is at least twice as long as a minute, an hour or a day, it begins and ends with one.
+    Only the first may begin later, at ``since``.
     """
 
     def __init__(self, since: int, until: int, count: int) -> None:
-        self._since = since
+        self._since = self._origin = since
         self._width = max(1, -(-(until - since) // count))
+        self.tiers = [tier for tier, width in TIERS.items() if 2 * width <= self._width][::-1]
+        if self.tiers:
+            whole = TIERS[self.tiers[0]]
+            self._origin = since // whole * whole
+            self._width = -(-(until - self._origin) // (count * whole)) * whole
         self.starts = array("q")
         self.low = array("d")
         self.high = array("d")
@@ -34,29 +47,79 @@ class Buckets:
         """Take readings that are later than all before them, ascending in time."""
         position, length = 0, len(times)
         while position < length:
-            bucket = (times[position] - self._since) // self._width
-            start = self._since + bucket * self._width
-            end = bisect_left(times, start + self._width, position)
-            self._add_part(start, values[position:end])
-            position = end
+            start, end = self._bucket(times[position])
+            stop = bisect_left(times, end, position)
+            part = values[position:stop]
+            self._join(start, min(part), max(part), _mean(part), part[-1], len(part))
+            position = stop
 
-    def _add_part(self, start: int, values: array[float]) -> None:
-        """Take the readings of the bucket that begins at ``start``, which may be there already."""
-        count = len(values)
+    def add_rollups(self, rollups: RollupColumns) -> None:
+        """Take rollups of one of ``tiers`` later than all before them; every total is known."""
+        position, length = 0, len(rollups.starts)
+        while position < length:
+            start, end = self._bucket(rollups.starts[position])
+            stop = bisect_left(rollups.starts, end, position)
+            part = slice(position, stop)
+            count = sum(rollups.counts[part])
+            low, high = min(rollups.low[part]), max(rollups.high[part])
+            mean = _mean_of_totals(rollups.totals[part], count)
+            # What was rounded must not lie outside.
+            mean = min(max(mean, low), high)
+            self._join(start, low, high, mean, rollups.last[stop - 1], count)
+            position = stop
+
+    def _bucket(self, time: int) -> tuple[int, int]:
+        """Return where the bucket of ``time`` begins and ends."""
+        start = time - (time - self._origin) % self._width
+        return max(start, self._since), start + self._width
+
+    def _join(
+        self, start: int, low: float, high: float, mean: float, last: float, count: int
+    ) -> None:
+        """Take a part of the bucket that begins at ``start``, which may be there already."""
         if not self.starts or self.starts[-1] != start:
             self.starts.append(start)
-            self.low.append(min(values))
-            self.high.append(max(values))
-            self.mean.append(_mean(values))
-            self.last.append(values[-1])
+            self.low.append(low)
+            self.high.append(high)
+            self.mean.append(mean)
+            self.last.append(last)
             self.counts.append(count)
             return
-        self.low[-1] = min(self.low[-1], min(values))
-        self.high[-1] = max(self.high[-1], max(values))
+        self.low[-1] = min(self.low[-1], low)
+        self.high[-1] = max(self.high[-1], high)
         total = self.counts[-1] + count
-        self.mean[-1] = self.mean[-1] * (self.counts[-1] / total) + _mean(values) * (count / total)
-        self.last[-1] = values[-1]
+        self.mean[-1] = self.mean[-1] * (self.counts[-1] / total) + mean * (count / total)
+        self.last[-1] = last
         self.counts[-1] = total
+
+
+def reduce_series(
+    store: HistoryStore, series: int, since: int, until: int, count: int
+) -> Generator[None, None, Buckets]:
+    """Return the readings of a series in buckets, from rollups where they serve; yield at times."""
+    buckets = Buckets(since, until, count)
+    tiers = [] if buckets.tiers and series in store.unrolled() else buckets.tiers
+    for tier, begin, end in pieces(since, until, tiers):
+        if tier is None:
+            yield from _add_readings(buckets, store, series, begin, end)
+            continue
+        for rollups in store.rollups(series, tier, begin, end):
+            if any(map(isinf, rollups.totals)):
+                # Their mean can't be told from totals, but from the readings it can.
+                stop = rollups.starts[-1] + TIERS[tier]
+                yield from _add_readings(buckets, store, series, rollups.starts[0], stop)
+            else:
+                buckets.add_rollups(rollups)
+            yield None
+    return buckets
+
+
+def _add_readings(
+    buckets: Buckets, store: HistoryStore, series: int, since: int, until: int
+) -> Generator[None, None, None]:
+    for times, values in store.readings(series, since, until):
+        buckets.add(times, values)
+        yield None
 
 
 def _mean(values: array[float]) -> float:
@@ -65,3 +128,10 @@ def _mean(values: array[float]) -> float:
     except OverflowError:
         # The sum of the largest numbers is none any more; their mean is.
         return fsum(value / len(values) for value in values)
+
+
+def _mean_of_totals(totals: array[float], count: int) -> float:
+    try:
+        return fsum(totals) / count
+    except OverflowError:
+        return fsum(total / count for total in totals)

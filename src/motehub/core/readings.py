@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.core.buckets import Buckets
+from motehub.core.buckets import Buckets, reduce_series
 from motehub.core.moments import iso
 from motehub.core.queries import MOST_READINGS, Readings
 from motehub.core.shapes import RawColumns, ReadingsShape, ReducedColumns
@@ -159,10 +159,8 @@ def _reduce(
 ) -> Generator[None, None, list[tuple[Series, Buckets]]]:
     reduced = []
     for series in wanted:
-        buckets = Buckets(question.since, question.until, points)
-        for times, values in store.readings(series.id, question.since, question.until):
-            buckets.add(times, values)
-            yield None
+        bounds = question.since, question.until
+        buckets = yield from reduce_series(store, series.id, *bounds, points)
         reduced.append((series, buckets))
     return reduced
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from motehub.stores._postgres_connection import Connection
-from motehub.stores._postgres_fold import COPY_END, COPY_HEADER, make_partitions_for, packed_rows
+from motehub.stores._postgres_fold import COPY_END, COPY_HEADER, packed_rows
+from motehub.stores._postgres_partitions import make_partitions
 from motehub.tables import PAGE, TABLES, Row, page_query
 
 _NAMES: Final = {"text": "text_reading"}
@@ -60,7 +61,7 @@ def set_position(db: Connection, position: int) -> None:
 def _insert_numbers(db: Connection, table: str, into: str, rows: Sequence[Row]) -> None:
     series, times, values = zip(*rows, strict=True)
     if table == "reading":
-        make_partitions_for(db, array("q", sorted(times)))
+        make_partitions(db, [(array("q", sorted(times)), ())])
     with db.cursor().copy(f"{into} (FORMAT binary)".encode()) as copy:
         copy.write(COPY_HEADER)
         copy.write(packed_rows(array("q", series), array("q", times), array("d", values)))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice, repeat
 from operator import eq
 from typing import Any, Final
@@ -25,8 +23,11 @@ from motehub.frames import (
     SeriesAdded,
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
-from motehub.model import MICROSECONDS
+from motehub.rolling import roll_up, sum_up_anew
+from motehub.rollups import TIERS
 from motehub.stores._postgres_connection import Connection
+from motehub.stores._postgres_partitions import make_partitions
+from motehub.stores._postgres_rollups import PostgresRollups
 from motehub.tally import COUNTERS, EVENT_ROWS, REJECTED_ROWS, Tally
 
 _TABLES: Final = ("held_reading", "held_text", "reading", "text_reading")
@@ -51,10 +52,6 @@ _ROWS_AT_ONCE: Final = 50_000
 # Earlier than every time that a column of 64 bits can hold.
 _EVER: Final = -(2**63) - 1
 
-# Whole months of UTC have a partition each, between the two for what lies outside.
-_FIRST_MONTH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_END_OF_MONTHS: Final = datetime(2100, 1, 1, tzinfo=UTC)
-
 
 def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes.
@@ -75,12 +72,13 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     with db.pipeline():
         for entry in fold.entries:
             _apply(db, entry, tally)
-    _make_partitions(db, _months(fold.readings.values()))
+    make_partitions(db, fold.readings.values())
     if any(isinstance(entry, HeldReleased) for entry in fold.entries):
         newest.clear()
     ahead, other = _split(db, fold.readings, newest)
-    tally.keep(_append(db, ahead))
-    tally.keep(_insert_numbers(db, "reading", other))
+    inserted = [*_append(db, ahead), *_insert_numbers(db, "reading", other)]
+    tally.keep(inserted)
+    roll_up(PostgresRollups(db), fold.readings, inserted)
     tally.keep(_insert_texts(db, "text_reading", fold.texts))
     with db.pipeline():
         _count(db, tally, fold.seen)
@@ -94,11 +92,16 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     return tally.result
 
 
+def lock_cursor(db: Connection) -> int | None:
+    """Return where the cursor is, which stays there until the transaction ends."""
+    row = db.execute("SELECT position FROM cursor WHERE consumer = 'history' FOR UPDATE").fetchone()
+    return None if row is None else int(row[0])
+
+
 def _move_cursor(db: Connection, fold: Fold) -> None:
     """Advance the cursor, unless another process has done so since ``fold`` was read."""
-    row = db.execute("SELECT position FROM cursor WHERE consumer = 'history' FOR UPDATE").fetchone()
-    position = fold.end if row is None else int(row[0])
-    if position > fold.start:
+    position = lock_cursor(db)
+    if position is not None and position > fold.start:
         raise StorageError(
             f"Another process writes the history: it is at {position}, not at {fold.start}."
         )
@@ -230,50 +233,6 @@ def _first_of_each_time(times: array[int], values: Any) -> tuple[array[int], Any
     return array("q", (times[n] for n in kept)), [values[n] for n in kept]
 
 
-def _months(columns: Any) -> set[datetime]:
-    """Return the first moment of each month in which there is a reading."""
-    found: set[datetime] = set()
-    first, end = _microseconds(_FIRST_MONTH), _microseconds(_END_OF_MONTHS)
-    for times, _ in columns:
-        place, stop = bisect_left(times, first), bisect_left(times, end)
-        while place < stop:
-            moment = datetime.fromtimestamp(times[place] // MICROSECONDS, UTC)
-            month = moment.replace(day=1, hour=0, minute=0, second=0)
-            found.add(month)
-            place = bisect_left(times, _microseconds(_next(month)), place)
-    return found
-
-
-def make_partitions_for(db: Connection, times: array[int]) -> None:
-    """Make the partitions for readings of these times, which are ascending."""
-    _make_partitions(db, _months([(times, ())]))
-
-
-def _make_partitions(db: Connection, months: set[datetime]) -> None:
-    """Make the partitions of ``months`` that are not there yet."""
-    names = {f"reading_{month:%Y_%m}": month for month in sorted(months)}
-    missing = db.execute(
-        "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NULL",
-        (list(names),),
-    ).fetchall()
-    for (name,) in missing:
-        begin, end = _microseconds(names[name]), _microseconds(_next(names[name]))
-        # Made first and attached then: other than PARTITION OF, that keeps no reader waiting.
-        db.execute(f"CREATE TABLE {name} (LIKE reading INCLUDING ALL)")
-        db.execute(
-            f"ALTER TABLE reading ATTACH PARTITION {name} FOR VALUES FROM ({begin}) TO ({end})"
-        )
-
-
-def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * MICROSECONDS
-
-
-def _next(month: datetime) -> datetime:
-    years, index = divmod(month.month, 12)
-    return month.replace(year=month.year + years, month=index + 1)
-
-
 def _apply_to_registry(db: Connection, entry: Entry) -> None:
     if isinstance(entry, DeviceChanged):
         device = entry.device
@@ -345,10 +304,11 @@ _OF_DEVICE: Final = "WHERE series IN (SELECT id FROM series WHERE device = %s)"
 
 def _release_held(db: Connection, device: int) -> tuple[int, int]:
     """Move a device's held readings into history; return how many there were and were new."""
-    times = db.execute(
-        f"SELECT time FROM held_reading {_OF_DEVICE} ORDER BY time", (device,)
-    ).fetchall()
-    make_partitions_for(db, array("q", (time for (time,) in times)))
+    times: dict[int, array[int]] = {}
+    query = f"SELECT series, time FROM held_reading {_OF_DEVICE} ORDER BY series, time"
+    for series, time in db.execute(query, (device,)).fetchall():
+        times.setdefault(series, array("q")).append(time)
+    make_partitions(db, [(moments, ()) for moments in times.values()])
     stored = 0
     for held, kept in _HELD_TABLES:
         stored += _affected(
@@ -357,6 +317,7 @@ def _release_held(db: Connection, device: int) -> tuple[int, int]:
             "ON CONFLICT DO NOTHING",
             device,
         )
+    sum_up_anew(PostgresRollups(db), times)
     return _drop_held(db, device), stored
 
 
@@ -376,6 +337,8 @@ def _affected(db: Connection, statement: str, device: int) -> int:
 def _remove_device(db: Connection, device: int) -> None:
     for _, kept in _HELD_TABLES:
         db.execute(f"DELETE FROM {kept} {_OF_DEVICE}", (device,))
+    for table in (*TIERS, "unrolled"):
+        db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = %s", (device,))
 

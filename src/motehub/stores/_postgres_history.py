@@ -18,10 +18,13 @@ from motehub.history_contract import (
     TextColumns,
 )
 from motehub.model import Admission, Device, Kind, Series
+from motehub.rolling import rebuild_some
+from motehub.rollups import RollupColumns
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
+from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
-from motehub.stores._postgres_fold import STAGING, fold_into
+from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor
 from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
@@ -112,6 +115,38 @@ class PostgresHistory:
             times, values = zip(*rows, strict=True)
             yield array("q", times), values
             since = times[-1] + 1
+
+    def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
+        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
+        while True:
+            with self._database.use() as db:
+                columns = rolled.rollup_columns(db, tier, series, since, until, _CHUNK)
+            if columns is None:
+                return
+            yield columns
+            since = columns.starts[-1] + 1
+
+    def unrolled(self) -> set[int]:
+        """Return the series whose rollups are still to be made, or to be made again."""
+        with self._database.use() as db:
+            return set(rolled.PostgresRollups(db).unrolled())
+
+    def begin_rebuild(self) -> int:
+        """Let all rollups be made again, unless that is going on; return the readings left."""
+        with self._database.use() as db, db.transaction():
+            lock_cursor(db)
+            rolled.begin_rebuild(db)
+            return rolled.readings_left(db)
+
+    def rebuild_some(self) -> int:
+        """Make some rollups that are still to be made; return of how many readings."""
+        with self._database.use() as db:
+            if not rolled.PostgresRollups(db).unrolled():
+                return 0
+            with db.transaction():
+                # A fold meanwhile would not be in them.
+                lock_cursor(db)
+                return rebuild_some(rolled.PostgresRollups(db))
 
     def rejected(self, limit: int) -> list[RejectedRow]:
         """Return the newest rejected payloads, newest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
@@ -21,6 +22,9 @@ from motehub.frames import (
     SeriesAdded,
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
+from motehub.rolling import roll_up, sum_up_anew
+from motehub.rollups import TIERS
+from motehub.stores._sqlite_rollups import SqliteRollups
 from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
 
 # One statement of many rows spares the driver's work for each: a third of the fold's time.
@@ -41,7 +45,9 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     tally.hold(_insert(db, "held_text", fold.held_texts))
     for entry in fold.entries:
         _apply(db, entry, tally)
-    tally.keep(_insert(db, "reading", fold.readings))
+    inserted = list(_insert(db, "reading", fold.readings))
+    tally.keep(inserted)
+    roll_up(SqliteRollups(db), fold.readings, inserted)
     tally.keep(_insert(db, "text", fold.texts))
     _count(db, tally, fold.seen)
     for entry in fold.entries:
@@ -163,10 +169,15 @@ _OF_DEVICE: Final = "WHERE series IN (SELECT id FROM series WHERE device = ?)"
 
 def _release_held(db: apsw.Connection, device: int) -> tuple[int, int]:
     """Move a device's held readings into history; return how many there were and were new."""
+    times: dict[int, array[int]] = {}
+    query = f"SELECT series, time FROM held_reading {_OF_DEVICE} ORDER BY series, time"
+    for series, time in db.execute(query, (device,)):
+        times.setdefault(series, array("q")).append(time)
     before = db.total_changes()
     for held, kept in _HELD_TABLES:
         db.execute(f"INSERT OR IGNORE INTO {kept} SELECT * FROM {held} {_OF_DEVICE}", (device,))
     stored = db.total_changes() - before
+    sum_up_anew(SqliteRollups(db), times)
     return _drop_held(db, device), stored
 
 
@@ -180,6 +191,8 @@ def _drop_held(db: apsw.Connection, device: int) -> int:
 def _remove_device(db: apsw.Connection, device: int) -> None:
     for _, kept in _HELD_TABLES:
         db.execute(f"DELETE FROM {kept} {_OF_DEVICE}", (device,))
+    for table in (*TIERS, "unrolled"):
+        db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = ?", (device,))
 

@@ -22,6 +22,8 @@ from motehub.history_contract import (
     TextColumns,
 )
 from motehub.model import Admission, Device, Kind, Series
+from motehub.rolling import rebuild_some
+from motehub.rollups import RollupColumns
 from motehub.sqlite_files import (
     check_schema,
     open_database,
@@ -30,6 +32,7 @@ from motehub.sqlite_files import (
     upgrade_schema,
 )
 from motehub.stores import _sqlite_copy as whole
+from motehub.stores import _sqlite_rollups as rolled
 from motehub.stores._sqlite_fold import fold_into
 from motehub.tables import TABLES, Row
 
@@ -121,6 +124,35 @@ class SqliteHistory:
             times, values = zip(*rows, strict=True)
             yield array("q", times), values
             since = times[-1] + 1
+
+    def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
+        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
+        while True:
+            with self._storage() as db:
+                columns = rolled.rollup_columns(db, tier, series, since, until, _CHUNK)
+            if columns is None:
+                return
+            yield columns
+            since = columns.starts[-1] + 1
+
+    def unrolled(self) -> set[int]:
+        """Return the series whose rollups are still to be made, or to be made again."""
+        with self._storage() as db:
+            return set(rolled.SqliteRollups(db).unrolled())
+
+    def begin_rebuild(self) -> int:
+        """Let all rollups be made again, unless that is going on; return the readings left."""
+        with self._storage() as db, transaction(db):
+            rolled.begin_rebuild(db)
+            return rolled.readings_left(db)
+
+    def rebuild_some(self) -> int:
+        """Make some rollups that are still to be made; return of how many readings."""
+        with self._storage() as db:
+            if not rolled.SqliteRollups(db).unrolled():
+                return 0
+            with transaction(db):
+                return rebuild_some(rolled.SqliteRollups(db))
 
     def rejected(self, limit: int) -> list[RejectedRow]:
         """Return the newest rejected payloads, newest first."""

@@ -145,6 +145,8 @@ def _comparable(rows: Sequence[Row], *, numbers: bool) -> Iterator[bytes]:
 
 
 def _plain(cell: object) -> object:
+    if isinstance(cell, float):
+        return cell + 0.0
     return cell.replace("\0", "\N{SYMBOL FOR NULL}") if isinstance(cell, str) else cell
 
 

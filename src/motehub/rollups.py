@@ -1,0 +1,127 @@
+"""Readings summed up by minute, hour and day of UTC, and the arithmetic that makes them so."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import groupby
+from math import fsum
+from typing import Final
+
+import msgspec
+
+from motehub.model import MICROSECONDS
+
+TIERS: Final = {
+    "minute": 60 * MICROSECONDS,
+    "hour": 3_600 * MICROSECONDS,
+    "day": 86_400 * MICROSECONDS,
+}
+"""Length (µs) of what each tier sums up; each is a multiple of the one before."""
+
+LARGEST_TOTAL: Final = 8e307
+"""A total from here on is not kept: the next addition might be no number any more."""
+
+Rollup = tuple[int, int, int, float, float, float | None, int, float]
+"""Series, start, count, lowest, highest, total, time of the last, last.
+
+The total is None where a sum of these values is too large for a float.
+"""
+
+
+class RollupColumns(msgspec.Struct, frozen=True):
+    """Rollups of one series in columns, ascending by ``starts`` (µs).
+
+    A total that is not known is infinite.
+    """
+
+    starts: array[int]
+    counts: array[int]
+    low: array[float]
+    high: array[float]
+    totals: array[float]
+    last: array[float]
+
+
+def columns_of(rows: list[tuple[int, int, float, float, float, float]]) -> RollupColumns:
+    """Return rows of start, count, lowest, highest, total and last as columns."""
+    starts, counts, low, high, totals, last = zip(*rows, strict=True)
+    return RollupColumns(
+        array("q", starts),
+        array("q", counts),
+        array("d", low),
+        array("d", high),
+        array("d", totals),
+        array("d", last),
+    )
+
+
+def minutes_of(series: int, times: array[int], values: array[float]) -> list[Rollup]:
+    """Sum up readings that are ascending in time, no two of the same."""
+    width = TIERS["minute"]
+    found: list[Rollup] = []
+    position, length = 0, len(times)
+    while position < length:
+        start = times[position] // width * width
+        end = bisect_left(times, start + width, position)
+        part = values[position:end]
+        found.append(
+            (
+                series,
+                start,
+                end - position,
+                min(part),
+                max(part),
+                _total(part),
+                times[end - 1],
+                part[-1],
+            )
+        )
+        position = end
+    return found
+
+
+def coarser(rollups: list[Rollup], width: int) -> list[Rollup]:
+    """Sum up rollups of one series, ascending, to those of the next tier."""
+    if len(rollups) == 1:
+        series, start, *rest = rollups[0]
+        return [(series, start // width * width, *rest)]  # type: ignore[list-item]
+    return [
+        _joined(start, list(group))
+        for start, group in groupby(rollups, lambda rollup: rollup[1] // width * width)
+    ]
+
+
+def pieces(since: int, until: int, tiers: list[str]) -> Iterator[tuple[str | None, int, int]]:
+    """Part ``[since, until)`` into what whole rollups of ``tiers`` cover, and the rest.
+
+    ``tiers`` are the coarsest first; None stands for the readings themselves.
+    """
+    if since >= until:
+        return
+    if not tiers:
+        yield None, since, until
+        return
+    width = TIERS[tiers[0]]
+    first, last = -(-since // width) * width, until // width * width
+    if first >= last:
+        yield from pieces(since, until, tiers[1:])
+        return
+    yield from pieces(since, first, tiers[1:])
+    yield tiers[0], first, last
+    yield from pieces(last, until, tiers[1:])
+
+
+def _joined(start: int, group: list[Rollup]) -> Rollup:
+    series, _, counts, low, high, totals, times, last = zip(*group, strict=True)
+    total = None if None in totals else _total(totals)
+    return series[0], start, sum(counts), min(low), max(high), total, times[-1], last[-1]
+
+
+def _total(values: array[float] | tuple[float, ...]) -> float | None:
+    try:
+        total = fsum(values)
+    except (OverflowError, ValueError):
+        return None
+    return total if abs(total) < LARGEST_TOTAL else None

@@ -1,0 +1,130 @@
+"""The tables of rollups in PostgreSQL; see :mod:`motehub.rolling`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+from motehub.history_contract import NumberColumns
+from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, columns_of
+from motehub.stores._postgres_connection import Connection
+
+_COLUMNS: Final = "series, start, count, low, high, total, last_time, last"
+_GIVEN: Final = (
+    "unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s::float8[], "
+    "%s::bigint[], %s::float8[])"
+)
+
+
+class PostgresRollups:
+    """See :class:`motehub.rolling.Tables`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def unrolled(self) -> dict[int, int]:
+        """Return the series that are rolled up only before a time."""
+        return dict(self._db.execute("SELECT series, since FROM reading_unrolled").fetchall())
+
+    def readings(self, series: int, since: int, until: int) -> NumberColumns:
+        """Return the readings of a series in ``[since, until)``, oldest first."""
+        rows = self._db.execute(
+            "SELECT time, value FROM reading "
+            "WHERE series = %s AND time >= %s AND time < %s ORDER BY time",
+            (series, since, until),
+            binary=True,
+        ).fetchall()
+        times, values = zip(*rows, strict=True) if rows else ((), ())
+        return array("q", times), array("d", values)
+
+    def first_reading(self, series: int, since: int) -> int | None:
+        """Return the time of the first reading at ``since`` or later."""
+        row = self._db.execute(
+            "SELECT min(time) FROM reading WHERE series = %s AND time >= %s", (series, since)
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def rollups(self, tier: str, series: int, since: int, until: int) -> list[Rollup]:
+        """Return the rollups that begin in ``[since, until)``, oldest first."""
+        query = (
+            f"SELECT {_COLUMNS} FROM reading_{tier} "
+            "WHERE series = %s AND start >= %s AND start < %s ORDER BY start"
+        )
+        rows: list[Rollup] = self._db.execute(
+            query.encode(), (series, since, until), binary=True
+        ).fetchall()
+        return rows
+
+    def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
+        """Add what is summed up of readings that are new."""
+        own = f"reading_{tier}"
+        total = f"{own}.total + excluded.total"
+        self._insert(
+            tier,
+            rollups,
+            f"count = {own}.count + excluded.count, low = least({own}.low, excluded.low), "
+            f"high = greatest({own}.high, excluded.high), "
+            f"total = CASE WHEN abs({total}) < {LARGEST_TOTAL} THEN {total} END, "
+            f"last = CASE WHEN excluded.last_time > {own}.last_time THEN excluded.last "
+            f"ELSE {own}.last END, last_time = greatest({own}.last_time, excluded.last_time)",
+        )
+
+    def replace(self, tier: str, rollups: Sequence[Rollup]) -> None:
+        """Put rollups in the place of those with the same beginning."""
+        others = _COLUMNS.split(", ")[2:]
+        self._insert(tier, rollups, ", ".join(f"{name} = excluded.{name}" for name in others))
+
+    def forget(self, series: int, since: int, until: int) -> None:
+        """Delete the rollups of all tiers that begin in ``[since, until)``."""
+        for tier in TIERS:
+            query = f"DELETE FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s"
+            self._db.execute(query.encode(), (series, since, until))
+
+    def mark(self, series: int, until: int | None) -> None:
+        """Note that a series is rolled up before ``until``, or as a whole (None)."""
+        if until is None:
+            self._db.execute("DELETE FROM reading_unrolled WHERE series = %s", (series,))
+        else:
+            self._db.execute(
+                "UPDATE reading_unrolled SET since = %s WHERE series = %s", (until, series)
+            )
+
+    def _insert(self, tier: str, rollups: Sequence[Rollup], changes: str) -> None:
+        query = (
+            f"INSERT INTO reading_{tier} SELECT * FROM {_GIVEN} "
+            f"ON CONFLICT (series, start) DO UPDATE SET {changes}"
+        )
+        if rollups:
+            columns = zip(*rollups, strict=True)
+            self._db.execute(query.encode(), [list(column) for column in columns])
+
+
+def begin_rebuild(db: Connection) -> None:
+    """Note that no series is rolled up, unless some are not already."""
+    db.execute(
+        "INSERT INTO reading_unrolled SELECT id, -9223372036854775807 FROM series "
+        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)"
+    )
+
+
+def readings_left(db: Connection) -> int:
+    """Return how many readings are not rolled up."""
+    row = db.execute(
+        "SELECT count(*) FROM reading_unrolled AS todo "
+        "JOIN reading ON reading.series = todo.series AND reading.time >= todo.since"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def rollup_columns(
+    db: Connection, tier: str, series: int, since: int, until: int, limit: int
+) -> RollupColumns | None:
+    """Return the first rollups that begin in ``[since, until)``, if there are any."""
+    query = (
+        "SELECT start, count, low, high, coalesce(total, 'Infinity'), last "
+        f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
+        "ORDER BY start LIMIT %s"
+    )
+    rows = db.execute(query.encode(), (series, since, until, limit), binary=True).fetchall()
+    return columns_of(rows) if rows else None

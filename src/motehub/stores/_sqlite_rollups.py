@@ -1,0 +1,130 @@
+"""The tables of rollups in SQLite; see :mod:`motehub.rolling`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
+
+import apsw
+
+from motehub.history_contract import NumberColumns
+from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, columns_of
+
+_ROWS_AT_ONCE: Final = 50
+_MERGED: Final = (
+    " ON CONFLICT (series, start) DO UPDATE SET count = count + excluded.count, "
+    "low = min(low, excluded.low), high = max(high, excluded.high), "
+    f"total = CASE WHEN abs(total + excluded.total) < {LARGEST_TOTAL} "
+    "THEN total + excluded.total END, "
+    "last = CASE WHEN excluded.last_time > last_time THEN excluded.last ELSE last END, "
+    "last_time = max(last_time, excluded.last_time)"
+)
+
+
+class SqliteRollups:
+    """See :class:`motehub.rolling.Tables`."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def unrolled(self) -> dict[int, int]:
+        """Return the series that are rolled up only before a time."""
+        return dict(self._db.execute("SELECT series, since FROM reading_unrolled"))
+
+    def readings(self, series: int, since: int, until: int) -> NumberColumns:
+        """Return the readings of a series in ``[since, until)``, oldest first."""
+        rows = list(
+            self._db.execute(
+                "SELECT time, value FROM reading "
+                "WHERE series = ? AND time >= ? AND time < ? ORDER BY time",
+                (series, since, until),
+            )
+        )
+        times, values = zip(*rows, strict=True) if rows else ((), ())
+        return array("q", times), array("d", values)
+
+    def first_reading(self, series: int, since: int) -> int | None:
+        """Return the time of the first reading at ``since`` or later."""
+        found = self._db.execute(
+            "SELECT min(time) FROM reading WHERE series = ? AND time >= ?", (series, since)
+        ).get
+        return None if found is None else int(found)
+
+    def rollups(self, tier: str, series: int, since: int, until: int) -> list[Rollup]:
+        """Return the rollups that begin in ``[since, until)``, oldest first."""
+        return list(
+            self._db.execute(
+                f"SELECT * FROM reading_{tier} "
+                "WHERE series = ? AND start >= ? AND start < ? ORDER BY start",
+                (series, since, until),
+            )
+        )
+
+    def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
+        """Add what is summed up of readings that are new."""
+        whole = len(rollups) - len(rollups) % _ROWS_AT_ONCE
+        rows = ",".join(["(?,?,?,?,?,?,?,?)"] * _ROWS_AT_ONCE)
+        many = f"INSERT INTO reading_{tier} VALUES {rows}{_MERGED}"
+        for start in range(0, whole, _ROWS_AT_ONCE):
+            some = rollups[start : start + _ROWS_AT_ONCE]
+            self._db.execute(many, tuple(chain.from_iterable(some)))
+        single = f"INSERT INTO reading_{tier} VALUES (?,?,?,?,?,?,?,?){_MERGED}"
+        self._db.executemany(single, rollups[whole:])
+
+    def replace(self, tier: str, rollups: Sequence[Rollup]) -> None:
+        """Put rollups in the place of those with the same beginning."""
+        self._db.executemany(
+            f"INSERT OR REPLACE INTO reading_{tier} VALUES (?,?,?,?,?,?,?,?)", rollups
+        )
+
+    def forget(self, series: int, since: int, until: int) -> None:
+        """Delete the rollups of all tiers that begin in ``[since, until)``."""
+        for tier in TIERS:
+            self._db.execute(
+                f"DELETE FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ?",
+                (series, since, until),
+            )
+
+    def mark(self, series: int, until: int | None) -> None:
+        """Note that a series is rolled up before ``until``, or as a whole (None)."""
+        if until is None:
+            self._db.execute("DELETE FROM reading_unrolled WHERE series = ?", (series,))
+        else:
+            self._db.execute(
+                "UPDATE reading_unrolled SET since = ? WHERE series = ?", (until, series)
+            )
+
+
+def begin_rebuild(db: apsw.Connection) -> None:
+    """Note that no series is rolled up, unless some are not already."""
+    db.execute(
+        "INSERT INTO reading_unrolled SELECT id, -9223372036854775807 FROM series "
+        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)"
+    )
+
+
+def readings_left(db: apsw.Connection) -> int:
+    """Return how many readings are not rolled up."""
+    return int(
+        db.execute(
+            "SELECT coalesce(sum((SELECT count(*) FROM reading WHERE series = todo.series "
+            "AND time >= todo.since)), 0) FROM reading_unrolled AS todo"
+        ).get
+    )
+
+
+def rollup_columns(
+    db: apsw.Connection, tier: str, series: int, since: int, until: int, limit: int
+) -> RollupColumns | None:
+    """Return the first rollups that begin in ``[since, until)``, if there are any."""
+    rows: list[tuple[Any, ...]] = list(
+        db.execute(
+            "SELECT start, count, low, high, coalesce(total, 9e999), last "
+            f"FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
+            "ORDER BY start LIMIT ?",
+            (series, since, until, limit),
+        )
+    )
+    return columns_of(rows) if rows else None
