@@ -43,8 +43,6 @@ def rebuild(data: Path) -> None:
                 bar.show("Summing up", done, total)
                 time.sleep(_TURN_SECONDS)
         except (KeyboardInterrupt, MotehubError):
-            click.echo(
-                "Interrupted. To go on, start it again; the hub does at its start.", err=True
-            )
+            click.echo("Interrupted. To go on, start it again, or the hub.", err=True)
             raise
     click.echo(f"Summed up {done:,} readings by minute, hour and day.")

@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
+from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
-from motehub.stores._postgres_fold import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_partitions import make_partitions
 from motehub.tables import PAGE, TABLES, Row, page_query
 

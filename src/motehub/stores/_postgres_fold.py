@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import sys
 from array import array
 from collections.abc import Iterator
 from itertools import islice, repeat
@@ -25,28 +23,24 @@ from motehub.frames import (
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.rolling import roll_up, sum_up_anew
 from motehub.rollups import TIERS
+from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
 from motehub.stores._postgres_partitions import make_partitions
-from motehub.stores._postgres_rollups import PostgresRollups
+from motehub.stores._postgres_rollups import STAGED_ROLLUPS, PostgresRollups
 from motehub.tally import COUNTERS, EVENT_ROWS, REJECTED_ROWS, Tally
 
 _TABLES: Final = ("held_reading", "held_text", "reading", "text_reading")
 
 STAGING: Final = ";".join(
-    f"CREATE TEMPORARY TABLE staged_{table} (series bigint, time bigint, value "
-    f"{'text' if 'text' in table else 'double precision'}) ON COMMIT DELETE ROWS"
-    for table in _TABLES
+    [
+        f"CREATE TEMPORARY TABLE staged_{table} (series bigint, time bigint, value "
+        f"{'text' if 'text' in table else 'double precision'}) ON COMMIT DELETE ROWS"
+        for table in _TABLES
+    ]
+    + STAGED_ROLLUPS
 )
 """Makes the tables of a session through which readings go: COPY itself knows no duplicates."""
 
-# PostgreSQL's binary COPY format: manual of COPY, "Binary Format". A row is the number of
-# fields, then each field's length and content in network byte order.
-COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-COPY_END: Final = b"\xff\xff"
-"""What stands before and after the rows of a binary COPY."""
-
-_EMPTY_ROW: Final = struct.pack("!hiqiqid", 3, 8, 0, 8, 0, 8, 0.0)
-_FIELD_OFFSETS: Final = (6, 18, 30)
 _ROWS_AT_ONCE: Final = 50_000
 
 # Earlier than every time that a column of 64 bits can hold.
@@ -205,24 +199,6 @@ def _take_staged(
     )
     for series, (times, _) in columns.items():
         yield series, len(times), new.get(series, 0)
-
-
-def packed_rows(series: array[int], times: array[int], values: array[float]) -> bytearray:
-    """Return rows in the binary COPY format.
-
-    Column by column and byte by byte, each in one step over all rows: a tenth of the time that
-    packing row by row takes.
-    """
-    width = len(_EMPTY_ROW)
-    rows = bytearray(_EMPTY_ROW * len(times))
-    columns: tuple[array[Any], ...] = (series, times, values)
-    for offset, column in zip(_FIELD_OFFSETS, columns, strict=True):
-        if sys.byteorder == "little":
-            column.byteswap()
-        content = column.tobytes()
-        for byte in range(8):
-            rows[offset + byte :: width] = content[byte::8]
-    return rows
 
 
 def _first_of_each_time(times: array[int], values: Any) -> tuple[array[int], Any]:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from math import nan
+from typing import Any, Final
 
 from motehub.history_contract import NumberColumns
 from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, columns_of
+from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
 
 _COLUMNS: Final = "series, start, count, low, high, total, last_time, last"
+_TYPES: Final = "qqqdddqd"
+_ROWS_AT_ONCE: Final = 20_000
+
+STAGED_ROLLUPS: Final = [
+    f"CREATE TEMPORARY TABLE staged_{tier} (LIKE reading_{tier}) ON COMMIT DELETE ROWS"
+    for tier in TIERS
+]
+"""Makes the tables of a session through which rollups go: COPY itself can't add to a row."""
+
 _GIVEN: Final = (
-    "unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s::float8[], "
-    "%s::bigint[], %s::float8[])"
+    "unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::float8[], %b::float8[], %b::float8[], "
+    "%b::bigint[], %b::float8[])"
 )
 
 
@@ -58,22 +69,35 @@ class PostgresRollups:
 
     def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
         """Add what is summed up of readings that are new."""
+        with self._db.cursor().copy(f"COPY staged_{tier} FROM STDIN (FORMAT binary)") as copy:
+            copy.write(COPY_HEADER)
+            for start in range(0, len(rollups), _ROWS_AT_ONCE):
+                some = zip(*rollups[start : start + _ROWS_AT_ONCE], strict=True)
+                copy.write(packed_rows(*map(_column, _TYPES, some)))
+            copy.write(COPY_END)
         own = f"reading_{tier}"
         total = f"{own}.total + excluded.total"
-        self._insert(
-            tier,
-            rollups,
+        query = (
+            f"INSERT INTO {own} SELECT series, start, count, low, high, nullif(total, 'NaN'), "
+            f"last_time, last FROM staged_{tier} ON CONFLICT (series, start) DO UPDATE SET "
             f"count = {own}.count + excluded.count, low = least({own}.low, excluded.low), "
             f"high = greatest({own}.high, excluded.high), "
             f"total = CASE WHEN abs({total}) < {LARGEST_TOTAL} THEN {total} END, "
             f"last = CASE WHEN excluded.last_time > {own}.last_time THEN excluded.last "
-            f"ELSE {own}.last END, last_time = greatest({own}.last_time, excluded.last_time)",
+            f"ELSE {own}.last END, last_time = greatest({own}.last_time, excluded.last_time)"
         )
+        self._db.execute(query.encode())
 
     def replace(self, tier: str, rollups: Sequence[Rollup]) -> None:
         """Put rollups in the place of those with the same beginning."""
-        others = _COLUMNS.split(", ")[2:]
-        self._insert(tier, rollups, ", ".join(f"{name} = excluded.{name}" for name in others))
+        changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[2:])
+        query = (
+            f"INSERT INTO reading_{tier} SELECT * FROM {_GIVEN} "
+            f"ON CONFLICT (series, start) DO UPDATE SET {changes}"
+        )
+        if rollups:
+            columns = zip(*rollups, strict=True)
+            self._db.execute(query.encode(), [list(column) for column in columns])
 
     def forget(self, series: int, since: int, until: int) -> None:
         """Delete the rollups of all tiers that begin in ``[since, until)``."""
@@ -90,14 +114,11 @@ class PostgresRollups:
                 "UPDATE reading_unrolled SET since = %s WHERE series = %s", (until, series)
             )
 
-    def _insert(self, tier: str, rollups: Sequence[Rollup], changes: str) -> None:
-        query = (
-            f"INSERT INTO reading_{tier} SELECT * FROM {_GIVEN} "
-            f"ON CONFLICT (series, start) DO UPDATE SET {changes}"
-        )
-        if rollups:
-            columns = zip(*rollups, strict=True)
-            self._db.execute(query.encode(), [list(column) for column in columns])
+
+def _column(code: str, values: Iterable[Any]) -> array[Any]:
+    if code == "d":
+        values = [nan if value is None else value for value in values]
+    return array(code, values)
 
 
 def begin_rebuild(db: Connection) -> None:

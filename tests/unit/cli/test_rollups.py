@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from motehub.cli import app
 from motehub.core.history import make_fold
 from motehub.errors import StorageError
-from motehub.frames import Columns, DeviceChanged, Frame, SeriesAdded
+from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
 from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLog
 from motehub.model import Admission, Device, Series
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> HistoryStore:
     made = Columns()
     made.add(1, array("q", range(0, 4 * DAY, DAY // 24)), array("d", range(96)))
     device = Device(1, "a", "x", ("i",), Admission.ACCEPTED, 5)
-    entries = [DeviceChanged(device), SeriesAdded(Series(1, 1, "t", "°C"))]
+    entries: list[Entry] = [DeviceChanged(device), SeriesAdded(Series(1, 1, "t", "°C"))]
     store = SqliteHistory(tmp_path)
     store.fold(make_fold([(1, Frame(1, made, Columns(), entries))], {}))
     return store

@@ -10,7 +10,7 @@ CREATE TABLE reading_minute (
     last_time bigint NOT NULL,
     last double precision NOT NULL,
     PRIMARY KEY (series, start)
-);
+) WITH (fillfactor = 70);
 
 CREATE TABLE reading_hour (
     series bigint NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE reading_hour (
     last_time bigint NOT NULL,
     last double precision NOT NULL,
     PRIMARY KEY (series, start)
-);
+) WITH (fillfactor = 70);
 
 CREATE TABLE reading_day (
     series bigint NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE reading_day (
     last_time bigint NOT NULL,
     last double precision NOT NULL,
     PRIMARY KEY (series, start)
-);
+) WITH (fillfactor = 70);
 
 -- Series of which rollups are still to be made, from a midnight on: readings from there on are in
 -- no rollup until then.
