@@ -6,7 +6,6 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import groupby
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -113,12 +112,10 @@ def check(store: HistoryStore) -> None:
     """Compare the rollups of every tier with the readings that are stored."""
     readings = table(store, "reading")
     for tier, width in TIERS.items():
-        expected = [
-            summed_up(series, start, [(time, value) for _, time, value in group])
-            for (series, start), group in groupby(
-                readings, lambda row, width=width: (row[0], row[1] // width * width)
-            )
-        ]
+        parted: dict[tuple[int, int], list[tuple[int, float]]] = {}
+        for series, time, value in readings:
+            parted.setdefault((series, time // width * width), []).append((time, value))
+        expected = [summed_up(*key, rows) for key, rows in parted.items()]
         found = table(store, f"reading_{tier}")
         exact = [(*row[:5], *row[6:]) for row in found]
         assert exact == [(*row[:5], *row[6:]) for row in expected]
