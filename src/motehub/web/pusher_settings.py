@@ -109,7 +109,7 @@ class PusherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = Overflow.DISCONNECT
     remote_units: Annotated[
         list[str],
-        Meta(description="Addresses of units that base units elsewhere reach, to tell them things."),
+        Meta(description="Addresses of units that are told things by base units elsewhere."),
     ] = []
     webhooks: _Webhooks = []
     webhook_events: _WebhookEvents = []
