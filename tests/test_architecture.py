@@ -78,6 +78,7 @@ ALLOWED: dict[str, set[str]] = {
 ABOVE = {
     "app",
     "base",
+    "base_unit",
     "certificates",
     "cli",
     "config",
@@ -94,6 +95,7 @@ ABOVE = {
     "pusher_keys",
     "process",
     "reader",
+    "run_file",
     "storage",
     "following",
     "mirror",
