@@ -189,7 +189,8 @@ def test_a_led_is_switched_when_its_board_says_so(hub: MqttHub, browser: Browser
             for page in (one, other):
                 expect(card(page, "capteur01")).to_contain_text("pending: sent")
             keep(one, "led-pending")
-            assert there.get_attribute("aria-checked") == "false"
+            for switch in (here, there):
+                assert switch.get_attribute("aria-checked") == "false"
             board.report("1")
             for page, switch in ((one, here), (other, there)):
                 expect(switch).to_have_attribute("aria-checked", "true")
