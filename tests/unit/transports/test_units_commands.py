@@ -146,7 +146,8 @@ async def test_a_unit_that_hangs(tmp_path: Path) -> None:
     ):
         command = await stand.told("lamp", "red", seconds=1)
         assert command.state is CommandState.FAILED
-        assert "did not close the connection" in command.reason
+        # The last attempt may have had next to no time, even to be acknowledged.
+        assert "it takes connections, but did not" in command.reason
         assert "may hang" in command.reason
         assert stand.units.counters["attempts_failed"] >= 2
         lamp.release()
