@@ -78,5 +78,7 @@ ready-tests: ready-dev
 	  scripts/system-package nodejs 'the tests run MQTT.js and pusher-js with it'
 	@command -v npm >/dev/null || \
 	  scripts/system-package npm 'it installs MQTT.js and pusher-js for the tests'
+	@command -v chromium >/dev/null || \
+	  scripts/system-package chromium 'the tests look at the pages with it'
 	@scripts/node-packages tests/mqtt_js
 	@scripts/node-packages tests/pusher_js

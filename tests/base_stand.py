@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from motehub.simulate.units import Behaviour, Board, Lamp, ReadBoard
-from tests.harness import HubProcess, Settings, environment
+from tests.harness import HubProcess, Settings, _toml_value, environment
 from tests.pusher_hub import PusherHub
 
 _Result = TypeVar("_Result")
@@ -25,12 +25,15 @@ class Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
+        self._open: list[Board | Link] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for one in self._open:
+            self.run(one.cut() if isinstance(one, Link) else one.__aexit__())
         self.run(_cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -40,25 +43,25 @@ class Loop:
         future: Future[_Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(30)
 
-    def board(self, board: Board) -> Board:
-        return self.run(board.__aenter__())
-
     def lamp(self, host: str, **keys: Any) -> Lamp:
         """Switch on a lamp."""
         lamp = Lamp(host, 0, **keys)
-        self.board(lamp)
+        self.run(lamp.__aenter__())
+        self._open.append(lamp)
         return lamp
 
     def reader(self, host: str, rate: float) -> ReadBoard:
         """Switch on a unit that sends readings."""
         reader = ReadBoard(host, 0, Behaviour(rate=rate))
-        self.board(reader)
+        self.run(reader.__aenter__())
+        self._open.append(reader)
         return reader
 
     def link(self, port: int) -> Link:
         """Return a way to ``port`` that can be cut."""
         link = Link(port)
         self.run(link.open())
+        self._open.append(link)
         return link
 
 
@@ -99,10 +102,8 @@ class Link:
             return
         self.connections += 1
         self._writers |= {writer, back}
-        ways = [
-            asyncio.ensure_future(_pass(reader, back)),
-            asyncio.ensure_future(_pass(there, writer)),
-        ]
+        both = (_pass(reader, back), _pass(there, writer))
+        ways = [asyncio.ensure_future(way) for way in both]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -127,12 +128,14 @@ class BaseProcess(HubProcess):
         super().__init__(data, {}, *options)
         self.config.write_text(
             "".join(
-                f"[{name}]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in keys.items())
+                f"[{name}]\n"
+                + "".join(f"{key} = {_toml_value(one)}\n" for key, one in keys.items())
                 for name, keys in settings.items()
             ),
             "utf-8",
         )
         self.arguments = ["base", "--config", str(self.config)]
+        self.environment: dict[str, str] = {}
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it and return at once."""
@@ -145,7 +148,7 @@ class BaseProcess(HubProcess):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
+                env=environment() | self.environment,
                 start_new_session=True,
             )
         return self._process

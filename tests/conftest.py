@@ -9,7 +9,7 @@ import pytest
 from tests.ports import free_port
 from tests.servers import PostgresServer
 
-_LONGEST_FIRST: Final = ("fault", "e2e", "contract")
+_LONGEST_FIRST: Final = ("fault", "e2e", "browser", "contract")
 """Folders whose files take longest; at the end there should be short ones left to share out."""
 
 

@@ -80,6 +80,7 @@ ALLOWED: dict[str, set[str]] = {
 ABOVE = {
     "app",
     "base",
+    "base_unit",
     "certificates",
     "cli",
     "config",
@@ -96,6 +97,7 @@ ABOVE = {
     "pusher_keys",
     "process",
     "reader",
+    "run_file",
     "storage",
     "following",
     "mirror",

@@ -24,6 +24,8 @@ from tests.harness import PATIENCE
 from tests.unit.core.support import FakeClock, frames, open_hub
 
 HOST: Final = "127.0.0.1"
+# Turns of the event loop from a connection that was accepted to the call of its callback.
+_ACCEPTING: Final = 10
 
 
 class SystemClock(FakeClock):
@@ -177,16 +179,19 @@ class Peer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # The hub connects again at any moment: what was accepted last may be on its way to us.
+        for _turn in range(_ACCEPTING):
+            await asyncio.sleep(0)
         self._server.close()
         for writer in self._writers:
             writer.close()
         await asyncio.gather(*(one.wait_closed() for one in self._writers), return_exceptions=True)
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         self.now += 1
         self.most = max(self.most, self.now)
-        await self._lines.put((reader, writer))
+        self._lines.put_nowait((reader, writer))
 
     async def connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return the next connection."""

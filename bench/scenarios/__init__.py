@@ -3,6 +3,7 @@
 from bench.harness import Scenario
 from bench.scenarios import (
     burst,
+    colour,
     fold,
     http,
     idle,
@@ -25,5 +26,6 @@ SCENARIOS: dict[str, Scenario] = {
     "fold": fold.cases,
     "mqtt": mqtt.cases,
     "units": units.cases,
+    "colour": colour.cases,
 }
 """Every scenario by the name that the command line gives it."""

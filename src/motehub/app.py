@@ -35,6 +35,7 @@ from motehub.process import (
     stop_on_signals,
     switch_threads_often,
 )
+from motehub.run_file import RUN_FILE, RunFile
 from motehub.security.addresses import this_host
 from motehub.storage import (
     open_hub,
@@ -50,22 +51,10 @@ from motehub.zones import find_zone, local_zone
 if TYPE_CHECKING:
     from motehub.web.pusher import PusherServer
 
-RUN_FILE: Final = "run.json"
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
 _OWN_FILES: Final = 100
 
 _logger = Logger("motehub.app")
-
-
-class RunFile(msgspec.Struct, frozen=True):
-    """``run.json``: what a running hub tells other programs on this machine."""
-
-    pid: int
-    writer_pid: int | None
-    version: str
-    database: str
-    ca: str
-    listeners: dict[str, Listener]
 
 
 class RunningHub:
@@ -130,17 +119,14 @@ class RunningHub:
 
     def write_run_file(self) -> None:
         """Write ``run.json``, whole or not at all."""
-        content = RunFile(
+        RunFile(
             pid=os.getpid(),
             writer_pid=self.writer.process_id,
             version=__version__,
             database=self._history,
             ca=str((self.folder / "ca.crt").absolute()),
             listeners=self.listeners,
-        )
-        new = self.folder / f"{RUN_FILE}.new"
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-        new.replace(self.folder / RUN_FILE)
+        ).write(self.folder)
 
     def renew_run_file(self) -> None:
         """Note the new writer process in ``run.json``, unless the disk refuses."""
@@ -223,10 +209,11 @@ async def running(
             (*this_host().names, *configuration.hub.certificate_names),
             hub,
             lambda: _unit_desk(transports),
+            passes_on="pusher_client" in configuration.transport,
         )
         stack.enter_context(hub.commands.kept_in_time())
         for name, settings in configuration.transport.items():
-            transport = parts.transports()[name].make(settings, ground)
+            transport = parts.transport(name).make(settings, ground)
             transports[name] = await stack.enter_async_context(transport)
         pusher: PusherServer | None = None
         if configuration.web is not None and configuration.pusher.enabled:

@@ -6,13 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from motehub import __version__, data_folder, parts
-from motehub.app import RUN_FILE, RunFile
 from motehub.config import Configuration
 from motehub.consumer_thread import ConsumerThread
 from motehub.contracts import ClientTrust, Ground, Places, TlsContexts, Transport
@@ -29,6 +27,7 @@ from motehub.process import (
     stop_on_signals,
     switch_threads_often,
 )
+from motehub.run_file import RUN_FILE, RunFile
 from motehub.storage import open_hub, plain_exceptions, utc_microseconds
 from motehub.units import UnitDesk
 from motehub.webhook_plans import base_plan
@@ -93,7 +92,7 @@ def check_base(configuration: Configuration) -> Configuration:
             f"'motehub base' runs [transport.units] and [transport.pusher_client] alone. Leave "
             f"out {', '.join(others)}, or run 'motehub serve', which can do both."
         )
-    units = parts.transports()["units"].settings()
+    units = parts.transport("units").settings()
     transport = {"units": units, **configuration.transport}
     return msgspec.structs.replace(configuration, transport=transport)
 
@@ -113,7 +112,7 @@ async def serve_base(configuration: Configuration, tell: Callable[[str], None]) 
         try:
             async with asyncio.TaskGroup() as tasks, running_base(configuration, tasks):
                 collect_garbage_seldom()
-                _write_run_file(folder)
+                RunFile(os.getpid(), None, __version__, "", "", {}).write(folder)
                 dashboard = place_of(configuration.transport["pusher_client"].api_url)
                 tell(f"dashboard: {dashboard.shown}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
@@ -148,7 +147,7 @@ async def running_base(
         transports: dict[str, Transport] = {}
         ground = _ground(configuration, hub, lambda: _unit_desk(transports))
         for name in ROLES:
-            transport = parts.transports()[name].make(configuration.transport[name], ground)
+            transport = parts.transport(name).make(configuration.transport[name], ground)
             transports[name] = await stack.enter_async_context(transport)
         # From here on a stop must not wait for a full disk.
         stack.callback(journal.hurry)
@@ -179,10 +178,3 @@ def _no_tls(trust: ClientTrust) -> TlsContexts:
 
 def _unit_desk(transports: dict[str, Transport]) -> UnitDesk | None:
     return next((one for one in transports.values() if isinstance(one, UnitDesk)), None)
-
-
-def _write_run_file(folder: Path) -> None:
-    content = RunFile(os.getpid(), None, __version__, "", "", {})
-    new = folder / f"{RUN_FILE}.new"
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    new.replace(folder / RUN_FILE)

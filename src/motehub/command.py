@@ -73,6 +73,23 @@ class Order(msgspec.Struct, frozen=True):
             return msgspec.json.encode({"name": self.name})
         return msgspec.json.encode({"name": self.name, "value": self.value})
 
+    @property
+    def line(self) -> str:
+        """What a unit gets, without a line end: the payload, or the value of what it can set."""
+        if self.payload is not None:
+            return self.payload
+        return str(int(self.value)) if isinstance(self.value, bool) else str(self.value)
+
+    @property
+    def line_fault(self) -> str | None:
+        """Why it can't be told in a line, or None."""
+        if self.payload is None and self.value is None:
+            return "a unit takes a payload or a value; a name alone tells it nothing"
+        # Another line would be another command.
+        if any(character < " " or character == "\x7f" for character in self.line):
+            return "a payload for a unit is one line of text: it can't hold line ends or controls"
+        return None
+
     def switched(self, name: str) -> bool | None:
         """Return whether ``name`` is to be on or off, if it says that: by 1 or 0."""
         if self.payload is not None:

@@ -168,20 +168,17 @@ def load(
         ConfigurationError: something is unknown, of the wrong type or out of range; the message
             names the file, the key and the mend.
     """
-    known = parts.transports().items()
-    listeners = {name: dict[str, Any]() for name, part in known if part.listens}
-    tree: dict[str, Any] = _read(file) if file else {"web": {}, "transport": listeners}
-    return load_tree(tree, str(file or "the environment"), environment, **hub)
+    if file is not None:
+        return load_tree(_read(file), str(file), environment, **hub)
+    listeners = [name for name, part in parts.transports().items() if part.listens]
+    tree: dict[str, Any] = {"web": {}, "transport": {name: {} for name in listeners}}
+    return load_tree(tree, "the environment", environment, **hub)
 
 
 def load_tree(
     tree: dict[str, Any], origin: str, environment: Mapping[str, str] = os.environ, **hub: object
 ) -> Configuration:
-    """Do the same with the sections in ``tree``, which are from ``origin``.
-
-    Raises:
-        ConfigurationError: as for ``load``.
-    """
+    """Do the same with the sections in ``tree``, which are from ``origin``; it raises the same."""
     for path, value in _from_environment(environment):
         _put(tree, path, value)
     tree.setdefault("hub", {})
@@ -209,6 +206,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
+    given = {one for one in environment if one.startswith(ENVIRONMENT_PREFIX)} - NOT_SETTINGS
+    if not given:
+        return
     known = {
         ENVIRONMENT_PREFIX + f"{section}.{field.encode_name}".replace(".", "_").upper(): (
             [*section.split("."), field.encode_name],
@@ -219,14 +219,12 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str
     }
     known[f"{ENVIRONMENT_PREFIX}MIRROR"] = (["mirror"], list)
     known[f"{ENVIRONMENT_PREFIX}WEBHOOK"] = (["webhook"], list)
-    for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_SETTINGS:
-            continue
+    for variable in sorted(given):
         if variable not in known:
             near = _nearest(variable, known)
             raise ConfigurationError(f"{variable} in the environment is not a setting.{near}")
         path, _ = known[variable]
-        yield path, _toml_value(text)
+        yield path, _toml_value(environment[variable])
 
 
 def _toml_value(text: str) -> Any:
@@ -247,7 +245,6 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _check(tree: dict[str, Any], origin: str) -> Configuration:
-    known_transports = parts.transports()
     _check_keys(tree, [*SECTIONS, "transport", "mirror", "webhook"], origin, "")
     found = {
         name: _convert(tree.get(name, {}), settings, origin, name)
@@ -256,13 +253,13 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
     if "web" not in tree or not found["web"].enabled:
         found["web"] = None
     transports = tree.get("transport", {})
-    _check_keys(transports, list(known_transports), origin, "transport.")
+    _check_keys(transports, parts.transport_names(), origin, "transport.")
     found["transport"] = {
         name: settings
         for name, section in transports.items()
         if (
             settings := _convert(
-                section, known_transports[name].settings, origin, f"transport.{name}"
+                section, parts.transport(name).settings, origin, f"transport.{name}"
             )
         ).enabled
     }

@@ -181,7 +181,8 @@ class Ground(msgspec.Struct, frozen=True):
     ``state`` returns what the journal keeps for good. ``trusted`` says that the owner lets
     unknown devices in. ``mqtt`` says what topics mean, beside the hub's own. ``names`` are host
     names of the hub. ``commander`` gives devices commands. ``units`` returns where units are
-    looked after, None where nobody does.
+    looked after, None where nobody does. ``passes_on`` says that what units write goes on to a
+    dashboard, as they wrote it.
     """
 
     hub: Acceptor
@@ -197,6 +198,7 @@ class Ground(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     commander: Commander | None = None
     units: Callable[[], UnitDesk | None] = lambda: None
+    passes_on: bool = True
 
 
 class Transport(AbstractAsyncContextManager["Transport"], Protocol):

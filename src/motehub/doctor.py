@@ -16,7 +16,6 @@ from typing import Any, Final
 import msgspec
 
 from motehub import data_folder, parts
-from motehub.app import RUN_FILE, RunFile
 from motehub.binding import why_not_bound
 from motehub.config import Configuration
 from motehub.control import Status, ask
@@ -24,6 +23,7 @@ from motehub.errors import CertificateError, MotehubError, StorageError
 from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
+from motehub.run_file import RUN_FILE, RunFile
 from motehub.security.authority import Authority
 from motehub.sqlite_files import check_database
 from motehub.storage import open_store, where_history_is
@@ -75,7 +75,7 @@ def examine(configuration: Configuration) -> Iterator[Finding]:
         yield from _check_listeners(folder)
     else:
         for name, settings in configuration.transport.items():
-            if not parts.transports()[name].listens:
+            if not parts.transport(name).listens:
                 continue
             yield _check_free(name, settings.host, settings.port)
 

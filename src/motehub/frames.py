@@ -86,6 +86,17 @@ class TextReadings(msgspec.Struct, frozen=True, tag="texts"):
     held: bool = False
 
 
+class Written(msgspec.Struct, frozen=True, tag="written"):
+    """How a unit wrote readings of this frame, at those times (µs), where their values don't say.
+
+    Its dashboard is told so. The history has nothing to do with it.
+    """
+
+    series: int
+    times: list[int]
+    texts: list[str]
+
+
 class EventOccurred(msgspec.Struct, frozen=True, tag="event"):
     """Something that is not a reading: a diagnostic, a change of admission."""
 
@@ -149,6 +160,7 @@ Entry = (
     | PresenceChanged
     | SeriesAdded
     | TextReadings
+    | Written
     | EventOccurred
     | Rejected
     | HeldReleased
@@ -184,6 +196,8 @@ class Batch:
         for entry in self.entries:
             if isinstance(entry, TextReadings):
                 weight += sum(map(len, entry.values))
+            elif isinstance(entry, Written):
+                weight += sum(map(len, entry.texts)) + 8 * len(entry.times)
             elif isinstance(entry, WebhookPosted):
                 weight += len(entry.body)
         if self.state:

@@ -148,10 +148,13 @@ class HistoryStore(Protocol):
         """Return the newest events, newest first."""
         ...
 
-    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+    def latest(
+        self, device: int | None = None, *, held: bool = False
+    ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series, of all devices.
 
-        Texts are among them; with ``device`` only what that one has.
+        Texts are among them; with ``device`` only what that one has. ``held`` asks for what waits
+        for the owner's approval instead.
         """
         ...
 

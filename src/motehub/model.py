@@ -27,6 +27,9 @@ NAME_BYTES: Final = 29
 TOKEN_NAME_BYTES: Final = 64
 """Longest name of a token in UTF-8 bytes."""
 
+# Beyond, not every whole number is a float.
+_EXACT: Final = 2**53
+
 # Controls, formats (bidirectional, zero-width), surrogates, line ends, private and unassigned:
 # what nobody sees, or sees as something else.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -53,6 +56,12 @@ class Samples(msgspec.Struct, frozen=True):
     times: array[int]
     values: array[float]
     clock: Clock = Clock.DEVICE
+
+
+class WrittenSamples(Samples, frozen=True):
+    """Samples of which the hub keeps for a while how the device wrote them: a text for each."""
+
+    written: tuple[str, ...] = ()
 
 
 class Texts(msgspec.Struct, frozen=True):
@@ -248,6 +257,13 @@ class Series(msgspec.Struct, frozen=True):
     metric: str
     unit: str
     kind: Kind = Kind.GAUGE
+
+
+def plain_number(value: float) -> str:
+    """Return a number as devices mostly write it: ``512``, ``-0.25``."""
+    if value.is_integer() and abs(value) <= _EXACT:
+        return str(int(value))
+    return repr(value)
 
 
 def check_device_name(name: str) -> str:

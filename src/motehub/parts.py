@@ -23,8 +23,19 @@ from motehub.mirror_contract import MirrorPart
 @cache
 def transports() -> dict[str, TransportPart]:
     """Return all transports by the name of their configuration section."""
-    names = _names(transport_folder.__path__)
-    return {name: import_module(f"motehub.transports.{name}").PART for name in names}
+    return {name: transport(name) for name in transport_names()}
+
+
+@cache
+def transport_names() -> list[str]:
+    """Return the transports that ``[transport.…]`` may name."""
+    return _names(transport_folder.__path__)
+
+
+def transport(name: str) -> TransportPart:
+    """Return the transport called ``name``; only what is used has to be in memory."""
+    part: TransportPart = import_module(f"motehub.transports.{name}").PART
+    return part
 
 
 @cache

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.errors import InvalidName, InvalidUnit, OwnerError
-from motehub.model import check_device_name, derived_device_name
+from motehub.model import Clock, Record, check_device_name, derived_device_name
 from motehub.quantities import Duration
 
 PORT: Final = 8888
@@ -45,16 +45,18 @@ class UnitKind(enum.Enum):
     """It takes payloads, each on a connection of its own."""
     BOTH = "both"
     """It writes readings, and takes payloads on the same connection."""
+    REMOTE = "remote"
+    """A base unit elsewhere speaks with it, and passes both on: it is never connected to."""
 
     @property
     def reads(self) -> bool:
-        """Whether readings come from it."""
-        return self is not UnitKind.UPDATABLE
+        """Whether the hub reads from it."""
+        return self in {UnitKind.READ, UnitKind.BOTH}
 
     @property
     def takes(self) -> bool:
-        """Whether it takes payloads."""
-        return self is not UnitKind.READ
+        """Whether the hub writes to it."""
+        return self in {UnitKind.UPDATABLE, UnitKind.BOTH}
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +68,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = 0
     name: Annotated[str, Meta(description='What its device is called; "" = its address.')] = ""
     kind: Annotated[
-        UnitKind, Meta(description="read (it sends), updatable (it is told), both.")
+        UnitKind,
+        Meta(
+            description="read (it sends), updatable (it is told), both; remote: a base unit "
+            "elsewhere passes on what it sends."
+        ),
     ] = UnitKind.READ
     metric: Annotated[str, Meta(description="What its readings are called.")] = "value"
     unit: Annotated[str, Meta(description='Unit of its readings: "%", "°C"; "" = none.')] = ""
@@ -85,7 +91,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Duration,
         Meta(
             description="Longest usual time between two readings; after three times as long "
-            "without any the connection is made anew."
+            "without any the connection is made anew, or a remote unit is offline."
         ),
     ] = Duration(10)
     newest_wins: Annotated[
@@ -135,7 +141,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def longest_silence(self) -> float:
-        """Seconds after which a connection on which nothing comes is given up."""
+        """Seconds without a reading after which it is taken to be away."""
         return 3 * self.expected_interval
 
 
@@ -143,9 +149,10 @@ class UnitState(msgspec.Struct, frozen=True):
     """A unit as it is: ``name`` is that of its device, ``origin`` who has said it is there.
 
     ``origin`` is ``configuration``, ``added`` (while the hub ran) or ``changed`` (both).
-    ``state`` is ``connected``, ``connecting``, ``waiting`` (for the next attempt) or, for one
-    that is only told, ``idle`` or ``sending``. ``trouble`` says why the last connection failed
-    or ended, ``readings`` how many have come since the hub started, ``commands`` how many wait.
+    ``state`` is ``connected``, ``connecting`` or ``waiting`` (for the next attempt), for one that
+    is only told ``idle`` or ``sending``, for a remote one ``elsewhere``. ``trouble`` says why the
+    last connection failed or ended, ``readings`` how many have come since the hub started,
+    ``commands`` how many wait.
     """
 
     name: str
@@ -258,6 +265,14 @@ class UnitDesk(Protocol):
 
         Raises:
             UnknownUnit: there is none of that name.
+            InvalidUnit: it is remote.
+        """
+        ...
+
+    def passed_on(self, key: str, text: str, moment: int, clock: Clock) -> list[Record] | None:
+        """Return what it means that the unit at ``key`` has written ``text``, says a base unit.
+
+        None when nothing is said here of what that unit sends.
         """
         ...
 
@@ -331,10 +346,8 @@ def plain_unit_address(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError:
-        raise ValueError(
-            f"{text[:100]!r} is not an IP address: units are known by address, since what a name "
-            "leads to may change"
-        ) from None
+        why = "units are known by address, since what a name leads to may change"
+        raise ValueError(f"{text[:100]!r} is not an IP address: {why}") from None
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":

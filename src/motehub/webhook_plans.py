@@ -11,9 +11,7 @@ from motehub.errors import ConfigurationError
 from motehub.pusher_keys import ensure_keys
 from motehub.transports._pusher_client_settings import SECTION
 from motehub.transports._pusher_client_settings import Settings as ClientSettings
-from motehub.transports._units_settings import Settings as UnitsSettings
-from motehub.transports._units_settings import conversion_of
-from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan, Scale
+from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan
 from motehub.webhooks.settings import WebhookSettings
 from motehub.webhooks.signing import key_of
 
@@ -39,11 +37,11 @@ def base_plan(configuration: Configuration) -> Plan | None:
     settings = configuration.transport.get("pusher_client")
     if settings is None:
         return None
-    return Plan(dashboard=dashboard_of(settings, configuration.transport.get("units")))
+    return Plan(dashboard=dashboard_of(settings))
 
 
-def dashboard_of(settings: ClientSettings, units: UnitsSettings | None) -> Dashboard:
-    """Return where the readings of ``units`` go.
+def dashboard_of(settings: ClientSettings) -> Dashboard:
+    """Return where the readings of units go.
 
     Raises:
         ConfigurationError: the file with the token can't be read.
@@ -59,7 +57,6 @@ def dashboard_of(settings: ClientSettings, units: UnitsSettings | None) -> Dashb
         latest_only=settings.latest_only,
         queue=settings.queue,
         patience=settings.patience,
-        scales={} if units is None else _scales(units),
     )
 
 
@@ -114,15 +111,6 @@ def _of_app(app_id: str, key: str, secret: str, urls: list[str]) -> Iterator[End
             app_key=key,
             destination=destination,
         )
-
-
-def _scales(units: UnitsSettings) -> dict[str, Scale]:
-    conversions = {key: conversion_of(unit) for key, unit in units.configured().items()}
-    return {
-        key: Scale(one.base, one.span, one.divisor, one.shift)
-        for key, one in conversions.items()
-        if not one.is_plain and one.span
-    }
 
 
 def _secret_of(file: str, origin: str) -> str:

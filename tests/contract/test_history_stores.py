@@ -477,7 +477,7 @@ def test_an_identity_can_change_hands(store: HistoryStore) -> None:
 
 
 def test_the_newest_of_every_series(store: HistoryStore) -> None:
-    """Numbers and texts, of all devices or of one; what is held is not among them."""
+    """Numbers and texts, of all devices or of one; what is held is not among them but by itself."""
     entries = [*A, *B, SeriesAdded(Series(3, 1, "door", "", Kind.TEXT))]
     entries.append(SeriesAdded(Series(4, 2, "never", "")))
     entries.append(TextReadings(3, [7, 9, 8], ["first", "last", "middle"]))
@@ -488,6 +488,8 @@ def test_the_newest_of_every_series(store: HistoryStore) -> None:
     assert sorted(store.latest()) == [(1, year, 3.0), (2, 5, 5.0), (3, 9, "last")]
     assert sorted(store.latest(1)) == [(1, year, 3.0), (3, 9, "last")]
     assert store.latest(7) == []
+    assert store.latest(held=True) == store.latest(2, held=True) == [(2, 99, 9.0)]
+    assert store.latest(1, held=True) == []
 
 
 def test_names_can_change_hands(store: HistoryStore) -> None:

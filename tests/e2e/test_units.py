@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from tests.harness import HubProcess, Settings, environment, stored
+from tests.harness import PATIENCE, HubProcess, Settings, environment, stored
 from tests.units_stand import free_port
 
 from motehub.simulate.units import Behaviour, Lamp, ReadBoard
@@ -111,7 +111,8 @@ def test_on_the_command_line(tmp_path: Path, boards: Boards) -> None:
         assert (row["output_range"], row["unit"], row["maximum"]) == ([0, 100], "%", 100)
         assert row["origin"] == "added"
         assert hub.cli("send", "lamp", "red", "--wait").returncode == 0
-        assert boards.lamp.colours == ["#ff0000"]
+        # Once, or again where the lamp was too slow to close: docs/protocols/units.md.
+        assert set(boards.lamp.colours) == {"#ff0000"}
         assert hub.cli("units", "remove", "adc").returncode == 0
         assert set(listed(hub)) == {"lamp"}
         again = hub.cli("units", "remove", "adc")
@@ -206,7 +207,7 @@ def test_simulated_units(tmp_path: Path) -> None:
             hub.wait_stored(f"127.0.8.2:{port}", "value", 5)
             assert hub.cli("send", f"127.0.8.3:{port}", "lime", "--wait").returncode == 0
         boards.send_signal(signal.SIGINT)
-        output, errors = boards.communicate(timeout=30)
+        output, errors = boards.communicate(timeout=PATIENCE)
     assert "127.0.8.3 shows #00ff00" in output
     assert "Traceback" not in errors
 

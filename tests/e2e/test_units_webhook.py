@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.harness import stored
@@ -113,3 +115,66 @@ def test_a_device_that_is_no_unit_is_not_written_to(hub: WebHub, token: str) -> 
     """A name leads to units only."""
     assert hub.send({"device": "http-1", "metric": "x", "value": 1}, token=token)[0] == 200
     assert put(hub, "http-1/5", token) == 404
+
+
+def test_the_owner_says_what_a_remote_unit_means(tmp_path: Path) -> None:
+    """In the command line or the API, from the next reading on; what can't be is rejected."""
+    settings = {**WEB, "transport.units": {}}
+    with WebHub(tmp_path / "data", settings) as hub:
+        token = hub.token("base")
+        assert put(hub, "192.0.2.1/1023", token) == 204
+        ranges = ("--input-range", "0", "1023", "--output-range", "0", "100")
+        meaning = ("--metric", "light", "--unit", "%", *ranges)
+        added = hub.cli("units", "add", "192.0.2.1", "--kind", "remote", *meaning)
+        assert (added.returncode, added.stderr) == (0, "")
+        assert "motehub units test" not in added.stdout
+        assert put(hub, "192.0.2.1/1023", token) == 204
+        for bad in ("1024", "open", "1%0A2"):
+            assert put(hub, f"192.0.2.1/{bad}", token) == 422
+        tested = hub.cli("units", "test", "192.0.2.1")
+        assert tested.returncode == 1
+        assert "base unit elsewhere" in tested.stderr
+        change = {"metric": "level", "unit": "", "input_range": [], "output_range": [], "scale": 2}
+        status, _, answer = hub.curl(
+            "/api/v1/units/192.0.2.1",
+            "-X",
+            "PATCH",
+            "-H",
+            "Content-Type: application/json",
+            body=json.dumps(change).encode(),
+            token=hub.token("owner", "admin"),
+        )
+        assert (status, json.loads(answer)["kind"]) == (200, "remote")
+        hub.kill()
+        hub.start()
+        assert put(hub, "192.0.2.1/7", token) == 204
+        hub.wait_stored("192.0.2.1", "level", 1)
+        found = {key: [v for _, v in rows] for key, rows in stored(hub.data).items()}
+        assert found == {
+            ("192.0.2.1", "value"): [1023],
+            ("192.0.2.1", "light"): [100],
+            ("192.0.2.1", "level"): [14],
+        }
+        reasons = {row["payload"]: row["reason"] for row in hub.json("rejected")}
+        assert reasons["1024"] == "the number is not within 0 to 1023"
+        assert hub.device("192.0.2.1")["online"] is True
+        (row,) = hub.json("units", "list")
+        assert (row["state"], row["kind"], row["readings"]) == ("elsewhere", "remote", 1)
+        assert hub.cli("units", "remove", "192.0.2.1").returncode == 0
+        assert put(hub, "192.0.2.1/open", token) == 204
+
+
+def test_a_remote_unit_of_the_configuration(tmp_path: Path) -> None:
+    """It has its name and its meaning from the start."""
+    data = tmp_path / "data"
+    hub = WebHub(data, {**WEB, "transport.units": {}})
+    table = 'address = "192.0.2.1"\nkind = "remote"\nname = "window"\nscale = 0.5\nmaximum = 50\n'
+    text = hub.config.read_text("utf-8") + f"\n[[transport.units.unit]]\n{table}"
+    hub.config.write_text(text, "utf-8")
+    with hub:
+        token = hub.token("base")
+        assert put(hub, "window/80", token) == 204
+        assert put(hub, "192.0.2.1/100", token) == 204
+        assert put(hub, "192.0.2.1/101", token) == 422
+        hub.wait_stored("window", "value", 2)
+        assert [v for _, v in stored(data)["window", "value"]] == [40, 50]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from tests.harness import PATIENCE, environment, stored
 from tests.receivers import Received, Receiver
+from tests.units_stand import Peer, read, units_hub, until
 from tests.web_hub import WEB, WebHub
-from tests.webhook_hub import Service, Unit, base
+from tests.webhook_hub import SECRET, Service, Unit, base, verified
 
 from motehub.following import WEBHOOK_PLAN
-from motehub.webhooks.endpoints import Dashboard, Plan, Scale
+from motehub.unit_requests import change_unit
+from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan
 
 TOKEN = "the token"
 
@@ -42,10 +48,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def started(folder: Path, given: Plan) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    folder: Path, given: Plan, program: str = "motehub.webhook"
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run the process that sends on a data folder, from its first report on."""
     with subprocess.Popen(
-        [sys.executable, "-m", "motehub.webhook", str(folder)],
+        [sys.executable, "-m", program, str(folder)],
         env=environment() | {WEBHOOK_PLAN: given.to_json()},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -63,10 +71,9 @@ async def test_readings_go_as_the_original_sent_them(tmp_path: Path) -> None:
     """A PUT for each, with the token and no body, over kept connections, in order."""
     with Receiver() as receiver:
         async with base(tmp_path) as hub:
-            scales = {"10.0.0.2": Scale(0, 100, 1023, 0)}
-            with Service(tmp_path, plan(f"{receiver.url}/path/", scales=scales)):
+            with Service(tmp_path, plan(f"{receiver.url}/path/")):
                 await Unit(hub, "10.0.0.1").read(512, -0.25, 21.5, 1e21, time=now())
-                await Unit(hub, "10.0.0.2").read(100 * 511 / 1023, 100, time=now())
+                await Unit(hub, "10.0.0.2").read(511, 1023, time=now())
                 await Unit(hub, "[::1]:9000").read(1, time=now())
                 came = receiver.wait(7)
     assert values(came, "10.0.0.1") == ["512", "-0.25", "21.5", "1e%2B21"]
@@ -209,6 +216,73 @@ async def test_a_killed_process_loses_no_reading(tmp_path: Path) -> None:
             with Service(tmp_path, plan(receiver.url, rate=10_000)):
                 wait_until(lambda: len(values(receiver.received, "10.0.0.1")) == sent)
     assert values(receiver.received, "10.0.0.1") == [str(number) for number in range(sent)]
+
+
+async def test_what_is_killed_between_answer_and_note_is_sent_again(tmp_path: Path) -> None:
+    """Webhooks under the same id and with the same body, a base's reading with the same time."""
+    with Receiver() as receiver, Receiver() as dashboard:
+        async with base(tmp_path) as hub:
+            events = frozenset({"readings"})
+            endpoint = Endpoint("r", receiver.url, (SECRET,), events=events, interval=0.01)
+            plans = (Plan((endpoint,)), plan(dashboard.url, connections=1))
+            for given, there in zip(plans, (receiver, dashboard), strict=True):
+                with started(tmp_path, given, "tests.fault.webhook_killed") as process:
+                    assert process.stdin is not None
+                    await Unit(hub, "10.0.0.1").read(5, time=now())
+                    process.stdin.write(b"\n")
+                    process.stdin.flush()
+                    assert process.wait(PATIENCE) == -signal.SIGKILL
+                assert len(there.received) == 1
+                with Service(tmp_path, given) as service:
+                    await Unit(hub, "10.0.0.1").read(6, time=now())
+                    wait_until(lambda s=service: s.counts.get("delivered") == 2)  # type: ignore[misc]
+                    assert service.counts["waiting"] == 0
+    first, again, other = receiver.received
+    assert first.headers["webhook-id"] == again.headers["webhook-id"]
+    assert first.headers["webhook-id"] != other.headers["webhook-id"]
+    assert verified(first) == verified(again)
+    assert [one.path.rpartition("/")[2] for one in dashboard.received] == ["5", "5", "6"]
+    times = [one.headers["motehub-time"] for one in dashboard.received]
+    assert times[0] == times[1] < times[2]
+
+
+async def test_what_a_unit_wrote_goes_on_whatever_it_means_here(tmp_path: Path) -> None:
+    """To the letter, also when its scale is changed while readings wait for the dashboard."""
+    scaled: dict[str, Any] = {"input_range": [0, 1023], "output_range": [0, 100]}
+    plain: dict[str, Any] = {"input_range": [], "output_range": []}
+    flat: dict[str, Any] = {"input_range": [0, 1023], "output_range": [7, 7]}
+    said: list[str] = []
+
+    async def say(writer: asyncio.StreamWriter, *lines: str) -> None:
+        said.extend(line.strip() for line in lines)
+        before = stand.units.counters["readings"]
+        writer.write("".join(f"{line}\n" for line in lines).encode())
+        await until(lambda: stand.units.counters["readings"] == before + len(lines), "it is read")
+
+    with Receiver() as receiver:
+        receiver.behave = lambda _: 503
+        async with Peer() as peer, units_hub(tmp_path, read(peer.port)) as stand:
+            with Service(tmp_path, plan(receiver.url)) as service:
+                _, writer = await peer.connection()
+                await say(writer, "512", " +21.50", "007")
+                for change in (scaled, flat, plain):
+                    changed = asyncio.create_task(
+                        change_unit(stand.hub, stand.units, "adc", change, None)
+                    )
+                    _, writer = await peer.connection()
+                    await changed
+                    await say(writer, "511", "1023.000", "1e2", "0.1")
+                receiver.behave = lambda _: 204
+                service.notices.wake()
+                wait = asyncio.to_thread(
+                    wait_until, lambda: service.counts.get("delivered") == len(said)
+                )
+                await wait
+            stored_values = stand.values("adc")
+        answered = values(receiver.received, f"127.0.0.1%3A{peer.port}")
+    assert answered == [quote(one, safe="") for one in said]
+    assert stored_values[:4] == [512, 21.5, 7, 511 / 1023 * 100]
+    assert stored_values[7:11] == [7] * 4
 
 
 async def test_a_motehub_knows_a_reading_that_comes_twice(tmp_path: Path) -> None:

@@ -28,6 +28,27 @@ def test_an_order_is_written(order: Order, message: bytes, text: str) -> None:
     assert str(order) == text
 
 
+@pytest.mark.parametrize(
+    ("order", "line", "fault"),
+    [
+        (Order(payload="#ff8800 café"), "#ff8800 café", None),
+        (Order("led", True), "1", None),
+        (Order("target", 20.5), "20.5", None),
+        (Order("colour", "red"), "red", None),
+        (Order("reboot"), None, "a name alone"),
+        (Order(payload="red\rblue"), None, "one line"),
+        (Order("colour", "red\n"), None, "one line"),
+        (Order(payload="red\x7f"), None, "one line"),
+    ],
+)
+def test_an_order_is_told_in_a_line(order: Order, line: str | None, fault: str | None) -> None:
+    """A unit gets the payload or the value alone; nothing that would be two lines."""
+    if fault is None:
+        assert (order.line, order.line_fault) == (line, None)
+    else:
+        assert fault in str(order.line_fault)
+
+
 def test_people_see_the_beginning_of_long_texts() -> None:
     """A kilobyte of payload does not fill the list of events."""
     assert len(str(Order(payload="x" * 1024))) < 80

@@ -128,22 +128,30 @@ def _run() -> int:
         return _fail("Stopped.", 1)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
-    except ConfigurationError as error:
-        return _fail(str(error), 2)
-    except MotehubError as error:
-        return _fail(str(error), 1)
-    except MemoryError:
-        return _fail("Memory ran out. Ask for less at a time, as with --since or --limit.", 1)
-    except OSError as error:
-        if error.filename is not None:
-            return _fail(f"{error.filename} can't be used: {error.strerror}.", 1)
-        if error.errno in _OUTPUT_FAILED:
-            raise
-        return _fault(error)
     except _NobodyReads:
         raise
     except Exception as error:
-        return _fault(error)
+        return explain(error)
+
+
+def explain(error: Exception) -> int:
+    """Say on standard error why a command failed, and return its exit status.
+
+    Raises:
+        OSError: the output can't be written.
+    """
+    if isinstance(error, ConfigurationError):
+        return _fail(str(error), 2)
+    if isinstance(error, MotehubError):
+        return _fail(str(error), 1)
+    if isinstance(error, MemoryError):
+        return _fail("Memory ran out. Ask for less at a time, as with --since or --limit.", 1)
+    if isinstance(error, OSError):
+        if error.filename is not None:
+            return _fail(f"{error.filename} can't be used: {error.strerror}.", 1)
+        if error.errno in _OUTPUT_FAILED:
+            raise error
+    return _fault(error)
 
 
 def _check_text(arguments: Sequence[str], environment: Mapping[str, str]) -> None:

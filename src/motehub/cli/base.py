@@ -40,24 +40,12 @@ def base(
 
     Readings go to the dashboard, and what it asks for goes to the units.
     """
-    import asyncio
-    import sys
+    from motehub.base_unit import Order, become
 
-    from motehub import config as configuration
-    from motehub.base import serve_base
-    from motehub.logs import set_up_logs
+    if original_config is None and updatable:
+        raise click.UsageError("--updatable goes with --original-config.")
+    become(Order(_text(config), _text(original_config), updatable, _text(data)))
 
-    if original_config is None:
-        if updatable:
-            raise click.UsageError("--updatable goes with --original-config.")
-        settings = configuration.load(config, data_dir=data)
-    else:
-        from motehub.original_config import read_original
 
-        tree, unknown = read_original(original_config, updatable)
-        if unknown:
-            names = ", ".join(unknown[:10])
-            click.echo(f"{original_config}: without meaning here: {names}", err=True)
-        settings = configuration.load_tree(tree, str(original_config), data_dir=data)
-    set_up_logs(sys.stderr, settings.hub.log_level)
-    asyncio.run(serve_base(settings, click.echo))
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -24,6 +24,7 @@ from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration
 from motehub.storage import carry_out_offline, fold_offline, open_store
+from motehub.webhooks.outbox import BASE_FILE_NAME
 
 _Result = TypeVar("_Result")
 
@@ -101,8 +102,16 @@ def history_of(data: Path) -> Iterator[tuple[HistoryStore, bool]]:
     """Open the history for reading, once it has everything that was acknowledged.
 
     Yields the store and whether it does have everything: the hub may be unable to write it.
+
+    Raises:
+        OwnerError: there is none: no hub has run there, or only a base unit.
     """
     check_folder(data)
+    if data_folder.exists(data, BASE_FILE_NAME) and data_folder.remembered_store(data) is None:
+        raise OwnerError(
+            f"{data} is that of a base unit, which keeps no history: its dashboard does. "
+            "'motehub units list' and 'motehub status' say how its units are."
+        )
     configuration = configuration_of(data)
     complete = True
 

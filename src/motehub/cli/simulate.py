@@ -363,7 +363,7 @@ def _listener(data: Path, dialect: Dialect, *, tls: bool) -> tuple[int, Path]:
     """Return the port and the CA file that ``run.json`` gives."""
     import msgspec
 
-    from motehub.app import RUN_FILE, RunFile
+    from motehub.run_file import RUN_FILE, RunFile
 
     try:
         run_file = msgspec.json.decode((data / RUN_FILE).read_bytes(), type=RunFile)

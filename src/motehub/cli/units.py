@@ -55,8 +55,8 @@ def definition_options(command: _Function) -> _Function:
     options = (
         click.option(
             "--kind",
-            type=click.Choice(["read", "updatable", "both"]),
-            help="read (it sends), updatable (it is told), both.",
+            type=click.Choice(["read", "updatable", "both", "remote"]),
+            help="read (it sends), updatable (it is told), both; remote: of a base elsewhere.",
         ),
         click.option("--metric", metavar="NAME", help="What its readings are called."),
         click.option("--unit", "unit_", metavar="UNIT", help="Unit of its readings: '%', 'lx'."),
@@ -121,12 +121,13 @@ def list_units(data: Path, format_: Format) -> None:
 @definition_options
 @data_option
 def add(address: str, data: Path, **given: Any) -> None:
-    """Connect to the board at ADDRESS from now on."""
+    """Connect to the board at ADDRESS from now on, or say what a remote one sends."""
     from motehub.cli.printing import shown
     from motehub.unit_requests import AddUnit
 
     unit = _ask(data, AddUnit({"address": address, **_fields(given)}))
-    click.echo(f"{shown(unit['name'])} is added. 'motehub units test' shows what it says.")
+    hint = "" if unit["kind"] == "remote" else " 'motehub units test' shows what it says."
+    click.echo(f"{shown(unit['name'])} is added.{hint}")
 
 
 @group.command()

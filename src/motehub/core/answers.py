@@ -31,6 +31,7 @@ from motehub.core.queries import (
 from motehub.core.shapes import show_device, show_event, show_rejected, show_series
 from motehub.errors import StorageError, UnknownDevice
 from motehub.history_contract import DeviceRow, EventRow, HistoryStore, RejectedRow
+from motehub.model import Admission
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"
@@ -127,7 +128,10 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
 
 def _series_rows(store: HistoryStore, name: str) -> list[Any]:
     device, all_series = readings.find_device(store, name)
-    latest = {series: (moment, value) for series, moment, value in store.latest(device.id)}
+    # Who decides about a device sees what it has said so far.
+    held = device.admission is Admission.PENDING
+    found = store.latest(device.id, held=held)
+    latest = {series: (moment, value) for series, moment, value in found}
     return [show_series(series, latest.get(series.id)) for series in all_series]
 
 

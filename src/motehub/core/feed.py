@@ -206,7 +206,8 @@ class Feed:
         self._next = asyncio.get_running_loop().time() + INTERVAL
         gathered, self._gathered = self._gathered, _Gathered()
         for batch in gathered.batches:
-            self._learn(batch.entries)
+            if batch.entries:
+                self._learn(batch.entries)
         gathered.look_through()
         news = self._news(gathered)
         if news.devices:
@@ -262,20 +263,20 @@ class Feed:
 class _Points:
     """The newest readings of a series, newest first, and how many there are in all."""
 
-    __slots__ = ("count", "times", "values")
+    __slots__ = ("count", "room", "times", "values")
 
     def __init__(self) -> None:
         self.times: list[int] = []
         self.values: list[float | str] = []
         self.count = 0
+        self.room = MOST_POINTS
 
     def add_older(self, times: Sequence[int], values: Sequence[float | str]) -> None:
-        """Add what came before, if there is still room."""
-        self.count += len(times)
-        room = MOST_POINTS - len(self.times)
-        if room > 0:
-            self.times += reversed(times[-room:])
-            self.values += reversed(values[-room:])
+        """Add what came before, the newest of it if there is not enough room."""
+        room = self.room
+        self.times += reversed(times[-room:])
+        self.values += reversed(values[-room:])
+        self.room = MOST_POINTS - len(self.times)
 
     def news(self, series: Series) -> SeriesNews:
         skipped = self.count - len(self.times)
@@ -297,9 +298,8 @@ class _Gathered:
     def look_through(self) -> None:
         """Find what is news: readings from the newest on, all else in its order."""
         for batch in reversed(self.batches):
-            for entry in reversed(batch.entries):
-                if isinstance(entry, TextReadings) and not entry.held and entry.times:
-                    self._points_of(entry.series).add_older(entry.times, entry.values)
+            if batch.entries:
+                self._add_texts(batch.entries)
             self._add_readings(batch.readings)
         for batch in self.batches:
             for entry in batch.entries:
@@ -310,17 +310,25 @@ class _Gathered:
                     self.commands[command.id] = command
 
     def _add_readings(self, columns: Columns) -> None:
-        end = len(columns)
+        known, end = self.points, len(columns.times)
         for series, count in zip(reversed(columns.series), reversed(columns.counts), strict=True):
+            points = known.get(series)
+            if points is None:
+                points = known[series] = _Points()
+            points.count += count
             start = end - count
-            points = self._points_of(series)
-            if len(points.times) < MOST_POINTS:
+            if points.room:
                 first = max(start, end - MOST_POINTS)
                 points.add_older(columns.times[first:end], columns.values[first:end])
-                points.count += first - start
-            else:
-                points.count += count
             end = start
+
+    def _add_texts(self, entries: Sequence[Entry]) -> None:
+        for entry in reversed(entries):
+            if isinstance(entry, TextReadings) and not entry.held:
+                points = self.points.setdefault(entry.series, _Points())
+                points.count += len(entry.times)
+                if points.room:
+                    points.add_older(entry.times, entry.values)
 
     def _add_entry(self, entry: Entry) -> None:
         if isinstance(entry, EventOccurred):
@@ -331,9 +339,3 @@ class _Gathered:
             self.changed[entry.device] = None
         elif isinstance(entry, DeviceRemoved):
             self.removed.append(entry.device)
-
-    def _points_of(self, series: int) -> _Points:
-        points = self.points.get(series)
-        if points is None:
-            points = self.points[series] = _Points()
-        return points

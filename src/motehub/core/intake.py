@@ -12,7 +12,7 @@ from motehub.core.admission import Doorkeeper, Refusal
 from motehub.core.registry import Registry
 from motehub.core.rejections import PAYLOAD_BYTES, add_rejected, discard, excerpt, weight
 from motehub.core.sessions import Sessions
-from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings
+from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings, Written
 from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
@@ -33,6 +33,7 @@ from motehub.model import (
     Series,
     Source,
     Texts,
+    WrittenSamples,
 )
 
 _logger = Logger("motehub.hub")
@@ -167,6 +168,8 @@ class Intake:
             times = self._stamp(series.id, times)
         if device.admission is Admission.ACCEPTED:
             batch.readings.add(series.id, times, values)
+            if isinstance(samples, WrittenSamples):
+                batch.entries.append(Written(series.id, times.tolist(), list(samples.written)))
             return device
         room, device = self._room_to_hold(batch, source, device, samples, now)
         if room:

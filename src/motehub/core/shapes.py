@@ -39,7 +39,10 @@ class DeviceShape(msgspec.Struct, frozen=True):
 
 
 class SeriesShape(msgspec.Struct, frozen=True):
-    """A metric of a device with its newest reading, where there is one."""
+    """A metric of a device with its newest reading, where there is one.
+
+    That of a device that waits for approval is not in the history yet.
+    """
 
     metric: str
     unit: str

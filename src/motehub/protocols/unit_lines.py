@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.model import Clock, Malformed, Record, Samples
+from motehub.model import Clock, Malformed, Record, Samples, WrittenSamples, plain_number
 
 LINE_LIMIT: Final = 100
 """Longest line in bytes, without its end: numbers are far shorter."""
@@ -68,6 +68,23 @@ class Conversion(msgspec.Struct, frozen=True):
             return None
         return values if -inf < least and greatest < inf else None
 
+    def read(self, text: bytes) -> float | str:
+        """Return the value of a line without its end, or why there is none."""
+        if _FINITE.fullmatch(text):
+            number = float(text)
+            return self.fault(number) or self.value(number)
+        if len(text) > LINE_LIMIT:
+            return _TOO_LONG
+        return "the number is not finite" if _NOT_FINITE.fullmatch(text) else "not a number"
+
+    def samples(
+        self, times: array[int], values: array[float], written: list[str], clock: Clock
+    ) -> Samples:
+        """Return readings with what the unit wrote, where their values don't say that."""
+        if not written or list(map(plain_number, values)) == written:
+            return Samples(self.metric, self.unit, times, values, clock)
+        return WrittenSamples(self.metric, self.unit, times, values, clock, tuple(written))
+
     def fault(self, number: float) -> str | None:
         """Return why the value of ``number`` is not taken, or None."""
         if not self.least_number <= number <= self.greatest_number:
@@ -84,11 +101,13 @@ class UnitLineDecoder:
     """Decodes what one unit says on one connection: call ``feed``, at its end ``eof``.
 
     Times are UTC microseconds. Never more than a line of ``LINE_LIMIT`` bytes is kept between
-    two calls.
+    two calls. With ``keeps_text`` the samples also say what the unit wrote.
     """
 
-    def __init__(self, conversion: Conversion) -> None:
+    def __init__(self, conversion: Conversion, *, keeps_text: bool = False) -> None:
         self._conversion = conversion
+        self._keeps_text = keeps_text
+        self._texts: list[str] = []
         self._tail = b""
         self._is_skipping = False
         self._bad: list[Record] = []
@@ -108,9 +127,9 @@ class UnitLineDecoder:
             self._keep(data[end:])
         records: list[Record] = []
         if values:
-            conversion = self._conversion
             times = array("q", (now,)) * len(values)
-            records = [Samples(conversion.metric, conversion.unit, times, values, Clock.HUB)]
+            texts, self._texts = self._texts, []
+            records = [self._conversion.samples(times, values, texts, Clock.HUB)]
         return records + self._take_bad() if self._bad else records
 
     def eof(self, now: int) -> list[Record]:
@@ -130,8 +149,11 @@ class UnitLineDecoder:
             self._is_skipping = False
             lines = lines[lines.index(b"\n") + 1 :]
         if _PLAIN_LINES.fullmatch(lines):
-            numbers = array("d", map(float, lines.split()))
+            texts = lines.split()
+            numbers = array("d", map(float, texts))
             if (values := self._conversion.values(numbers)) is not None:
+                if self._keeps_text:
+                    self._texts = [text.decode() for text in texts]
                 return values
         return self._each(lines)
 
@@ -142,15 +164,14 @@ class UnitLineDecoder:
             line = begun.rstrip()
             if len(begun) > _MOST_KEPT:
                 self._reject(begun, _TOO_LONG)
-            elif _FINITE.fullmatch(line):
-                number = float(line)
-                if fault := self._conversion.fault(number):
-                    self._reject(line, fault)
-                else:
-                    values.append(self._conversion.value(number))
             elif line:
-                finite = not _NOT_FINITE.fullmatch(line)
-                self._reject(line, "not a number" if finite else "the number is not finite")
+                value = self._conversion.read(line)
+                if isinstance(value, str):
+                    self._reject(line, value)
+                    continue
+                values.append(value)
+                if self._keeps_text:
+                    self._texts.append(line.decode())
         return values
 
     def _keep(self, tail: bytes) -> None:

@@ -88,8 +88,10 @@ class Board:
     async def __aexit__(self, *_: object) -> None:
         """Switch it off."""
         assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        while not self._task.done():
+            # Again, should the end of a connection at this moment hide that it was cancelled.
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1)
         self._unplug()
 
     async def told(self, count: int) -> list[str]:

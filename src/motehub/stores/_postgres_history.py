@@ -175,11 +175,13 @@ class PostgresHistory:
                 )
             ]
 
-    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+    def latest(
+        self, device: int | None = None, *, held: bool = False
+    ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series."""
         found: list[tuple[int, int, float | str]] = []
         with self._database.use() as db:
-            for table in ("reading", "text_reading"):
+            for table in ("held_reading", "held_text") if held else ("reading", "text_reading"):
                 found += [
                     (row[0], row[1], row[2])
                     for row in db.execute(

@@ -180,11 +180,13 @@ class SqliteHistory:
                 )
             ]
 
-    def latest(self, device: int | None = None) -> list[tuple[int, int, float | str]]:
+    def latest(
+        self, device: int | None = None, *, held: bool = False
+    ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series."""
         found: list[tuple[int, int, float | str]] = []
         with self._storage() as db:
-            for table in ("reading", "text"):
+            for table in ("held_reading", "held_text") if held else ("reading", "text"):
                 found += db.execute(
                     # The outer table first, and of each series one row by the key.
                     "SELECT known.id, newest.time, newest.value FROM series AS known "

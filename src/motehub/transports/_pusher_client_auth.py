@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,9 @@ class Authoriser:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._place = place_of(settings.api_url)
-        self._tls = tls_context(settings.ca) if self._place.is_https else None
         self._target = self._place.target.rstrip("/") + settings.auth
         token_of(settings)
+        self._tls()
 
     async def sign(self, socket_id: str, channel: str) -> Signature | str:
         """Return the signature for this connection, or why there is none, in words for people."""
@@ -50,10 +51,10 @@ class Authoriser:
     def _ask(self, socket_id: str, channel: str) -> Signature | str:
         try:
             # The file may hold another token by now.
-            token = token_of(self._settings)
+            token, tls = token_of(self._settings), self._tls()
         except ConfigurationError as error:
             return str(error)
-        client = HttpClient(self._place, self._tls)
+        client = HttpClient(self._place, tls)
         headers = [
             ("Authorization", f"Bearer {token}"),
             ("Content-Type", _FORM),
@@ -72,6 +73,10 @@ class Authoriser:
         if len(signature.auth) + len(signature.channel_data or "") > _LONGEST:
             return f"{where}: its answer is too long"
         return signature
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """Return how to check the dashboard: not kept, since all authorities take a megabyte."""
+        return tls_context(self._settings.ca) if self._place.is_https else None
 
 
 def token_of(settings: Settings) -> str:

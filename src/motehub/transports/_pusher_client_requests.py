@@ -110,7 +110,7 @@ class Requests:
         if unit is None:
             return "there is no such unit"
         if not unit.kind.takes:
-            return "that unit only sends readings"
+            return "that unit takes nothing from here"
         device = self._ground.devices.by_identity(unit.identity)
         return device if device is not None else "that unit has no device yet"
 

@@ -73,7 +73,7 @@ class Link(asyncio.BufferedProtocol):
         records = self._decoder.feed(data, self._clock())
         # There is at most one such record, the first.
         first = records[0] if records else None
-        readings = len(first.times) if type(first) is Samples else 0
+        readings = len(first.times) if isinstance(first, Samples) else 0
         self._hear(data, readings)
         if not records:
             return

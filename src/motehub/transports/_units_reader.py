@@ -131,7 +131,7 @@ class Reader:
                 )
                 link = Link(
                     self._source,
-                    UnitLineDecoder(conversion_of(self._unit)),
+                    UnitLineDecoder(conversion_of(self._unit), keeps_text=common.ground.passes_on),
                     common.pump,
                     common.ground.clock,
                     rate=settings.readings_per_second,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections import deque
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from motehub.command import Command, Order
+from motehub.command import Command
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Admission
 from motehub.transports._units_common import Common, with_jitter
@@ -57,7 +58,7 @@ class Writer:
         """Send ``command`` when those before it are done with."""
         if any(one.id == command.id for one in self._queue):
             return
-        if fault := fault_of(command.order):
+        if fault := command.order.line_fault:
             self._fail(command, fault)
             return
         self._queue.append(command)
@@ -110,7 +111,7 @@ class Writer:
 
     async def _deliver(self, command: Command) -> None:
         pause = _FIRST_PAUSE
-        payload = payload_of(command.order)
+        payload = command.order.line.encode() + LINE_END
         while self._is_wanted(command):
             self._news.clear()
             if self._unit.newest_wins and self._queue[-1] is not command:
@@ -210,7 +211,10 @@ class Writer:
                 f"it takes connections, but did not {what} within {seconds:.3g} s: it may hang, "
                 "or be connected to somebody else"
             ) from None
-        except ConnectionError:
+        except OSError as error:
+            # A quick unit resets the connection before we have closed our side of it (ENOTCONN).
+            if not isinstance(error, ConnectionError) and error.errno != errno.ENOTCONN:
+                raise
             # The end of the stream counts as a byte.
             if unacknowledged(connection) > 1:
                 raise
@@ -234,29 +238,9 @@ class Writer:
             places.give_back()
 
     def _fail(self, command: Command, reason: str) -> None:
+        _logger.info("command failed", unit=self._unit.key, id=command.id, reason=reason)
         self._common.counts["commands_failed"] += 1
         self._common.ground.commands.failed(command.id, reason)
-
-
-def payload_of(order: Order) -> bytes:
-    """Return what a unit gets: the payload, or the value of the one thing that it can set."""
-    if order.payload is not None:
-        text = order.payload
-    elif isinstance(order.value, bool):
-        text = str(int(order.value))
-    else:
-        text = str(order.value)
-    return text.encode() + LINE_END
-
-
-def fault_of(order: Order) -> str | None:
-    """Return why an order can't be sent to a unit, or None."""
-    if order.payload is None and order.value is None:
-        return "a unit takes a payload or a value; a name alone tells it nothing"
-    # Another line would be another command.
-    if any(byte < 0x20 or byte == 0x7F for byte in payload_of(order)[: -len(LINE_END)]):
-        return "a payload for a unit is one line of text: it can't hold line ends or controls"
-    return None
 
 
 def _since(began: float) -> float:

@@ -13,15 +13,16 @@ from motehub.command import Command
 from motehub.contracts import Ground, Listener, TransportPart
 from motehub.errors import InvalidUnit, UnitExists, UnknownUnit
 from motehub.logs import Logger
-from motehub.model import Assignment, Device, Left
+from motehub.model import Assignment, Clock, Device, Left, Record
 from motehub.quantities import Duration
 from motehub.transports._units_common import NAME, Common, source_of
+from motehub.transports._units_passed_on import PassedOn
 from motehub.transports._units_pump import Pump
 from motehub.transports._units_reader import Reader
 from motehub.transports._units_scan import addresses_of, scan
 from motehub.transports._units_settings import SECTION, Settings
 from motehub.transports._units_writer import Writer
-from motehub.units import LONGEST_TEST, FoundUnit, Unit, UnitState, UnitTest
+from motehub.units import LONGEST_TEST, FoundUnit, Unit, UnitKind, UnitState, UnitTest
 
 COUNTERS: Final = (
     "units",
@@ -44,6 +45,9 @@ _ONLY_SENDS: Final = (
     "this unit only sends readings; if it takes payloads too, change its kind to both"
 )
 
+_ELSEWHERE: Final = "a base unit elsewhere speaks with it, this hub does not connect to it"
+_LOOK_SECONDS: Final = 1.0
+
 _logger: Final = Logger("motehub.units")
 _encode = msgspec.msgpack.Encoder(enc_hook=float).encode
 _decode = msgspec.msgpack.Decoder(
@@ -59,11 +63,14 @@ class _Run:
         self.origin = origin
         self.reader = Reader(unit, common) if unit.kind.reads else None
         self.writer = Writer(unit, common, self.reader) if unit.kind.takes else None
+        self.passed_on = PassedOn(unit, common) if unit.kind is not UnitKind.UPDATABLE else None
         if self.reader is not None:
             self.reader.start()
 
     @property
     def state(self) -> str:
+        if self.unit.kind is UnitKind.REMOTE:
+            return "elsewhere"
         if self.reader is not None:
             return self.reader.state
         return "sending" if self.writer is not None and self.writer.waiting else "idle"
@@ -73,9 +80,14 @@ class _Run:
         part = self.reader or self.writer
         return part.trouble if part is not None else ""
 
+    @property
+    def readings(self) -> int:
+        return sum(part.readings for part in (self.reader, self.passed_on) if part is not None)
+
     async def test(self, seconds: float) -> UnitTest:
         part = self.reader or self.writer
-        assert part is not None, "a unit reads, takes or both"
+        if part is None:
+            raise InvalidUnit(f"{self.unit.key}: {_ELSEWHERE}.")
         return await part.test(min(seconds, LONGEST_TEST))
 
     async def stop(self, connection: str, commands: str | None) -> None:
@@ -84,6 +96,8 @@ class _Run:
             await self.writer.stop(commands)
         if self.reader is not None:
             await self.reader.stop(connection)
+        if self.passed_on is not None:
+            self.passed_on.stop(connection)
 
 
 class Units:
@@ -103,6 +117,7 @@ class Units:
         self._kept = _kept_units(ground.state())
         self._runs: dict[str, _Run] = {}
         self._changing = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
         self.listeners: dict[str, Listener] = {}
 
     @property
@@ -121,10 +136,13 @@ class Units:
         for key in self._configured.keys() & self._kept.keys():
             _logger.info("as changed, not as configured", unit=key)
         self._ground.commands.attach(NAME, self)
+        self._watch = asyncio.create_task(self._see_devices(), name="devices of units")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close all connections, and store what has come; commands wait for the next start."""
+        if self._watch is not None:
+            self._watch.cancel()
         await asyncio.gather(*(run.stop(_STOPPED, None) for run in self._runs.values()))
         await self._pump.stop()
 
@@ -134,7 +152,7 @@ class Units:
             if run.writer is not None:
                 run.writer.take(command)
                 return True
-            if len(device.identities) == 1:
+            if run.reader is not None and len(device.identities) == 1:
                 self._ground.commands.failed(command.id, _ONLY_SENDS)
                 return True
         return False
@@ -201,6 +219,13 @@ class Units:
         """Connect now, unless there is a connection, and return what the unit says."""
         return await self._find(name).test(seconds)
 
+    def passed_on(self, key: str, text: str, moment: int, clock: Clock) -> list[Record] | None:
+        """Return what it means that a unit has written ``text``, as its owner says."""
+        run = self._runs.get(key)
+        if run is None or run.passed_on is None:
+            return None
+        return run.passed_on.take(text, moment, clock)
+
     async def scan_units(self, addresses: str, port: int) -> list[FoundUnit]:
         """Return who listens; who is a unit already is named, and not connected to."""
         known: list[FoundUnit] = []
@@ -224,6 +249,18 @@ class Units:
         was_online = device is not None and device.online
         self._pump.put(source_of(unit), [Left(_STOPPED)] if was_online else [])
         return run
+
+    async def _see_devices(self) -> None:
+        """See that units whose devices were removed have devices again."""
+        devices = self._ground.devices
+        edition = devices.edition
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if devices.edition != edition:
+                edition = devices.edition
+                for run in self._runs.values():
+                    if devices.by_identity(run.unit.identity) is None:
+                        self._pump.put(source_of(run.unit), [])
 
     async def _end(self, run: _Run, reason: str) -> None:
         del self._runs[run.unit.key]
@@ -257,7 +294,7 @@ class Units:
             origin=run.origin,
             state=run.state,
             trouble=run.trouble,
-            readings=run.reader.readings if run.reader is not None else 0,
+            readings=run.readings,
             commands=run.writer.waiting if run.writer is not None else 0,
         )
 

@@ -30,8 +30,9 @@ ADMIN: Final = {**_TOKEN, **BAD, 413: "The body is too long."}
 LOGGING_IN: Final = {
     401: "Not logged in, or name, password or code are wrong.",
     403: "The request comes from a page of another site.",
-    **BAD,
     413: "The body is too long.",
+    429: "Too many attempts that failed; Retry-After says when to try again.",
+    **BAD,
 }
 NAMED: Final = {404: "There is none of that name."}
 CONFLICT: Final = {409: "The name is taken."}

@@ -19,7 +19,7 @@ from motehub.protocols.pusher.application import Application
 from motehub.protocols.pusher.messages import COME_BACK, as_text
 from motehub.protocols.pusher.signatures import channel_auth, user_auth
 from motehub.web._api_access import COOKIE, PROOF_HEADER
-from motehub.web._pusher_channels import may_hear
+from motehub.web._pusher_channels import may_hear, what_gives
 from motehub.web.access import secret_of
 
 PATHS: Final = ("/api/broadcasting/auth", "/broadcasting/auth")
@@ -153,7 +153,10 @@ class Access:
             return self._sign_in(token, socket_id)
         if names.why_no_channel(channel) or not may_hear(token, channel):
             _occasional.info("channel refused", token=token.name, channel=channel[:80])
-            return _refused(f"The token {token.name!r} does not give this channel.")
+            return _refused(
+                f"The token {token.name!r} does not give this channel: that takes one with "
+                f"{what_gives(channel)}."
+            )
         self._grants.add(socket_id, channel, token)
         return _json(200, self._signed(token, socket_id, channel))
 

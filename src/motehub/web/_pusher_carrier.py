@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from motehub.command import Command, CommandDesk, Order
+from motehub.command import Command, CommandDesk
 from motehub.model import Assignment, Device
 from motehub.protocols.pusher.application import Application
 from motehub.protocols.pusher.messages import as_text
@@ -47,30 +47,14 @@ class BaseCarrier:
         identity = next((one for one in device.identities if one.startswith(_IDENTITY)), None)
         if identity is None or session is not None:
             return False
-        if (fault := fault_of(command.order)) is not None:
+        if (fault := command.order.line_fault) is not None:
             self._desk.failed(command.id, fault)
             return True
         now = self._clock()
         self._grants.check(now)
         address = identity.removeprefix(_IDENTITY)
-        request = {"ip": address, "payload": payload_of(command.order), "id": command.id}
+        request = {"ip": address, "payload": command.order.line, "id": command.id}
         if not self._application.publish(REQUESTS, UPDATE, as_text(request), now):
             return False
         self._desk.sent(command.id)
         return True
-
-
-def payload_of(order: Order) -> str:
-    """Return what a unit gets: the payload, or the value of the one thing that it can set."""
-    if order.payload is not None:
-        return order.payload
-    return str(int(order.value)) if isinstance(order.value, bool) else str(order.value)
-
-
-def fault_of(order: Order) -> str | None:
-    """Return why an order can't be sent to a unit, or None."""
-    if order.payload is None and order.value is None:
-        return "a unit takes a payload or a value; a name alone tells it nothing"
-    if any(ord(character) < 0x20 or character == "\x7f" for character in payload_of(order)):
-        return "a payload for a unit is one line of text: it can't hold line ends or controls"
-    return None

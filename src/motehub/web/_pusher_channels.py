@@ -61,3 +61,14 @@ def may_hear(token: Token, channel: str) -> bool:
     if channel == REQUESTS:
         return token.allows(Scope.CONTROL) and not token.devices
     return token.allows(Scope.ADMIN) and names.is_private(channel)
+
+
+def what_gives(channel: str) -> str:
+    """Return for people what a token needs for a channel."""
+    if device_of(channel) is not None:
+        return "the scope read, for this device"
+    if channel in (DEVICES, ALERTS):
+        return "the scope read, bound to no devices"
+    if channel == REQUESTS:
+        return "the scope control, bound to no devices"
+    return "the scope admin"

@@ -18,8 +18,15 @@ _KINDS: Final = {
     "html": b"text/html; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
 }
-_PAGES: Final = {"/login": "login", "/setup": "setup", "/invitation": "invitation"}
+_PAGES: Final = {
+    "/login": "login",
+    "/setup": "setup",
+    "/invitation": "invitation",
+    "/device": "device",
+}
 _INDEX: Final = "index.html"
+_VENDOR: Final = "vendor/"
+"""Folder of what others wrote: as they published it, with its licence and checksums."""
 
 # Nothing but our own files, and nobody else's frame around them.
 _POLICY: Final = (
@@ -44,17 +51,19 @@ Answer = Callable[[Request], Response]
 def answers() -> dict[tuple[str, str], Answer]:
     """Return what answers for each page and each of its files, by method and path."""
     found: dict[str, Answer] = {}
-    for one in files("motehub.web").joinpath("static").iterdir():
-        name, _, ending = one.name.rpartition(".")
-        if ending not in _KINDS:
-            continue
-        answer = partial(_file, one.read_bytes(), _KINDS[ending])
-        if one.name == _INDEX:
-            found["/"] = partial(_index, answer)
-        elif ending == "html":
-            found |= dict.fromkeys((path for path, page in _PAGES.items() if page == name), answer)
-        else:
-            found[f"/static/{one.name}"] = answer
+    static = files("motehub.web").joinpath("static")
+    for folder, part in ((static, ""), (static.joinpath(_VENDOR), _VENDOR)):
+        for one in folder.iterdir():
+            name, _, ending = one.name.rpartition(".")
+            if ending not in _KINDS:
+                continue
+            answer = partial(_file, one.read_bytes(), _KINDS[ending])
+            if one.name == _INDEX:
+                found["/"] = partial(_index, answer)
+            elif ending == "html":
+                found |= {path: answer for path, page in _PAGES.items() if page == name}
+            else:
+                found[f"/static/{part}{one.name}"] = answer
     return {("GET", path): answer for path, answer in found.items()}
 
 

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -14,15 +13,13 @@ import msgspec
 from motehub.contracts import Ground, Listener
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer, Successor
 from motehub.core.hub import Hub
-from motehub.errors import StorageError
 from motehub.http_exchange import JSON, Response
 from motehub.listening import StreamListener
-from motehub.model import MICROSECONDS, Delivery, Source, derived_device_name
+from motehub.model import MICROSECONDS
 from motehub.protocols.pusher import messages
 from motehub.protocols.pusher.application import Application, Happening, Keys, Kind, Limits
 from motehub.protocols.pusher.connection import PATH, Applications
 from motehub.protocols.pusher.http_api import PATHS, ApiError, ApiRequest, Call
-from motehub.units import unit_key
 from motehub.web import _pusher_access as access
 from motehub.web._pusher_access import Access, Grants, Visitors
 from motehub.web._pusher_carrier import BaseCarrier
@@ -199,19 +196,9 @@ class PusherServer:
         return Client(self._lobby, socket, channel, self._ground.clock())
 
     async def _look_after(self) -> None:
-        await self._add_units()
         while True:
             await asyncio.sleep(GRANTS_SECONDS)
             self._grants.check_all(self._ground.clock())
-
-    async def _add_units(self) -> None:
-        """Have a device for each unit that base units reach: one that only takes says nothing."""
-        keys = filter(None, map(unit_key, self._settings.remote_units))
-        new = [one for one in keys if self._ground.devices.by_identity(f"unit:{one}") is None]
-        if new:
-            # A hub that is stopping does it at its next start.
-            with suppress(StorageError):
-                await self._ground.hub.accept([Delivery(_source_of(one), []) for one in new])
 
 
 class PendingCall:
@@ -236,11 +223,6 @@ class PendingCall:
 def _refused(error: ApiError) -> Response:
     # Libraries of the protocol show the body as it is.
     return Response(error.status, (JSON,), msgspec.json.encode({"error": error.reason}))
-
-
-def _source_of(unit: str) -> Source:
-    """Return who a unit is, as its base unit calls it too."""
-    return Source("units", f"unit:{unit}", derived_device_name(unit), unit, vouched=True)
 
 
 def _socket_id() -> str:

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 
 from motehub.quantities import Duration, Size
-from motehub.units import unit_key
 
 LONGEST_SILENCE: Final = 3_600
 """Most seconds that ``activity_timeout`` may have."""
@@ -107,10 +106,6 @@ class PusherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "(events are left out)."
         ),
     ] = Overflow.DISCONNECT
-    remote_units: Annotated[
-        list[str],
-        Meta(description="Addresses of units that base units elsewhere reach, to tell them things."),
-    ] = []
     webhooks: _Webhooks = []
     webhook_events: _WebhookEvents = []
     app: Annotated[
@@ -128,9 +123,6 @@ class PusherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 1 <= self.activity_timeout <= LONGEST_SILENCE:
             raise ValueError(f"activity_timeout: it has 1 to {LONGEST_SILENCE} s")
         check_kinds(self.webhook_events)
-        for one in self.remote_units:
-            if unit_key(one) is None:
-                raise ValueError(f"remote_units: {one!r:.60} is no address of a unit")
         for what, values in (
             ("app_id", [self.app_id, *(one.app_id for one in self.app)]),
             ("key", [self.key, *(one.key for one in self.app)]),

@@ -113,7 +113,7 @@ class WebServer:
             make_api(services),
             branches,
             guesses,
-            UnitsWebhook(hub, hub.registry, hub.tokens.find, mark, ground.clock),
+            UnitsWebhook(hub, hub.registry, hub.tokens.find, units, mark, ground.clock),
         )
         self._branches = branches
         server = AsgiServer(application, settings.idle_timeout)

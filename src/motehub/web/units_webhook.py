@@ -15,6 +15,7 @@ from motehub.http_exchange import Request, Response, problem
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import (
     MICROSECONDS,
+    Admission,
     Clock,
     Delivery,
     Record,
@@ -25,7 +26,7 @@ from motehub.model import (
     Token,
     derived_device_name,
 )
-from motehub.units import unit_key
+from motehub.units import UnitDesk, unit_key
 from motehub.web.access import FindToken, secret_of
 from motehub.web.intake import too_busy
 
@@ -48,7 +49,8 @@ _occasional = OccasionalLogger(Logger("motehub.web"))
 class UnitsWebhook:
     """Takes readings of units that other hubs, or the original base units, pass on.
 
-    ``mark`` tells this hub from others: what it has sent itself would go round for ever.
+    What the owner says of a unit holds for them: ``units`` knows that, where units are looked
+    after. ``mark`` tells this hub from others: what it has sent itself would go round for ever.
     ``clock`` returns UTC microseconds.
     """
 
@@ -57,12 +59,14 @@ class UnitsWebhook:
         hub: Acceptor,
         devices: KnownDevices,
         find: FindToken,
+        units: UnitDesk | None,
         mark: str,
         clock: Callable[[], int],
     ) -> None:
         self._hub = hub
         self._devices = devices
         self._find = find
+        self._units = units
         self._mark = mark
         self._clock = clock
 
@@ -97,19 +101,29 @@ class UnitsWebhook:
         if not token.may_write(self._name_of(source)):
             detail = f"The token {token.name} may not write {name!r:.100}."
             return problem(403, "Not allowed", detail)
-        return await self._take(Delivery(source, [_record(value, *_time(request, now))]))
-
-    async def _take(self, delivery: Delivery) -> Response:
         if (reason := self._hub.held_back) is not None:
             return too_busy(reason)
+        return await self._take(
+            Delivery(source, self._records(source, value, *_time(request, now)))
+        )
+
+    async def _take(self, delivery: Delivery) -> Response:
         try:
             (receipt,) = await self._hub.accept([delivery])
         except StorageError as error:
             return too_busy(str(error))
-        if not receipt.taken:
-            detail = f"{(receipt.reason or 'the reading was rejected').rstrip('.')}."
-            return problem(403, "Nothing was stored", detail)
-        return Response(204)
+        if receipt.taken:
+            return Response(204)
+        detail = f"{(receipt.reason or 'the reading was rejected').rstrip('.')}."
+        device = self._devices.by_identity(delivery.source.identity)
+        is_welcome = device is not None and device.admission is Admission.ACCEPTED
+        # The next reading of this unit may be a better one.
+        return problem(422 if is_welcome else 403, "Nothing was stored", detail)
+
+    def _records(self, source: Source, value: str, moment: int, clock: Clock) -> list[Record]:
+        key = source.identity.removeprefix(_IDENTITY)
+        known = self._units.passed_on(key, value, moment, clock) if self._units else None
+        return [_record(value, moment, clock)] if known is None else known
 
     def _token(self, request: Request, now: int) -> Token | Response:
         secret = secret_of(request.headers)

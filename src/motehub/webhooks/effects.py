@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from motehub.contracts import LogReader
 from motehub.errors import StorageError
-from motehub.frames import CommandChanged, Frame, PresenceChanged, WebhookPosted
+from motehub.frames import CommandChanged, Frame, PresenceChanged, WebhookPosted, Written
 from motehub.logs import Logger
-from motehub.model import MICROSECONDS, Device
+from motehub.model import MICROSECONDS, Device, plain_number
 from motehub.webhooks import messages
 from motehub.webhooks.endpoints import Dashboard, Endpoint
 from motehub.webhooks.names import Names, runs_of
@@ -28,7 +27,6 @@ LATE_SECONDS: Final = 10.0
 """Age from which a reading is late: it is what waited while the dashboard was away."""
 
 _PIECE: Final = 500
-_EXACT: Final = 2**53
 
 _Frames = Sequence[tuple[int, Frame]]
 
@@ -203,6 +201,7 @@ class TellDashboard(_Following):
             self._lanes.clear()
             self._edition = self._names.edition
         late = self._clock() - round(LATE_SECONDS * MICROSECONDS)
+        written = _written(frame)
         for series, times, values in runs_of(frame):
             if series not in self._lanes:
                 self._lanes[series] = self._lane_of(series)
@@ -214,9 +213,9 @@ class TellDashboard(_Following):
             # Of many at once only the last would stay.
             skip = len(times) - 1 if self._dashboard.latest_only else 0
             for time, value in islice(zip(times, values, strict=True), skip, None):
-                body = self._written(lane, value).encode()
+                text = written.get((series, time)) or _text(value)
                 taking.add_in_lane(
-                    self._number, lane, time, body, replace=self._dashboard.latest_only
+                    self._number, lane, time, text.encode(), replace=self._dashboard.latest_only
                 )
 
     def _lane_of(self, series: int) -> str | None:
@@ -227,15 +226,19 @@ class TellDashboard(_Following):
         units = [one for one in known[0].identities if one.startswith(UNIT)]
         return units[-1].removeprefix(UNIT) if units else None
 
-    def _written(self, lane: str, value: float | str) -> str:
-        """Return a value as the unit wrote it."""
-        if isinstance(value, str):
-            return value
-        if scale := self._dashboard.scales.get(lane):
-            value = scale.number(value)
-        if math.isfinite(value) and value.is_integer() and abs(value) <= _EXACT:
-            return str(int(value))
-        return repr(value)
+
+def _written(frame: Frame) -> dict[tuple[int, int], str]:
+    """Return by series and time what units wrote, where that is not plainly the value."""
+    return {
+        (entry.series, time): text
+        for entry in frame.entries
+        if isinstance(entry, Written)
+        for time, text in zip(entry.times, entry.texts, strict=True)
+    }
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else plain_number(value)
 
 
 def _pieces(readings: Iterator[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:

@@ -44,25 +44,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         return not self.devices or any(fnmatchcase(device, one) for one in self.devices)
 
 
-class Scale(msgspec.Struct, frozen=True):
-    """From a value back to the number that the unit wrote: the inverse of its conversion."""
-
-    base: float
-    span: float
-    divisor: float
-    shift: float
-
-    def number(self, value: float) -> float:
-        """Return the number, without the noise of the two conversions."""
-        return float(f"{(value - self.shift) * self.divisor / self.span + self.base:.12g}")
-
-
 class Dashboard(msgspec.Struct, frozen=True):
     """Where a base unit sends the readings of its units, one request for each.
 
     ``rate`` bounds the requests per second that are late. Of a unit that the dashboard doesn't
     want readings are kept for ``patience`` seconds. ``queue`` bounds the readings that wait.
-    ``scales`` has the units whose values are not what they wrote, by their addresses.
     """
 
     url: str
@@ -74,7 +60,6 @@ class Dashboard(msgspec.Struct, frozen=True):
     latest_only: bool = False
     queue: int = 100_000
     patience: float = 86_400.0
-    scales: dict[str, Scale] = {}
 
 
 class Plan(msgspec.Struct, frozen=True):

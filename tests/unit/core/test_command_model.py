@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.core.support import FakeClock
 
 from motehub.command import Command, CommandState, Order
-from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.accounts import Accounts
+from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.commands import Commands
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 from tests.unit.core.support import START, FakeClock
 
-from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.accounts import Accounts
+from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.commands import Commands
 from motehub.core.history import make_fold
 from motehub.core.hub import Hub

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from motehub.model import Clock, Malformed, Record, Samples
+from motehub.model import Clock, Malformed, Record, Samples, WrittenSamples
 from motehub.protocols.unit_lines import BAD_SAMPLES, LINE_LIMIT, Conversion, UnitLineDecoder
 
 NOW = 1_746_119_400_000_000
@@ -54,6 +54,21 @@ def test_lines_that_come_together_are_one_record() -> None:
     assert isinstance(samples, Samples)
     assert samples.values.tolist() == VALUES
     assert samples.times.tolist() == [NOW] * len(VALUES)
+
+
+def test_what_was_written_is_kept_where_the_value_does_not_say_it() -> None:
+    """To the letter, for good lines alone; a number that is plainly its value needs no text."""
+    decoder = UnitLineDecoder(Conversion(), keeps_text=True)
+    assert [type(one) for one in decoder.feed(b"512\n-3.25\r\n", NOW)] == [Samples]
+    samples, _ = decoder.feed(b"512\nx\n 21.50 \r\n", NOW)
+    assert isinstance(samples, WrittenSamples)
+    assert (samples.values.tolist(), samples.written) == ([512, 21.5], ("512", "21.50"))
+    assert [type(one) for one in decoder.feed(b"x\n", NOW)] == [Malformed]
+    assert [type(one) for one in decoder.feed(b"7\n", NOW)] == [Samples]
+    (samples,) = UnitLineDecoder(PERCENT, keeps_text=True).feed(b"1023\n0\n", NOW)
+    assert isinstance(samples, WrittenSamples)
+    assert (samples.values.tolist(), samples.written) == ([100, 0], ("1023", "0"))
+    assert [type(one) for one in UnitLineDecoder(PERCENT).feed(b"1023\n", NOW)] == [Samples]
 
 
 @pytest.mark.parametrize("position", range(len(STREAM) + 1))

@@ -28,11 +28,11 @@ from motehub.listening import StreamListener
 from motehub.model import Delivery, Receipt, Source
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
-from motehub.websocket_frames import WebSocket
 from motehub.transports._mqtt_broker_websocket import WebSocketConversation
 from motehub.web.front import HttpFront
 from motehub.web.intake import Allowance, Intake
 from motehub.web.upgrades import Upgrades
+from motehub.websocket_frames import WebSocket
 
 LIMIT = 100_000
 

@@ -16,7 +16,7 @@ from tests.webhook_hub import SECRET, Service, Unit, base, verified
 from motehub.errors import UnknownWebhook
 from motehub.journals.sqlite import FILE_NAME as JOURNAL
 from motehub.webhooks import desk
-from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan, Scale
+from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan
 from motehub.webhooks.taking import MESSAGE_BYTES
 
 
@@ -114,18 +114,10 @@ async def test_an_endpoint_that_is_gone_takes_its_messages_along(tmp_path: Path)
                     desk.resend(tmp_path, "a", None, now())
 
 
-def test_a_value_goes_back_to_what_was_written() -> None:
-    """Whatever the conversion: each of the numbers of an ADC comes back exactly."""
-    for scale in (Scale(0, 100, 1023, 0), Scale(0, 0.1, 1, -40), Scale(1023, -1, 1023, 1)):
-        for number in range(1024):
-            value = (number - scale.base) * scale.span / scale.divisor + scale.shift
-            assert scale.number(value) == number
-
-
 def test_a_plan_survives_its_way_to_the_process() -> None:
     """Whatever it holds comes back from the text."""
     plan = Plan(
         (Endpoint("a", "https://x/", ("s",), events=frozenset({"readings"})),),
-        Dashboard("https://y", "t", scales={"1": Scale(0, 1, 2, 3)}),
+        Dashboard("https://y", "t", latest_only=True),
     )
     assert msgspec.json.decode(plan.to_json(), type=Plan) == plan

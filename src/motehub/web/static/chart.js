@@ -1,0 +1,160 @@
+// A chart of one series: the mean, a band from the lowest to the highest, gaps as gaps.
+
+/* global uPlot */
+
+import { title, written } from "./hub.js";
+
+const HIGH = 220;
+const DAY = 86_400;
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Texts of the marks on the axis of time, in the reader's zone and manner.
+function marks(_, moments, __, ___, step) {
+  const part =
+    step < 60
+      ? { hour: "2-digit", minute: "2-digit", second: "2-digit" }
+      : step < DAY
+        ? { hour: "2-digit", minute: "2-digit" }
+        : step < 28 * DAY
+          ? { day: "numeric", month: "short" }
+          : { month: "short", year: "numeric" };
+  const clock = new Intl.DateTimeFormat(undefined, part);
+  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+  return moments.map((moment) => {
+    const when = new Date(moment * 1000);
+    const midnight = step < DAY && when.getHours() + when.getMinutes() + when.getSeconds() === 0;
+    return (midnight ? day : clock).format(when);
+  });
+}
+
+// The time between two readings from which on there is a gap, of buckets of `width` seconds.
+function longest(times, width) {
+  const steps = times.slice(1).map((time, i) => time - times[i]);
+  steps.sort((a, b) => a - b);
+  return 5 * Math.max(width, steps[steps.length >> 1] ?? width);
+}
+
+export class Chart {
+  // `moved(from, to)` is called with the part that a reader has chosen, `reset()` to leave it.
+  constructor(box, { metric, unit }, moved, reset) {
+    this.unit = unit;
+    this.metric = metric;
+    this.moved = moved;
+    this.reset = reset;
+    this.rows = [[], [], [], []];
+    this.view = [0, 1];
+    this.box = box;
+    this.box.setAttribute("role", "img");
+    this.build();
+    this.watcher = new ResizeObserver(() => {
+      const width = this.box.clientWidth;
+      if (width > 0 && width !== this.plot.width) {
+        this.plot.setSize({ width, height: HIGH });
+      }
+    });
+    this.watcher.observe(box);
+  }
+
+  build() {
+    this.plot?.destroy();
+    const value = (_, number) => (number === null ? "–" : written(number, this.unit));
+    const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 } };
+    axis.ticks = axis.grid;
+    const bound = { stroke: "transparent", points: { show: false }, value };
+    const ink = colour("--accent");
+    this.plot = new uPlot(
+      {
+        width: Math.max(200, this.box.clientWidth),
+        height: HIGH,
+        scales: { x: { range: () => this.view } },
+        series: [
+          { label: "time", value: (_, time) => (time ? new Date(time * 1000).toLocaleString() : "–") },
+          { label: "mean", stroke: ink, width: 1.5, value, points: { size: 4, fill: ink } },
+          { ...bound, label: "lowest" },
+          { ...bound, label: "highest" },
+        ],
+        bands: [{ series: [3, 2], fill: colour("--band") }],
+        axes: [{ ...axis, size: 34, values: marks }, { ...axis, size: 56 }],
+        cursor: {
+          drag: { x: true, y: false, setScale: false },
+          bind: { dblclick: () => () => this.reset() },
+        },
+        hooks: { setSelect: [(plot) => this.choose(plot)] },
+      },
+      this.rows,
+      this.box,
+    );
+  }
+
+  choose(plot) {
+    const { left, width } = plot.select;
+    if (width > 4) {
+      this.moved(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    }
+  }
+
+  // Shows what the API answers, as it is or reduced.
+  set(columns) {
+    const reduced = columns.form === "reduced";
+    const width = reduced ? columns.width : 0;
+    this.gap = longest(columns.times, width);
+    this.rows = [[], [], [], []];
+    const mean = reduced ? columns.mean : columns.values;
+    columns.times.forEach((time, i) => {
+      const low = reduced ? columns.min[i] : mean[i];
+      this.push(time + width / 2, mean[i], low, reduced ? columns.max[i] : mean[i]);
+    });
+    this.stale = true;
+  }
+
+  // Adds what has just been measured.
+  add(time, value) {
+    const last = this.rows[0].at(-1);
+    if (last === undefined || time > last) {
+      this.push(time, value, value, value);
+      this.stale = true;
+    }
+  }
+
+  push(time, mean, low, high) {
+    const last = this.rows[0].at(-1);
+    if (last !== undefined && this.gap > 0 && time - last > this.gap) {
+      this.append((last + time) / 2, null, null, null);
+    }
+    this.append(time, mean, low, high);
+  }
+
+  append(...row) {
+    row.forEach((one, i) => this.rows[i].push(one));
+  }
+
+  // Shows the time from `from` to `to`, in seconds since 1970.
+  draw(from, to) {
+    const moved = from !== this.view[0] || to !== this.view[1];
+    if (!this.stale && !moved) {
+      return;
+    }
+    this.stale = false;
+    this.view = [from, to];
+    this.plot.setData(this.rows);
+    this.box.setAttribute("aria-label", this.summary());
+  }
+
+  summary() {
+    const means = this.rows[1].filter((one) => one !== null);
+    if (means.length === 0) {
+      return `${title(this.metric)}: no readings in this time`;
+    }
+    const low = this.rows[2].reduce((a, b) => (b === null ? a : Math.min(a, b)), Infinity);
+    const high = this.rows[3].reduce((a, b) => (b === null ? a : Math.max(a, b)), -Infinity);
+    const [least, most, last] = [low, high, means.at(-1)].map((one) => written(one, this.unit));
+    return `${title(this.metric)}: from ${least} to ${most}, ${last} at the end`;
+  }
+
+  remove() {
+    this.watcher.disconnect();
+    this.plot.destroy();
+  }
+}

@@ -1,0 +1,81 @@
+"""Pages of a running hub in Debian's Chromium, which nobody may hear complain."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from tests.harness import PATIENCE
+
+PICTURES: Final = Path(__file__).parents[2] / "artefacts" / "pages"
+"""Where pictures of pages are kept, to be looked at."""
+
+PHONE: Final = (360, 740)
+DESK: Final = (1280, 800)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the system's browser. While it runs, no test of this process may use asyncio."""
+    program = shutil.which("chromium")
+    assert program is not None, "Chromium is missing: run make ready-tests"
+    # Chromium has no sandbox for root, as whom tests run in a container.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def screen(
+    browser: Browser,
+    size: tuple[int, int] = DESK,
+    scheme: Any = "light",
+    excused: str = "(?!)",
+) -> Iterator[Page]:
+    """A page in a browser of its own, in Paris; fails when it complains of what is not excused."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"} and not re.search(excused, message.text):
+            complaints.append(message.text)
+
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        locale="en-GB",
+        timezone_id="Europe/Paris",
+    )
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not complaints, complaints
+
+
+def log_in(page: Page, url: str, who: Mapping[str, str]) -> None:
+    """Log in, and wait for the overview."""
+    page.goto(f"{url}/login")
+    for field, text in who.items():
+        page.fill(f"[name={field}]", text)
+    page.click("button")
+    page.wait_for_url(f"{url}/")
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep a picture of the whole page."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
