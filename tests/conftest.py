@@ -1,5 +1,6 @@
 """Servers that tests of all kinds share, and the order in which several processes take them."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,10 @@ from tests.servers import PostgresServer
 
 _LONGEST_FIRST: Final = ("fault", "e2e", "browser", "contract")
 """Folders whose files take longest; at the end there should be short ones left to share out."""
+
+# A shell ignores it for what it starts in the background, and so would the programs that are
+# interrupted here, and Python in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

