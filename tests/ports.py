@@ -1,30 +1,47 @@
 """Free ports for servers that can't choose one themselves, or that come back to theirs."""
 
+import fcntl
 import os
+import random
 import socket
-from itertools import count
+import tempfile
+from pathlib import Path
 from typing import Final
 
-_FIRST: Final = 20_000
+_PORTS: Final = range(20_000, 32_000)
 """Below the ports that the kernel gives away, to outgoing connections and for port 0."""
 
-_COUNT: Final = 12_000
-_EACH: Final = 1_500
-"""Ports of one worker of pytest-xdist: two never take the same one."""
+_TRIES: Final = 1_000
+_TAKEN: Final = Path(tempfile.gettempdir()) / f"motehub-test-ports-{os.geteuid()}"
+"""A byte for each port: whoever has locked it has the port, until its process ends."""
 
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_start = _FIRST + _worker * _EACH % _COUNT
-# Runs that happen at the same time, of two checkouts, begin at different places.
-_numbers = count(os.getpid() * 7)
+_taken = open(_TAKEN, "ab")  # noqa: SIM115 - closed, it would give up what it has locked
+_mine: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free, and stays it until its server takes it."""
-    for _ in range(_EACH):
-        port = _start + next(_numbers) % _EACH
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
-    raise AssertionError(f"No port from {_start} on is free.")
+    """Return a port of 127.0.0.1 that is free, and is not given to another run of the tests."""
+    for _ in range(_TRIES):
+        port = random.choice(_PORTS)
+        if _lock(port) and _is_free(port):
+            return port
+    raise AssertionError(f"No port of {_PORTS} is free.")
+
+
+def _lock(port: int) -> bool:
+    if port in _mine:
+        return False
+    try:
+        fcntl.lockf(_taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _mine.add(port)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
