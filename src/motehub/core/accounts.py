@@ -156,6 +156,16 @@ class Accounts:
         await self._journal.append(batch)
         return self.people.get(name)
 
+    async def set_language(self, name: str, language: str) -> None:
+        """Write the pages for a user in ``language`` from now on, "" for what browsers prefer.
+
+        Raises:
+            UnknownUser: there is none of that name.
+        """
+        batch = Batch()
+        self.people.set_language(batch, self.people.get(name), language)
+        await self._journal.append(batch)
+
     async def remove(self, name: str) -> None:
         """Remove a user.
 

@@ -64,7 +64,8 @@ class User(msgspec.Struct, frozen=True):
     """A person; times in µs.
 
     ``password`` is what ``motehub.core.passwords`` keeps of it. It is empty while the invitation
-    with the digest ``invitation`` is open, until ``invited_until``.
+    with the digest ``invitation`` is open, until ``invited_until``. ``language`` is what the pages
+    are to be written in, "" for what the browser prefers.
     """
 
     name: str
@@ -73,6 +74,7 @@ class User(msgspec.Struct, frozen=True):
     password: str = ""
     invitation: bytes = b""
     invited_until: int = 0
+    language: str = ""
 
 
 class Browser(msgspec.Struct, frozen=True):
@@ -188,6 +190,10 @@ class People:
         if role is not Role.ADMIN:
             self._check_not_last(user)
         self._put(batch, msgspec.structs.replace(user, role=role))
+
+    def set_language(self, batch: Batch, user: User, language: str) -> None:
+        """Write the pages for ``user`` in ``language`` from now on."""
+        self._put(batch, msgspec.structs.replace(user, language=language))
 
     def remove(self, batch: Batch, user: User) -> None:
         """Remove ``user``, who is logged out everywhere.

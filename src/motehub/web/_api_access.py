@@ -19,6 +19,7 @@ from motehub.core.hub import Hub
 from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
+from motehub.web.access import COOKIE
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -28,9 +29,6 @@ QUERY_BYTES: Final = 16_384
 
 PATH_BYTES: Final = 1_024
 """Longest path, in UTF-8 with everything decoded."""
-
-COOKIE: Final = "motehub"
-"""Name of the cookie that holds the secret of a browser in which somebody is logged in."""
 
 PROOF_HEADER: Final = "X-CSRF-Token"
 """Where a browser's requests that change something show what other sites' pages don't know."""

@@ -56,6 +56,7 @@ _STRICT: Final = (
     "LogIn",
     "AcceptedInvitation",
     "PasswordChange",
+    "LanguageChange",
     "NewUser",
     "RoleChange",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
@@ -14,7 +14,6 @@ from motehub.errors import InvalidName
 from motehub.model import Scope
 from motehub.people_requests import UserShape, show_user
 from motehub.web._api_access import (
-    COOKIE,
     AnyRequest,
     ApiRequest,
     ApiServices,
@@ -25,6 +24,7 @@ from motehub.web._api_access import (
     services_of,
 )
 from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
+from motehub.web.access import COOKIE
 from motehub.web.problems import Problem
 
 Name = Annotated[str, PathParameter(description="Name of the person.", max_length=200)]
@@ -60,6 +60,12 @@ class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: Text
 
 
+class LanguageChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages are to be written in for oneself; "" is what the browser prefers."""
+
+    language: Literal["", "en", "fr"]
+
+
 class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person to invite."""
 
@@ -82,6 +88,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
     name: str
     role: Role
     csrf: str
+    language: str
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -150,6 +157,19 @@ async def change_password(
     user = accounts.people.get(_browser_of(request).user)
     made = await accounts.change_password(user, data.old, data.new)
     return _logged_in(request, services, *made)
+
+
+@patch("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Choose a language")
+async def change_language(
+    request: AnyRequest,
+    data: Annotated[LanguageChange, Body(description="The language of the pages.")],
+) -> Response[LoggedIn]:
+    """Have the pages written in another language for oneself, in every browser."""
+    services = services_of(request.app)
+    browser = _browser_of(request)
+    check_not_held_back(services.hub)
+    await services.hub.accounts.set_language(browser.user, data.language)
+    return Response(_shown(services, browser))
 
 
 @post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
@@ -248,7 +268,7 @@ def _browser_of(request: AnyRequest) -> Browser:
 
 def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
     user = services.hub.accounts.people.get(browser.user)
-    return LoggedIn(user.name, user.role, browser.proof)
+    return LoggedIn(user.name, user.role, browser.proof, user.language)
 
 
 def _logged_in(

@@ -81,6 +81,7 @@ def make_api(services: ApiServices) -> Litestar:
             people.show_session,
             people.log_out,
             people.change_password,
+            people.change_language,
             people.accept_invitation,
             people.list_users,
             people.add_user,
