@@ -94,10 +94,8 @@ def _index(page: Answer, request: Request) -> Response:
 
 def _page(forms: Mapping[str, Answer], chosen: Choice, request: Request) -> Response:
     """Answer in the language that the reader has chosen, or else prefers."""
-    language = chosen(request)
-    if language not in forms:
-        language = preferred(request.header(b"accept-language"))
-    answer = forms[language](request)
+    preference = preferred(request.header(b"accept-language"))
+    answer = forms.get(chosen(request) or preference, forms[preference])(request)
     return Response(answer.status, (*answer.headers, _VARIES), answer.body)
 
 
