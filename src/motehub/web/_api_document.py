@@ -57,6 +57,7 @@ _STRICT: Final = (
     "AcceptedInvitation",
     "PasswordChange",
     "LanguageChange",
+    "NewCertificate",
     "NewUser",
     "RoleChange",
 )

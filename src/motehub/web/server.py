@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import Ground, Listener, TlsContexts
+from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -59,7 +59,8 @@ class WebServer:
     returns its newest position, ``health`` the condition of every part. ``zone`` is that of
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
-    method and path. ``folder`` of ``history`` has the outbox of webhooks.
+    method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
+    where the owner issues them.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class WebServer:
         answers: Mapping[tuple[str, str], Answer] | None = None,
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
+        certificates: CertificateDesk | None = None,
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -105,7 +107,14 @@ class WebServer:
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
         self._streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, ground.clock)
         services = ApiServices(
-            hub, self._queries, ground.clock, health, self._streams, units, history.folder
+            hub,
+            self._queries,
+            ground.clock,
+            health,
+            self._streams,
+            units,
+            history.folder,
+            certificates,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         application = WebApplication(
