@@ -25,6 +25,12 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/status": "status",
+    "/settings": "settings",
+    "/settings/people": "people",
+    "/settings/tokens": "tokens",
+    "/settings/certificates": "certificates",
+    "/settings/log": "log",
 }
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
