@@ -34,9 +34,9 @@ _UNPRIVILEGED: Final = ("postgres", "nobody")
 
 
 class PostgresServer:
-    """A PostgreSQL of its own in a temporary folder, on a free port of 127.0.0.1."""
+    """A PostgreSQL of its own in a temporary folder, on ``port`` or a free one of 127.0.0.1."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._programs = _programs()
         # PostgreSQL refuses to run as root, and tmp_path is for nobody else.
         self._user = _unprivileged() if os.geteuid() == 0 else None
@@ -45,7 +45,7 @@ class PostgresServer:
             shutil.chown(self._folder, self._user)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
-        self.port = free_port()
+        self.port = port or free_port()
 
     def __enter__(self) -> Self:
         """Make the server's files and start it."""

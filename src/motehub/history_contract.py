@@ -95,11 +95,27 @@ class HistoryStore(Protocol):
     """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
 
     def position(self) -> int:
-        """Return the journal position up to which everything is folded in."""
+        """Return the journal position up to which everything is folded in.
+
+        Raises:
+            StorageError: another database has taken the place of the one that was bound.
+        """
+        ...
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other.
+
+        Raises:
+            StaleJournal: it is the history of another journal.
+        """
         ...
 
     def fold(self, fold: Fold) -> FoldResult:
-        """Store ``fold`` and its end position in one transaction."""
+        """Store ``fold`` and its end position in one transaction.
+
+        Raises:
+            StorageError: the cursor has passed the beginning of the fold; or as ``position``.
+        """
         ...
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -185,7 +201,10 @@ class HistoryStore(Protocol):
         ...
 
     def set_position(self, position: int) -> None:
-        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        """Put the cursor to ``position``, when all that belongs to it has been loaded.
+
+        Of which journal it is a position is open until it is bound.
+        """
         ...
 
     def close(self) -> None:

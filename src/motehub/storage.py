@@ -129,7 +129,7 @@ def fold_offline(configuration: Configuration) -> None:
     store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
         # The writer of a hub that was killed a moment ago may still be at it.
         for _ in range(_FOLD_TRIES):
             if consumer.catch_up():
@@ -155,6 +155,9 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
         devices, series = store.registry()
         position = store.position()
         check_finished(position)
+        if position:
+            # The journal that is begun now is not the one of which this was a position.
+            store.set_position(position)
     finally:
         store.close()
     if not position:

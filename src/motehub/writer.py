@@ -80,7 +80,7 @@ def _open(folder: Path, store_name: str, hub: Hub) -> tuple[Consumer, FoldIntoHi
         try:
             reader = SqliteLogReader(folder)
             store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
-            effect = FoldIntoHistory(store, reader)
+            effect = FoldIntoHistory(store, reader, reader.journal())
             return Consumer("history", reader, effect), effect
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))

@@ -33,6 +33,7 @@ from motehub.sqlite_files import (
 )
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_rollups as rolled
+from motehub.stores._cursor import check_free, check_next, check_same
 from motehub.stores._sqlite_fold import fold_into
 from motehub.tables import TABLES, Row
 
@@ -51,19 +52,29 @@ class SqliteHistory:
         self._read_only = read_only
         self._connection: apsw.Connection | None = None
         self._inode = 0
+        self._journal: str | None = None
         with self._storage():
             pass
 
     def position(self) -> int:
         """Return the journal position up to which everything is folded in."""
         with self._storage() as db:
-            return int(db.execute("SELECT position FROM cursor WHERE consumer = 'history'").get)
+            return self._cursor(db)
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other."""
+        with self._storage() as db, transaction(db):
+            mark = db.execute("SELECT journal FROM cursor WHERE consumer = 'history'").get
+            check_free(mark, journal, str(self._path))
+            db.execute("UPDATE cursor SET journal = ? WHERE consumer = 'history'", (journal,))
+        self._journal = journal
 
     def fold(self, fold: Fold) -> FoldResult:
         """Store ``fold`` and its end position in one transaction."""
         with self._storage() as db:
             self._check_not_replaced()
             with transaction(db):
+                check_next(self._cursor(db), fold)
                 return fold_into(db, fold)
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -234,14 +245,22 @@ class SqliteHistory:
 
     def clear(self, position: int) -> None:
         """Delete everything, and put the cursor to ``position``, in one transaction."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.clear(db)
             whole.set_position(db, position)
 
     def set_position(self, position: int) -> None:
         """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.set_position(db, position)
+
+    def _cursor(self, db: apsw.Connection) -> int:
+        query = "SELECT position, journal FROM cursor WHERE consumer = 'history'"
+        position, mark = db.execute(query).get
+        check_same(mark, self._journal, str(self._path))
+        return int(position)
 
     def _check_not_replaced(self) -> None:
         """Notice that someone put another file in the place of the open one."""
