@@ -130,7 +130,8 @@ class Writer:
             else:
                 self.trouble = ""
                 self._common.counts["commands_sent"] += 1
-                self._common.ground.commands.sent(command.id)
+                unheard = not self._unit.reports(command.order.name)
+                self._common.ground.commands.sent(command.id, unheard=unheard)
                 return
             await self._rest(with_jitter(pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
