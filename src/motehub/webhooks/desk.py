@@ -26,7 +26,8 @@ _NAMED: Final = 5
 _STATES: Final = {WAITS: "waiting", DELIVERED: "delivered", GIVEN_UP: "given up"}
 _ROWS: Final = (
     "SELECT attempt.time, endpoint.name, attempt.key, attempt.type, attempt.number, "
-    "attempt.status, attempt.outcome, attempt.milliseconds, message.state FROM attempt "
+    "attempt.status, attempt.outcome, attempt.milliseconds, message.state, endpoint.kind "
+    "FROM attempt "
     "JOIN endpoint ON endpoint.id = attempt.endpoint "
     "LEFT JOIN message ON message.key = attempt.key "
 )
@@ -169,14 +170,16 @@ def _refused_units(db: apsw.Connection) -> str | None:
     ).fetchall()
     if not rows:
         return None
-    lanes = list(dict.fromkeys(lane for lane, _ in rows))
+    lanes = list(dict.fromkeys(str(lane) for lane, _ in rows))
     more = f" and {len(lanes) - _NAMED} more" if len(lanes) > _NAMED else ""
     return f"not taken: {', '.join(lanes[:_NAMED])}{more} ({rows[0][1]})"
 
 
 def _shown(*row: Any) -> AttemptRow:
-    *columns, state = row
-    return AttemptRow(*(*columns, _STATES.get(state, "forgotten")))
+    *columns, state, kind = row
+    # What a dashboard has taken is not kept, to be sent again.
+    gone = "over" if kind == BASE else "forgotten"
+    return AttemptRow(*(*columns, _STATES.get(state, gone)))
 
 
 def _files(folder: Path) -> list[Path]:

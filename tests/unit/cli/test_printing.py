@@ -77,7 +77,12 @@ def test_yes_and_no_are_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_list_is_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
     """Texts or numbers, with a space between: identities of a device, the range of a unit."""
-    rows = [{"of": ["mac:1", "b"]}, {"of": [0.0, 1023.0]}, {"of": [-0.5, 1e9]}, {"of": []}]
+    rows: list[dict[str, object]] = [
+        {"of": ["mac:1", "b"]},
+        {"of": [0.0, 1023.0]},
+        {"of": [-0.5, 1e9]},
+        {"of": []},
+    ]
     print_rows(("of",), rows, Format.CSV, "empty")
     cells = [row[0] for row in csv.reader(io.StringIO(capsys.readouterr().out))]
     assert cells == ["of", "mac:1 b", "0 1023", "'-0.5 1000000000", ""]
