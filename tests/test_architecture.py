@@ -84,6 +84,7 @@ ABOVE = {
     "certificates",
     "cli",
     "config",
+    "config_choices",
     "config_sample",
     "config_shown",
     "consumer_thread",

@@ -334,7 +334,10 @@ class Client:
 
 
 def _no_hub(folder: Path) -> NoHub:
-    return NoHub(f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}'.")
+    return NoHub(
+        f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}' "
+        "('motehub base' for a base unit)."
+    )
 
 
 def _result(answer: Answer) -> dict[str, Any]:

@@ -95,18 +95,20 @@ def open_hub(
 
 
 async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
-    """Carry out a request while no hub runs, and fold it into the history.
+    """Carry out a request while no hub runs, and fold it into the history, if there is one.
 
     Raises:
         HubRunning: a hub does run.
         OwnerError: the request can't be carried out.
     """
+    keeps_history = not data_folder.is_of_base(configuration.data_dir)
     with data_folder.locked(configuration.data_dir), plain_exceptions():
         async with asyncio.TaskGroup() as tasks:
-            with open_hub(configuration, tasks) as (hub, journal):
+            opened = open_hub(configuration, tasks, keeps_history=keeps_history)
+            with opened as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest | PeopleRequest):
+        if keeps_history and not isinstance(request, TokenRequest | PeopleRequest):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
