@@ -102,6 +102,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "upkeep",
     "webhook",
     "webhook_plans",
     "writer",
