@@ -103,6 +103,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "upkeep",
     "webhook",
     "webhook_plans",
     "writer",

@@ -15,7 +15,7 @@ import msgspec
 
 from motehub.frames import Entry
 from motehub.model import Device, Series
-from motehub.rollups import RollupColumns
+from motehub.rollups import RollupColumns, Settled
 from motehub.tables import Row
 
 NumberColumns = tuple["array[int]", "array[float]"]
@@ -137,7 +137,19 @@ class HistoryStore(Protocol):
     def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
         """Yield the rollups of a tier that begin in ``[since, until)``, oldest first.
 
-        Each is exact, of all readings that are stored, unless the series is ``unrolled``.
+        Each is exact, of all readings that are stored, unless the series is ``unrolled``. There
+        are hours and days only as far as they are ``settled``.
+        """
+        ...
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        ...
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` (µs) or before, in one transaction.
+
+        Tells whether more may be left.
         """
         ...
 

@@ -72,14 +72,6 @@ class FoldIntoHistory:
             self.total.stored + result.stored, self.total.duplicate + result.duplicate
         )
 
-    def roll_up_some(self) -> bool:
-        """Make some rollups of readings that an earlier motehub has stored; False at the end.
-
-        Raises:
-            StorageError: the store can't be used now.
-        """
-        return self._store.rebuild_some() > 0
-
 
 def make_fold(
     frames: Sequence[tuple[int, Frame]], devices: dict[int, int], known: Sequence[Entry] = ()

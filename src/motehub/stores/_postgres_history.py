@@ -18,8 +18,8 @@ from motehub.history_contract import (
     TextColumns,
 )
 from motehub.model import Admission, Device, Kind, Series
-from motehub.rolling import rebuild_some
-from motehub.rollups import RollupColumns
+from motehub.rolling import rebuild_some, settle_some
+from motehub.rollups import RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_rollups as rolled
@@ -139,6 +139,21 @@ class PostgresHistory:
         """Return the series whose rollups are still to be made, or to be made again."""
         with self._database.use() as db:
             return set(rolled.PostgresRollups(db).unrolled())
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        with self._database.use() as db:
+            return rolled.PostgresRollups(db).settled()
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` or before; tell whether more are left."""
+        with self._database.use() as db:
+            if rolled.PostgresRollups(db).settled().until >= until:
+                return False
+            with db.transaction():
+                # A fold meanwhile would not be in them.
+                lock_cursor(db)
+                return settle_some(rolled.PostgresRollups(db), until)
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""

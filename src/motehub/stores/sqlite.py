@@ -22,8 +22,8 @@ from motehub.history_contract import (
     TextColumns,
 )
 from motehub.model import Admission, Device, Kind, Series
-from motehub.rolling import rebuild_some
-from motehub.rollups import RollupColumns
+from motehub.rolling import rebuild_some, settle_some
+from motehub.rollups import RollupColumns, Settled
 from motehub.sqlite_files import (
     check_schema,
     open_database,
@@ -150,6 +150,19 @@ class SqliteHistory:
         """Return the series whose rollups are still to be made, or to be made again."""
         with self._storage() as db:
             return set(rolled.SqliteRollups(db).unrolled())
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        with self._storage() as db:
+            return rolled.SqliteRollups(db).settled()
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` or before; tell whether more are left."""
+        with self._storage() as db:
+            if rolled.SqliteRollups(db).settled().until >= until:
+                return False
+            with transaction(db):
+                return settle_some(rolled.SqliteRollups(db), until)
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""
