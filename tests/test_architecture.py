@@ -90,6 +90,8 @@ ABOVE = {
     "consumer_thread",
     "control",
     "data_folder",
+    "deeds",
+    "health",
     "importing",
     "moving",
     "original_config",

@@ -56,6 +56,8 @@ _STRICT: Final = (
     "LogIn",
     "AcceptedInvitation",
     "PasswordChange",
+    "LanguageChange",
+    "NewCertificate",
     "NewUser",
     "RoleChange",
 )

@@ -3,6 +3,7 @@
 /* global uPlot */
 
 import { title, written } from "./hub.js";
+import { dated, locale, t } from "./words.js";
 
 const HIGH = 220;
 const DAY = 86_400;
@@ -19,8 +20,8 @@ function marks(_, moments, __, ___, step) {
         : step < 28 * DAY
           ? { day: "numeric", month: "short" }
           : { month: "short", year: "numeric" };
-  const clock = new Intl.DateTimeFormat(undefined, part);
-  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+  const clock = new Intl.DateTimeFormat(locale, part);
+  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
   return moments.map((moment) => {
     const when = new Date(moment * 1000);
     const midnight = step < DAY && when.getHours() + when.getMinutes() + when.getSeconds() === 0;
@@ -69,10 +70,10 @@ export class Chart {
         height: HIGH,
         scales: { x: { range: () => this.view } },
         series: [
-          { label: "time", value: (_, time) => (time ? new Date(time * 1000).toLocaleString() : "–") },
-          { label: "mean", stroke: ink, width: 1.5, value, points: { size: 4, fill: ink } },
-          { ...bound, label: "lowest" },
-          { ...bound, label: "highest" },
+          { label: t("chart.time"), value: (_, time) => (time ? dated(time * 1000) : "–") },
+          { label: t("chart.mean"), stroke: ink, width: 1.5, value, points: { size: 4, fill: ink } },
+          { ...bound, label: t("chart.lowest") },
+          { ...bound, label: t("chart.highest") },
         ],
         bands: [{ series: [3, 2], fill: colour("--band") }],
         axes: [{ ...axis, size: 34, values: marks }, { ...axis, size: 56 }],
@@ -145,12 +146,12 @@ export class Chart {
   summary() {
     const means = this.rows[1].filter((one) => one !== null);
     if (means.length === 0) {
-      return `${title(this.metric)}: no readings in this time`;
+      return t("chart.empty", { metric: title(this.metric) });
     }
     const low = this.rows[2].reduce((a, b) => (b === null ? a : Math.min(a, b)), Infinity);
     const high = this.rows[3].reduce((a, b) => (b === null ? a : Math.max(a, b)), -Infinity);
     const [least, most, last] = [low, high, means.at(-1)].map((one) => written(one, this.unit));
-    return `${title(this.metric)}: from ${least} to ${most}, ${last} at the end`;
+    return t("chart.summary", { metric: title(this.metric), low: least, high: most, last });
   }
 
   remove() {

@@ -1,6 +1,7 @@
 // Commands to devices: pending until the hub says what has become of them.
 
 import { ask, change, element, of } from "./hub.js";
+import { known, t } from "./words.js";
 
 export function give(device, body) {
   return change("POST", `${of(device)}/commands`, body);
@@ -9,13 +10,12 @@ export function give(device, body) {
 // Where a command stands: a word for the style, and a text.
 export function standing({ state, over, reason }) {
   if (!over) {
-    const text = state === "sent" ? "pending: sent, not confirmed yet" : "pending: not sent yet";
-    return ["pending", text];
+    return ["pending", t(state === "sent" ? "command.sent" : "command.unsent")];
   }
   if (state === "failed" || state === "expired") {
-    return ["bad", `failed: ${reason}`];
+    return ["bad", t("command.failed", { reason })];
   }
-  return ["good", state];
+  return ["good", known(`command.done_${state}`, state)];
 }
 
 // Whether `next` is later than `known`, both of one device.
@@ -44,12 +44,12 @@ export class Switch {
   report(value) {
     this.on = value !== 0;
     this.button.setAttribute("aria-checked", `${this.on}`);
-    this.button.textContent = this.on ? "on" : "off";
+    this.button.textContent = t(this.on ? "command.on" : "command.off");
   }
 
   async turn() {
     this.button.disabled = true;
-    this.say("pending", "pending…");
+    this.say("pending", t("command.pending"));
     try {
       this.tell(await give(this.device, { name: this.metric, value: this.on ? 0 : 1 }));
     } catch (error) {

@@ -5,6 +5,7 @@ import { Switch, give, isLater, isSwitch, standing } from "./commands.js";
 import {
   ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
 } from "./hub.js";
+import { dated, number, t } from "./words.js";
 
 const POINTS = 600;
 const MOST_EVENTS = 50;
@@ -60,7 +61,7 @@ function measure(series, time, value) {
     return;
   }
   one.value.textContent = written(value, series.unit);
-  one.value.title = new Date(time * 1000).toLocaleString();
+  one.value.title = dated(time * 1000);
 }
 
 function chart(series) {
@@ -127,7 +128,7 @@ function set(span, end) {
     const pressed = view.end === undefined && Number(button.dataset.seconds) === view.span;
     button.setAttribute("aria-pressed", `${pressed}`);
   }
-  const [from, to] = bounds().map((time) => new Date(time * 1000).toLocaleString());
+  const [from, to] = bounds().map((time) => dated(time * 1000));
   find("#shown").textContent = view.end === undefined ? "" : `${from} – ${to}`;
 }
 
@@ -166,7 +167,7 @@ async function count() {
   describe(shown);
   const rows = ["received", "stored", "duplicate", "rejected", "discarded", "waiting"].map((what) => {
     const group = element("div");
-    group.append(element("dt", what), element("dd", shown[what].toLocaleString()));
+    group.append(element("dt", t(`device.count_${what}`)), element("dd", number(shown[what])));
     return group;
   });
   find("#counts").replaceChildren(...rows);
@@ -186,7 +187,7 @@ function when(time) {
 
 async function events() {
   const rows = await ask(`events?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
-  find("#happened").replaceChildren(...list(rows, happened, "Nothing so far."));
+  find("#happened").replaceChildren(...list(rows, happened, t("device.nothing")));
 }
 
 async function refusals() {
@@ -197,7 +198,7 @@ async function refusals() {
     row.append(when(one.time), element("b", one.reason), element("code", one.payload));
     return row;
   };
-  find("#refusals").replaceChildren(...list(mine, shown, "None."));
+  find("#refusals").replaceChildren(...list(mine, shown, t("device.none")));
 }
 
 function list(rows, shown, none) {
@@ -306,7 +307,7 @@ set(view.span);
 const heard = {
   begin,
   device: describe,
-  removed: () => complain(new Error(`${name} has been removed.`)),
+  removed: () => complain(new Error(t("device.removed", { name }))),
   readings: ({ series }) => {
     for (const one of series) {
       measure(one, one.times.at(-1), one.values.at(-1));

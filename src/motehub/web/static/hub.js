@@ -1,5 +1,10 @@
 // What the pages share: asking the hub, following it, and how things are written.
 
+import "./pulse.js";
+import { known, moment, number, t } from "./words.js";
+
+export { moment };
+
 export function element(tag, text = "", kind = "") {
   const made = document.createElement(tag);
   made.textContent = text;
@@ -12,15 +17,15 @@ export async function ask(path, options = {}) {
   try {
     answer = await fetch(`/api/v1/${path}`, options);
   } catch {
-    throw new Error("The hub does not answer.");
+    throw new Error(t("common.away"));
   }
   if (answer.status === 401) {
     location.replace("/login");
-    throw new Error("Nobody is logged in here.");
+    throw new Error(t("common.nobody"));
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? `The hub answers ${answer.status}.`);
+    throw new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
   }
   return answer.status === 204 ? undefined : answer.json();
 }
@@ -80,7 +85,7 @@ export function follow(handlers, query = "") {
   });
   mine.addEventListener("missed", begin);
   mine.onerror = async () => {
-    state.textContent = "The hub does not answer; trying again…";
+    state.textContent = t("common.trying");
     if (mine.readyState === EventSource.CLOSED && stream === mine) {
       await pause();
       // A browser does not say why a stream was refused; this leads to the log-in if it must.
@@ -95,43 +100,46 @@ export function written(value, unit) {
   if (typeof value !== "number") {
     return `${value}`;
   }
-  const text = Number(value.toPrecision(6)).toLocaleString(undefined, { maximumFractionDigits: 6 });
+  const text = number(Number(value.toPrecision(6)), { maximumFractionDigits: 6 });
   return unit ? `${text} ${unit}` : text;
 }
 
-export const title = (metric) => metric.replaceAll("_", " ");
-
-// A moment (ms since 1970): the time alone when it is today's.
-export function moment(time) {
-  const when = new Date(time);
-  const today = when.toDateString() === new Date().toDateString();
-  return today ? when.toLocaleTimeString() : when.toLocaleString();
-}
+export const title = (metric) => known(`metric.${metric}`, metric.replaceAll("_", " "));
 
 const SILENT = 10 * 60_000;
 
 // How a device is: a word for the style, and a text. `heard` is in ms since 1970.
 export function presence({ admission, online, heard }) {
   if (admission === "pending") {
-    return ["waiting", "waits for approval"];
+    return ["waiting", t("common.waits")];
   }
   if (admission === "blocked") {
-    return ["blocked", "blocked"];
+    return ["blocked", t("common.blocked")];
   }
   if (online === true) {
-    return ["online", "online"];
+    return ["online", t("common.online")];
   }
   if (online === false) {
-    return ["silent", `offline, last heard ${moment(heard)}`];
+    return ["silent", t("common.offline", { time: moment(heard) })];
   }
   const still = Date.now() - heard;
   if (still > SILENT) {
-    return ["silent", `silent since ${moment(heard)}`];
+    return ["silent", t("common.silent", { time: moment(heard) })];
   }
-  return ["online", still < 60_000 ? "heard just now" : `heard ${Math.floor(still / 60_000)} min ago`];
+  const minutes = Math.floor(still / 60_000);
+  return ["online", minutes < 1 ? t("common.just_now") : t("common.minutes_ago", { minutes })];
 }
 
 document.querySelector("#who").textContent = session.name;
+for (const link of document.querySelectorAll("#pages a, #settings a")) {
+  const within = link.pathname !== "/" && location.pathname.startsWith(`${link.pathname}/`);
+  if (link.pathname === location.pathname || (within && link.closest("#pages") !== null)) {
+    link.setAttribute("aria-current", "page");
+  }
+}
+for (const one of document.querySelectorAll("[data-admin]")) {
+  one.hidden = !mayDecide;
+}
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
   try {

@@ -5,6 +5,7 @@ import {
   ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
+import { dated, t } from "./words.js";
 
 const AT_ONCE = 3;
 const lists = {
@@ -68,9 +69,14 @@ class Card {
   refresh() {
     const [kind, text] = presence(this.device);
     this.row.dataset.kind = kind;
-    const held = this.device.waiting > 0 ? `, ${this.device.waiting} readings so far` : "";
-    const since = kind === "waiting" ? ` since ${moment(Date.parse(this.device.first_seen))}` : "";
-    this.about.textContent = text + (this.device.first_seen ? since : "") + held;
+    this.about.textContent = kind === "waiting" ? this.patience(text) : text;
+  }
+
+  // Says since when it waits, and how much of it is held.
+  patience(text) {
+    const { first_seen: first, waiting: count } = this.device;
+    const since = first ? t("overview.since", { text, time: moment(Date.parse(first)) }) : text;
+    return count > 0 ? t("overview.waiting", { text: since, count }) : since;
   }
 
   // Returns what is shown of a series, which is a new row at first.
@@ -101,17 +107,17 @@ class Card {
     const accepted = this.device.admission === "accepted";
     if (mayControl && accepted && isSwitch(one.metric) && one.kind !== "text") {
       if (found.control === undefined) {
-        found.control = new Switch(this.name, one.metric, `${title(one.metric)} of ${this.name}`);
-        const note = element("dd", "", "under");
-      note.append(found.control.note);
-      found.cell.replaceChildren(found.control.button);
-      found.cell.after(note);
+        found.control = new Switch(this.name, one.metric, t("overview.switch", { metric: title(one.metric), name: this.name }));
+          const note = element("dd", "", "under");
+        note.append(found.control.note);
+        found.cell.replaceChildren(found.control.button);
+        found.cell.after(note);
       }
       found.control.report(value);
       return;
     }
     found.cell.textContent = written(value, one.unit);
-    found.cell.title = new Date(time * 1000).toLocaleString();
+    found.cell.title = dated(time * 1000);
   }
 
   tell(command) {
@@ -175,7 +181,7 @@ const seen = new IntersectionObserver((entries) => {
 // What an administrator decides about a device that may not write.
 function decision(card, pending) {
   const form = element("form", "", "decision");
-  const label = element("label", "Name");
+  const label = element("label", t("overview.name"));
   const name = element("input");
   name.value = card.name;
   name.maxLength = 64;
@@ -184,8 +190,8 @@ function decision(card, pending) {
   const wrong = element("p", "", "bad");
   wrong.setAttribute("role", "alert");
   const buttons = element("div", "", "buttons");
-  const accept = element("button", "Accept");
-  const block = element("button", "Block", "plain");
+  const accept = element("button", t("overview.accept"));
+  const block = element("button", t("overview.block"), "plain");
   block.type = "button";
   buttons.append(accept, ...(pending ? [block] : []));
   form.append(label, buttons, wrong);
@@ -269,7 +275,7 @@ function select() {
     all += 1;
     shown += hidden ? 0 : 1;
   }
-  count.textContent = shown === all ? `${all} devices` : `${shown} of ${all} devices`;
+  count.textContent = t(shown === all ? "overview.count" : "overview.some", { shown, count: all });
   empty.hidden = cards.size > 0;
 }
 

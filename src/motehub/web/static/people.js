@@ -1,10 +1,20 @@
 // The forms of setting up, logging in and accepting an invitation.
 
+import { t } from "./words.js";
+
 const paths = { setup: "setup", login: "session", invitation: "invitation" };
 
 const form = document.querySelector("form");
 const alert = form.querySelector("[role=alert]");
 const what = form.dataset.what;
+
+async function refusal(answer) {
+  if (answer.status === 429) {
+    return t("people.too_many", { count: Number(answer.headers.get("retry-after")) });
+  }
+  // What is wrong with a name or a password, the hub says in its own words.
+  return answer.status === 401 ? t(`people.wrong_${what}`) : (await answer.json()).detail;
+}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -26,9 +36,9 @@ form.addEventListener("submit", async (event) => {
       location.replace("/");
       return;
     }
-    alert.textContent = (await answer.json()).detail;
+    alert.textContent = await refusal(answer);
   } catch {
-    alert.textContent = "The hub does not answer. Try again in a moment.";
+    alert.textContent = t("people.away");
   } finally {
     button.disabled = false;
   }
