@@ -147,6 +147,18 @@ def browser_of(connection: Connection) -> Browser | None:
     return browser
 
 
+def logged_in_browser(connection: Connection) -> Browser:
+    """Return the browser that asks.
+
+    Raises:
+        Problem: nobody is logged in there, or the request comes from another site's page.
+    """
+    browser = browser_of(connection)
+    if browser is None:
+        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
+    return browser
+
+
 def not_logged_in(detail: str) -> Problem:
     """Return what those are told who are not who they should be."""
     return Problem(

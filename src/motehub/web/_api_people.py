@@ -17,10 +17,9 @@ from motehub.web._api_access import (
     AnyRequest,
     ApiRequest,
     ApiServices,
-    browser_of,
     check_not_held_back,
+    logged_in_browser,
     needs,
-    not_logged_in,
     services_of,
 )
 from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
@@ -128,16 +127,17 @@ async def log_in(
 async def show_session(request: AnyRequest) -> Response[LoggedIn]:
     """Return who is logged in, if somebody is."""
     services = services_of(request.app)
-    browser = _browser_of(request)
+    browser = logged_in_browser(request)
     await services.hub.accounts.renew(browser)
-    return Response(_shown(services, browser))
+    # The browser keeps its cookie as long as the hub does.
+    return _logged_in(request, services, request.cookies[COOKIE], browser)
 
 
 @delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")
 async def log_out(request: AnyRequest) -> Response[None]:
     """Log out in this browser."""
     services = services_of(request.app)
-    await services.hub.accounts.log_out(_browser_of(request))
+    await services.hub.accounts.log_out(logged_in_browser(request))
     response = Response(None, status_code=HTTPStatus.NO_CONTENT)
     response.delete_cookie(COOKIE)
     return response
@@ -154,7 +154,7 @@ async def change_password(
     services = services_of(request.app)
     accounts = services.hub.accounts
     check_not_held_back(services.hub)
-    user = accounts.people.get(_browser_of(request).user)
+    user = accounts.people.get(logged_in_browser(request).user)
     made = await accounts.change_password(user, data.old, data.new)
     return _logged_in(request, services, *made)
 
@@ -252,18 +252,6 @@ async def remove_user(request: ApiRequest, name: Name) -> None:
     hub.accounts.people.get(name)
     check_not_held_back(hub)
     await hub.accounts.remove(name)
-
-
-def _browser_of(request: AnyRequest) -> Browser:
-    """Return the browser that asks.
-
-    Raises:
-        Problem: nobody is logged in there, or the request comes from another site's page.
-    """
-    browser = browser_of(request)
-    if browser is None:
-        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
-    return browser
 
 
 def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
