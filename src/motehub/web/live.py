@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from litestar.types import Receive, Scope, Send
 
+from motehub import __version__
 from motehub.core.feed import BACKLOG, DeviceNews, Feed, Listener, News
 from motehub.core.moments import iso
 from motehub.core.people import People
@@ -90,10 +91,12 @@ class Hello(msgspec.Struct, frozen=True):
     """Data of the first event, ``hello``.
 
     ``resumed`` says that what follows the ``Last-Event-ID`` comes without a gap. Otherwise the
-    history knows what happened before, and the stream what happens from now on.
+    history knows what happened before, and the stream what happens from now on. ``version`` is
+    motehub's: pages that were opened before an upgrade load themselves anew.
     """
 
     resumed: bool
+    version: str = __version__
 
 
 class LiveStreams:

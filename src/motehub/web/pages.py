@@ -25,6 +25,7 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/history": "history",
 }
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
