@@ -25,6 +25,7 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/history": "history",
     "/status": "status",
     "/settings": "settings",
     "/settings/people": "people",

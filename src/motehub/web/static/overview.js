@@ -1,17 +1,16 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { Switch, isSwitch } from "./commands.js";
+import { arrange, handle, loadOrder, tidy } from "./arranging.js";
+import { Colour, Switch, isSwitch } from "./commands.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
+  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
+import { address, isWall } from "./wall.js";
 import { dated, t } from "./words.js";
 
 const AT_ONCE = 3;
-const lists = {
-  pending: document.querySelector("#pending ul"),
-  known: document.querySelector("#devices"),
-};
+const pendings = document.querySelector("#pending ul");
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
 const words = document.querySelector("#words");
@@ -27,10 +26,12 @@ class Card {
     const heading = element("h3");
     this.link = element("a", name);
     this.link.href = `/device#${encodeURIComponent(name)}`;
-    heading.append(this.link);
+    heading.append(this.link, handle(this));
+    this.labels = element("ul", "", "labels");
+    this.labels.setAttribute("aria-label", t("device.labels"));
     this.about = element("p", "", "about");
     this.table = element("dl");
-    this.row.append(heading, this.about, this.table);
+    this.row.append(heading, this.about, this.labels, this.table);
     this.row.card = this;
     cards.set(name, this);
   }
@@ -40,30 +41,58 @@ class Card {
   }
 
   show(news) {
-    const before = this.device.admission;
+    const before = this.standing;
     Object.assign(this.device, news);
     if (news.last_seen !== undefined) {
       this.device.heard = Date.parse(news.last_seen);
     }
-    if (this.device.admission !== before) {
+    if (this.standing !== before) {
       this.place();
     }
     this.refresh();
   }
 
-  // Puts the card into its list, by name, with what can be decided there.
+  // Decides where the card belongs, and what can be done there.
+  get standing() {
+    const { admission, labels, lamp } = this.device;
+    return JSON.stringify([admission, labels, lamp]);
+  }
+
+  // Puts the card into its list, with what can be decided there.
   place() {
     this.decision?.remove();
     this.decision = undefined;
     const pending = this.device.admission === "pending";
-    const list = pending ? lists.pending : lists.known;
-    const after = [...list.children].find((row) => row !== this.row && row.card.name > this.name);
-    list.insertBefore(this.row, after ?? null);
+    if (pending) {
+      const after = [...pendings.children].find((row) => row !== this.row && row.card.name > this.name);
+      pendings.insertBefore(this.row, after ?? null);
+    } else {
+      arrange(this);
+    }
+    this.labels.replaceChildren(...(this.device.labels ?? []).map((label) => element("li", label)));
     if (mayDecide && this.device.admission !== "accepted") {
       this.decision = decision(this, pending);
       this.row.append(this.decision);
     }
-    waiting.hidden = lists.pending.children.length === 0;
+    waiting.hidden = pendings.children.length === 0;
+    if (this.device.lamp && mayControl && this.device.admission === "accepted") {
+      this.light();
+    }
+  }
+
+  // Adds what a lamp is told.
+  light() {
+    if (this.lamp !== undefined) {
+      return;
+    }
+    this.lamp = new Colour(this.name, t("command.colour", { name: this.name }));
+    const group = element("div", "", "lamp");
+    const value = element("dd", "", "value");
+    const note = element("dd", "", "under");
+    value.append(this.lamp.input);
+    note.append(this.lamp.note);
+    group.append(element("dt", title("colour")), element("dd"), value, note);
+    this.table.append(group);
   }
 
   refresh() {
@@ -116,11 +145,12 @@ class Card {
       found.control.report(value);
       return;
     }
-    found.cell.textContent = written(value, one.unit);
+    found.cell.textContent = reading(one, value);
     found.cell.title = dated(time * 1000);
   }
 
   tell(command) {
+    this.lamp?.tell(command);
     for (const { control } of this.values.values()) {
       control?.tell(command);
     }
@@ -138,6 +168,7 @@ class Card {
     for (const { control } of this.values.values()) {
       await control?.recheck();
     }
+    await this.lamp?.load();
     this.traced = false;
     seen.unobserve(this.row);
     seen.observe(this.row);
@@ -216,7 +247,7 @@ function decision(card, pending) {
 function remove(name) {
   cards.get(name)?.row.remove();
   cards.delete(name);
-  waiting.hidden = lists.pending.children.length === 0;
+  waiting.hidden = pendings.children.length === 0;
 }
 
 let filling;
@@ -239,13 +270,15 @@ function fill() {
 }
 
 async function fillOnce() {
-  const devices = await ask("devices");
+  const [devices] = await Promise.all([ask("devices"), loadOrder()]);
   const names = new Set(devices.map(({ name }) => name));
   for (const name of [...cards.keys()].filter((name) => !names.has(name))) {
     remove(name);
   }
   for (const device of devices) {
-    (cards.get(device.name) ?? new Card(device.name)).show(device);
+    const card = cards.get(device.name) ?? new Card(device.name);
+    card.show(device);
+    card.place();
   }
   select();
   const left = [...cards.values()];
@@ -268,7 +301,9 @@ function select() {
     if (kind === "waiting") {
       continue;
     }
-    const text = [card.name, card.device.dialect, ...card.values.keys()].join(" ").toLowerCase();
+    const text = [
+      card.name, card.device.dialect, ...(card.device.labels ?? []), ...card.values.keys(),
+    ].join(" ").toLowerCase();
     const wanted = kinds.value === "" ? kind !== "blocked" : kind === kinds.value;
     const hidden = !wanted || !parts.every((part) => text.includes(part));
     card.row.hidden = hidden;
@@ -277,10 +312,35 @@ function select() {
   }
   count.textContent = t(shown === all ? "overview.count" : "overview.some", { shown, count: all });
   empty.hidden = cards.size > 0;
+  tidy();
 }
 
-words.addEventListener("input", select);
-kinds.addEventListener("change", select);
+function restore() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  words.value = parts.get("filter") ?? "";
+  kinds.value = parts.get("show") ?? "";
+  select();
+}
+
+function keep(wall) {
+  address(wall, words.value, kinds.value);
+}
+
+restore();
+addEventListener("hashchange", restore);
+for (const [field, event] of [[words, "input"], [kinds, "change"]]) {
+  field.addEventListener(event, () => {
+    select();
+    keep(isWall());
+  });
+}
+document.querySelector("#wall").addEventListener("click", () => keep(true));
+document.querySelector("#leave-wall").addEventListener("click", () => keep(false));
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && isWall()) {
+    keep(false);
+  }
+});
 
 // The card of a device, or undefined when it is new or has another name now.
 function known(name) {
@@ -293,7 +353,10 @@ function known(name) {
 
 follow({
   begin: fill,
-  device: ({ device, ...news }) => {
+  device: ({ device, former, ...news }) => {
+    if (former !== null && former !== device) {
+      remove(former);
+    }
     const card = known(device);
     card?.show(news);
     card?.load().catch(complain);
