@@ -22,6 +22,7 @@ from motehub.units import UnitDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
+from motehub.web.snippets import Reach
 
 QUERY_BYTES: Final = 16_384
 """Longest query string."""
@@ -47,7 +48,7 @@ class ApiServices(msgspec.Struct, frozen=True):
 
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
-    ``webhooks`` is the folder of their outbox.
+    ``webhooks`` is the folder of their outbox, ``reach`` returns how the hub can be reached.
     """
 
     hub: Hub
@@ -57,6 +58,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     streams: LiveStreams
     units: UnitDesk | None = None
     webhooks: Path | None = None
+    reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -25,6 +25,7 @@ from motehub.errors import (
 )
 from motehub.logs import Logger
 from motehub.web import _api_commands as commands
+from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
@@ -66,6 +67,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.accept_device,
             devices.block_device,
             devices.list_series,
+            connect.show_connecting,
             commands.send_command,
             commands.show_one_command,
             readings.list_readings,

@@ -23,6 +23,7 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/connect": "connect",
 }
 _INDEX: Final = "index.html"
 _VENDOR: Final = "vendor/"

@@ -35,6 +35,7 @@ from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
 from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
+from motehub.web.snippets import Reach
 from motehub.web.successor import AsgiServer
 from motehub.web.units_webhook import UnitsWebhook
 from motehub.web.upgrades import SucceedWith, Upgrades
@@ -58,7 +59,8 @@ class WebServer:
     returns its newest position, ``health`` the condition of every part. ``zone`` is that of
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
-    method and path. ``folder`` of ``history`` has the outbox of webhooks.
+    method and path. ``folder`` of ``history`` has the outbox of webhooks. ``reach`` returns how
+    devices reach the hub.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class WebServer:
         answers: Mapping[tuple[str, str], Answer] | None = None,
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
+        reach: Callable[[], Reach],
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -103,7 +106,7 @@ class WebServer:
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
         self._streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, ground.clock)
         services = ApiServices(
-            hub, self._queries, ground.clock, health, self._streams, units, history.folder
+            hub, self._queries, ground.clock, health, self._streams, units, history.folder, reach
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         application = WebApplication(

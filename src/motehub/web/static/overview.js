@@ -1,8 +1,9 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
 import { Switch, isSwitch } from "./commands.js";
+import { decision } from "./decision.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
+  ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
 
@@ -13,6 +14,7 @@ const lists = {
 };
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
+const begin = document.querySelector("#begin");
 const words = document.querySelector("#words");
 const kinds = document.querySelector("#kinds");
 const count = document.querySelector("#count");
@@ -59,7 +61,7 @@ class Card {
     const after = [...list.children].find((row) => row !== this.row && row.card.name > this.name);
     list.insertBefore(this.row, after ?? null);
     if (mayDecide && this.device.admission !== "accepted") {
-      this.decision = decision(this, pending);
+      this.decision = decision({ name: this.name, pending }, fill);
       this.row.append(this.decision);
     }
     waiting.hidden = lists.pending.children.length === 0;
@@ -172,46 +174,13 @@ const seen = new IntersectionObserver((entries) => {
   }
 });
 
-// What an administrator decides about a device that may not write.
-function decision(card, pending) {
-  const form = element("form", "", "decision");
-  const label = element("label", "Name");
-  const name = element("input");
-  name.value = card.name;
-  name.maxLength = 64;
-  name.required = true;
-  label.append(name);
-  const wrong = element("p", "", "bad");
-  wrong.setAttribute("role", "alert");
-  const buttons = element("div", "", "buttons");
-  const accept = element("button", "Accept");
-  const block = element("button", "Block", "plain");
-  block.type = "button";
-  buttons.append(accept, ...(pending ? [block] : []));
-  form.append(label, buttons, wrong);
-  const decide = async (how, body) => {
-    accept.disabled = block.disabled = true;
-    try {
-      await change("POST", `${of(card.name)}/${how}`, body);
-      await fill();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-    accept.disabled = block.disabled = false;
-  };
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    decide("accept", name.value === card.name ? {} : { name: name.value });
-  });
-  block.addEventListener("click", () => decide("block"));
-  return form;
-}
-
 function remove(name) {
   cards.get(name)?.row.remove();
   cards.delete(name);
   waiting.hidden = lists.pending.children.length === 0;
 }
+
+document.querySelector("#connect").hidden = !mayControl;
 
 let filling;
 let again = false;
@@ -271,6 +240,7 @@ function select() {
   }
   count.textContent = shown === all ? `${all} devices` : `${shown} of ${all} devices`;
   empty.hidden = cards.size > 0;
+  begin.hidden = cards.size > 0 || !mayControl;
 }
 
 words.addEventListener("input", select);

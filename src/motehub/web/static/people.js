@@ -23,7 +23,7 @@ form.addEventListener("submit", async (event) => {
       body: JSON.stringify(body),
     });
     if (answer.ok) {
-      location.replace("/");
+      location.replace(what === "setup" ? "/connect" : "/");
       return;
     }
     alert.textContent = (await answer.json()).detail;
