@@ -89,6 +89,7 @@ ABOVE = {
     "consumer_thread",
     "control",
     "data_folder",
+    "demo",
     "importing",
     "moving",
     "original_config",

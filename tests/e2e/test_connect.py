@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mqtt_hub import BROKER, MqttHub, stored
+from tests.harness import stored
+from tests.mqtt_hub import BROKER, MqttHub
 from tests.snippet_runs import RUNNABLE, running
 from tests.web_hub import WEB
 

@@ -1,7 +1,8 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
 import { Chart } from "./chart.js";
-import { Switch, give, isLater, isSwitch, standing } from "./commands.js";
+import { give, isLater, standing } from "./commands.js";
+import { Colour, control, isLamp, isSet } from "./controls.js";
 import {
   ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
 } from "./hub.js";
@@ -51,16 +52,20 @@ function measure(series, time, value) {
     return;
   }
   one.time = time;
-  if (mayControl && isSwitch(series.metric) && series.kind !== "text") {
+  if (mayControl && isSet(series)) {
     if (one.control === undefined) {
-      one.control = new Switch(name, series.metric, title(series.metric));
-      one.value.replaceChildren(one.control.button, one.control.note);
+      settable(one, control(name, series, title(series.metric)));
     }
     one.control.report(value);
     return;
   }
   one.value.textContent = written(value, series.unit);
   one.value.title = new Date(time * 1000).toLocaleString();
+}
+
+function settable(one, control) {
+  one.control = control;
+  one.value.replaceChildren(control.button, control.note);
 }
 
 function chart(series) {
@@ -159,6 +164,9 @@ function describe(news) {
   find("#about").textContent = text;
   find(".head").dataset.kind = kind;
   find("#commanding").hidden = !mayControl || device.admission !== "accepted";
+  if (mayControl && isLamp(device) && !cells.has("colour text")) {
+    settable(cell({ metric: "colour", kind: "text" }), new Colour(name, undefined, "colour"));
+  }
 }
 
 async function count() {
@@ -315,7 +323,7 @@ const heard = {
         one.times.forEach((time, i) => shown.add(time, one.values[i]));
       }
     }
-    describe({ heard: Date.now() });
+    describe({ heard: Date.now(), received: undefined });
   },
   command: tell,
   event: (event) => {

@@ -112,7 +112,7 @@ export function moment(time) {
 const SILENT = 10 * 60_000;
 
 // How a device is: a word for the style, and a text. `heard` is in ms since 1970.
-export function presence({ admission, online, heard }) {
+export function presence({ admission, online, heard, received }) {
   if (admission === "pending") {
     return ["waiting", "waits for approval"];
   }
@@ -124,6 +124,9 @@ export function presence({ admission, online, heard }) {
   }
   if (online === false) {
     return ["silent", `offline, last heard ${moment(heard)}`];
+  }
+  if (received === 0) {
+    return ["silent", "has said nothing so far"];
   }
   const still = Date.now() - heard;
   if (still > SILENT) {

@@ -1,6 +1,6 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { Switch, isSwitch } from "./commands.js";
+import { Colour, control, isLamp, isSet } from "./controls.js";
 import { decision } from "./decision.js";
 import {
   ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
@@ -101,19 +101,24 @@ class Card {
     }
     found.time = time;
     const accepted = this.device.admission === "accepted";
-    if (mayControl && accepted && isSwitch(one.metric) && one.kind !== "text") {
+    if (mayControl && accepted && isSet(one)) {
       if (found.control === undefined) {
-        found.control = new Switch(this.name, one.metric, `${title(one.metric)} of ${this.name}`);
-        const note = element("dd", "", "under");
-      note.append(found.control.note);
-      found.cell.replaceChildren(found.control.button);
-      found.cell.after(note);
+        this.give(found, control(this.name, one, `${title(one.metric)} of ${this.name}`));
       }
       found.control.report(value);
       return;
     }
     found.cell.textContent = written(value, one.unit);
     found.cell.title = new Date(time * 1000).toLocaleString();
+  }
+
+  // Lets people set what stands in a row.
+  give(found, control) {
+    found.control = control;
+    const note = element("dd", "", "under");
+    note.append(control.note);
+    found.cell.replaceChildren(control.button);
+    found.cell.after(note);
   }
 
   tell(command) {
@@ -130,6 +135,10 @@ class Card {
       if (one.latest_time !== null) {
         this.measure(one, Date.parse(one.latest_time) / 1000, one.latest);
       }
+    }
+    const colour = { metric: "colour", kind: "text" };
+    if (mayControl && isLamp(this.device) && this.series(colour).control === undefined) {
+      this.give(this.series(colour), new Colour(this.name, undefined, `colour of ${this.name}`));
     }
     for (const { control } of this.values.values()) {
       await control?.recheck();
@@ -277,7 +286,7 @@ follow({
       const { trace } = card.series(one);
       one.times.forEach((time, i) => trace?.add(time, one.values[i]));
     }
-    card.device.heard = Date.now();
+    Object.assign(card.device, { heard: Date.now(), received: undefined });
     card.refresh();
   },
   command: (command) => cards.get(command.device)?.tell(command),
