@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -19,16 +20,21 @@ from motehub.run_file import RUN_FILE, RunFile
 
 _START_SECONDS: Final = 60.0
 _POLL: Final = 0.02
-_MOST_LOG: Final = 2_000
+_COMPLAINT: Final = "motehub: "
 
 
 class DemoHub:
-    """Runs within ``async with``; the folder, which is there before, goes away with it."""
+    """Runs from ``start`` to ``stop``, in a folder that goes away with it, whatever happens."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="motehub-demo-"))
-        self.data = self.folder / "data"
-        self._keeper: asyncio.subprocess.Process | None = None
+        self.folder = Path()
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._news: asyncio.Task[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """The hub's data folder."""
+        return self.folder / "data"
 
     async def start(self, configuration: str) -> RunFile:
         """Start it with this configuration (TOML); return what it says when all is open.
@@ -36,43 +42,26 @@ class DemoHub:
         Raises:
             OwnerError: it ends instead, or does not get there.
         """
-        file = self.folder / "motehub.toml"
-        file.write_text(configuration, "utf-8")
-        serve = [sys.executable, "-m", "motehub", "serve", "--config", str(file)]
-        self._keeper = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "motehub.demo.keeper",
-            str(self.folder),
-            *serve,
-            "--data",
-            str(self.data),
-            env=_without_settings(os.environ),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._keeper = self._start_keeper(configuration)
+        assert self._keeper.stdout is not None
+        self._news = asyncio.create_task(asyncio.to_thread(self._keeper.stdout.readline))
         path = self.data / RUN_FILE
-        ended = asyncio.create_task(self.ended())
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while not path.exists():
-                    if ended.done():
+                    if self._news.done():
                         raise OwnerError(f"The hub of the demonstration has ended: {self._said()}")
                     await asyncio.sleep(_POLL)
         except TimeoutError:
             raise OwnerError(
                 f"The hub of the demonstration does not start: {self._said()}"
             ) from None
-        finally:
-            ended.cancel()
         return msgspec.json.decode(path.read_bytes(), type=RunFile)
 
     async def ended(self) -> None:
         """Return when the hub has ended by itself."""
-        assert self._keeper is not None
-        assert self._keeper.stdout is not None
-        await self._keeper.stdout.readline()
+        assert self._news is not None
+        await asyncio.shield(self._news)
 
     async def ask(self, *requests: Request) -> list[dict[str, Any]]:
         """Have the hub carry out what its owner wants, one after the other."""
@@ -81,19 +70,36 @@ class DemoHub:
 
     async def stop(self) -> None:
         """Stop it and remove the folder."""
-        if self._keeper is None:
-            self.folder.rmdir()
-            return
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.close()
-        await self._keeper.wait()
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            self._keeper.stdin.close()
+            await asyncio.to_thread(self._keeper.wait)
+        if self._news is not None:
+            await self._news
+
+    def _start_keeper(self, configuration: str) -> subprocess.Popen[bytes]:
+        """Start who starts the hub; not asyncio's way, which kills what it is cancelled to start."""
+        self.folder = Path(tempfile.mkdtemp(prefix="motehub-demo-"))
+        file = self.folder / "motehub.toml"
+        file.write_text(configuration, "utf-8")
+        serve = [sys.executable, "-m", "motehub", "serve"]
+        serve += ["--config", str(file), "--data", str(self.data)]
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "motehub.demo.keeper", str(self.folder), *serve],
+            env=_without_settings(os.environ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def _said(self) -> str:
+        """Return why the hub has ended, as it has said."""
         try:
-            text = (self.folder / LOG).read_text("utf-8", "replace")
+            lines = (self.folder / LOG).read_text("utf-8", "replace").splitlines()
         except OSError:
-            text = ""
-        return text[-_MOST_LOG:].strip() or "it has said nothing."
+            lines = []
+        reasons = [line.removeprefix(_COMPLAINT) for line in lines if line.startswith(_COMPLAINT)]
+        return (reasons or lines or ["it has said nothing."])[-1]
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

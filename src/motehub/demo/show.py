@@ -63,7 +63,7 @@ async def _run(port: int, tell: Tell, open_browser: bool) -> None:
     plan, boards = fleet.plan(), fleet.Boards()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(hub.stop)
-        tell(f"Starting a hub with simulated devices in {hub.folder}, which goes away with it.")
+        tell("Starting a hub with simulated devices…")
         for board in (boards.soil, boards.lamp):
             await stack.enter_async_context(board)
         past = asyncio.create_task(asyncio.to_thread(_packed, plan))
@@ -79,7 +79,7 @@ async def _run(port: int, tell: Tell, open_browser: bool) -> None:
         await asyncio.wait({devices, ended, showing}, return_when=asyncio.FIRST_COMPLETED)
         if showing.done():
             link = showing.result()
-            _welcome(tell, plan, link)
+            _welcome(tell, plan, link, hub.folder)
             if open_browser:
                 await _browse(link, tell)
             await asyncio.wait({devices, ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +141,7 @@ def _packed(plan: fleet.Plan) -> dict[str, list[bytes]]:
     return found
 
 
-def _welcome(tell: Tell, plan: fleet.Plan, link: str) -> None:
+def _welcome(tell: Tell, plan: fleet.Plan, link: str, folder: Path) -> None:
     tell("")
     width = max(map(len, fleet.DEVICES))
     for name, text in fleet.DEVICES.items():
@@ -150,7 +150,8 @@ def _welcome(tell: Tell, plan: fleet.Plan, link: str) -> None:
         tell(f"  {fleet.newcomer():<{width}}  another ESP32, which waits until you accept it")
     tell("")
     tell(f"Open {link}")
-    tell(f"It signs you in as {USER!r}, who may do everything here. Stop with Ctrl+C.")
+    tell(f"It signs you in as {USER!r}, who may do everything here.")
+    tell(f"All of it is in {folder}, and goes away with it. Stop with Ctrl+C.")
 
 
 async def _browse(link: str, tell: Tell) -> None:
