@@ -158,6 +158,10 @@ class HistoryStore(Protocol):
         """
         ...
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        ...
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all that is read within the block be as it is now, whatever is folded meanwhile.
 

@@ -492,6 +492,26 @@ def test_the_newest_of_every_series(store: HistoryStore) -> None:
     assert store.latest(1, held=True) == []
 
 
+def test_the_newest_of_a_series(store: HistoryStore) -> None:
+    """The newest readings of one series come newest first, as do texts."""
+    text = Series(3, 1, "door", "", Kind.TEXT)
+    entries: list[Entry] = [*A, SeriesAdded(text), TextReadings(3, [7, 9, 8], ["a", "c", "b"])]
+    fold(store, frame(entries, columns((1, 10, 1.0), (1, 30, 3.0), (1, 20, 2.0))))
+    (gauge,) = [one for one in store.registry()[1] if one.id == 1]
+    assert store.newest(gauge, 2) == [(30, 3.0), (20, 2.0)]
+    assert store.newest(text, 9) == [(9, "c"), (8, "b"), (7, "a")]
+    assert store.newest(Series(9, 1, "never", ""), 5) == []
+
+
+def test_a_unit_that_changes(store: HistoryStore) -> None:
+    """A series that is told again has the unit that was told last, and its readings."""
+    fold(store, frame(A, columns((1, 10, 1.0))))
+    (known,) = store.registry()[1]
+    fold(store, frame([SeriesAdded(msgspec.structs.replace(known, unit="lx"))]))
+    assert [one.unit for one in store.registry()[1]] == ["lx"]
+    assert rows(store, 1) == [(10, 1.0)]
+
+
 def test_names_can_change_hands(store: HistoryStore) -> None:
     """A name that one device gives up may be another's in the same fold."""
     fold(store, frame([*A, *B]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from motehub.core.passwords import check_password, hash_password, is_password
@@ -155,6 +155,22 @@ class Accounts:
         self.people.set_role(batch, self.people.get(name), role)
         await self._journal.append(batch)
         return self.people.get(name)
+
+    async def set_language(self, name: str, language: str) -> None:
+        """Write the pages for a user in ``language`` from now on, "" for what browsers prefer.
+
+        Raises:
+            UnknownUser: there is none of that name.
+        """
+        batch = Batch()
+        self.people.set_language(batch, self.people.get(name), language)
+        await self._journal.append(batch)
+
+    async def arrange(self, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        batch = Batch()
+        self.people.set_order(batch, user, devices)
+        await self._journal.append(batch)
 
     async def remove(self, name: str) -> None:
         """Remove a user.

@@ -30,6 +30,7 @@ INVITATION_SECONDS: Final = 7 * 86_400
 
 _USER: Final = "user/"
 _BROWSER: Final = "browser/"
+_ORDER: Final = "order/"
 _RANDOM_BYTES: Final = 32
 # How much of its time a browser may have used before the time is written anew.
 _RENEW_SECONDS: Final = 86_400
@@ -64,7 +65,8 @@ class User(msgspec.Struct, frozen=True):
     """A person; times in µs.
 
     ``password`` is what ``motehub.core.passwords`` keeps of it. It is empty while the invitation
-    with the digest ``invitation`` is open, until ``invited_until``.
+    with the digest ``invitation`` is open, until ``invited_until``. ``language`` is what the pages
+    are to be written in, "" for what the browser prefers.
     """
 
     name: str
@@ -73,6 +75,7 @@ class User(msgspec.Struct, frozen=True):
     password: str = ""
     invitation: bytes = b""
     invited_until: int = 0
+    language: str = ""
 
 
 class Browser(msgspec.Struct, frozen=True):
@@ -96,6 +99,7 @@ class Browser(msgspec.Struct, frozen=True):
 
 _decode_user = msgspec.msgpack.Decoder(User).decode
 _decode_browser = msgspec.msgpack.Decoder(Browser).decode
+_decode_order = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 
 class People:
@@ -105,9 +109,15 @@ class People:
     at once, and is durable with the batch.
     """
 
-    def __init__(self, users: Iterable[User] = (), browsers: Iterable[Browser] = ()) -> None:
+    def __init__(
+        self,
+        users: Iterable[User] = (),
+        browsers: Iterable[Browser] = (),
+        orders: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self._users = {user.name: user for user in users}
         self._browsers = {one.digest: one for one in browsers}
+        self._orders = dict(orders or {})
 
     @classmethod
     def from_state(cls, state: Mapping[str, bytes]) -> People:
@@ -115,6 +125,11 @@ class People:
         return cls(
             [_decode_user(value) for key, value in state.items() if key.startswith(_USER)],
             [_decode_browser(value) for key, value in state.items() if key.startswith(_BROWSER)],
+            {
+                key.removeprefix(_ORDER): _decode_order(value)
+                for key, value in state.items()
+                if key.startswith(_ORDER)
+            },
         )
 
     def all(self) -> list[User]:
@@ -189,6 +204,10 @@ class People:
             self._check_not_last(user)
         self._put(batch, msgspec.structs.replace(user, role=role))
 
+    def set_language(self, batch: Batch, user: User, language: str) -> None:
+        """Write the pages for ``user`` in ``language`` from now on."""
+        self._put(batch, msgspec.structs.replace(user, language=language))
+
     def remove(self, batch: Batch, user: User) -> None:
         """Remove ``user``, who is logged out everywhere.
 
@@ -199,6 +218,17 @@ class People:
         self._log_out(batch, user.name)
         del self._users[user.name]
         batch.state[_USER + user.name] = None
+        if self._orders.pop(user.name, None) is not None:
+            batch.state[_ORDER + user.name] = None
+
+    def order_of(self, user: str) -> tuple[int, ...]:
+        """Return the ids of devices in the order in which ``user`` wants to see them."""
+        return self._orders.get(user, ())
+
+    def set_order(self, batch: Batch, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        self._orders[user] = tuple(devices)
+        batch.state[_ORDER + user] = _encode(self._orders[user])
 
     def log_in(self, batch: Batch, user: User, now: int) -> tuple[str, Browser]:
         """Return the secret of a new browser of ``user``, which is not kept, and the browser."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from motehub.core.profiles import Profiles
 from motehub.errors import InvalidName, UnknownDevice
 from motehub.frames import (
     Batch,
@@ -52,6 +53,8 @@ class Registry:
         # The gauges again, by each identity of the devices that may write.
         self._open: dict[str, dict[str, Series]] = {}
         self._last_device = self._last_series = 0
+        self.profiles = Profiles()
+        """What the owner says of devices beside their names."""
         self.edition = 0
         """Another number whenever what was asked about a device may be wrong since."""
         for device in devices:
@@ -66,6 +69,7 @@ class Registry:
             [_decode_device(value) for key, value in state.items() if key.startswith(_DEVICE_KEY)],
             [_decode_series(value) for key, value in state.items() if key.startswith(_SERIES_KEY)],
         )
+        registry.profiles = Profiles.from_state(state)
         if last := state.get(_LAST_IDS_KEY):
             device, series = msgspec.msgpack.decode(last, type=tuple[int, int])
             registry._last_device = max(registry._last_device, device)
@@ -169,6 +173,7 @@ class Registry:
     def remove(self, batch: Batch, device: Device) -> None:
         """Forget the device and its series; its identities are unknown from now on."""
         self._forget(device)
+        self.profiles.forget(batch, device.id)
         del self._devices[device.id]
         batch.state[f"{_DEVICE_KEY}{device.id}"] = None
         for table in (self._gauges, self._texts):
@@ -228,6 +233,17 @@ class Registry:
         batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(series)
         batch.entries.append(SeriesAdded(series))
         return series
+
+    def set_unit(self, batch: Batch, series: Series, unit: str) -> None:
+        """Let the numbers of a series be in another unit: those that are stored stay as they are.
+
+        ``unit`` is what whoever asks for readings is told from now on.
+        """
+        changed = msgspec.structs.replace(series, unit=unit)
+        self._index_series(changed)
+        self.edition += 1
+        batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(changed)
+        batch.entries.append(SeriesAdded(changed))
 
     def _index(self, device: Device) -> None:
         self._devices[device.id] = device

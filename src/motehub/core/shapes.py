@@ -10,6 +10,8 @@ import msgspec
 
 from motehub.command import Command, CommandState
 from motehub.core.moments import iso
+from motehub.core.profiles import NOTHING
+from motehub.core.queries import Said
 from motehub.history_contract import DeviceRow, EventRow, RejectedRow
 from motehub.model import Admission, Device, Kind, Series
 
@@ -21,7 +23,8 @@ class DeviceShape(msgspec.Struct, frozen=True):
 
     ``received = stored + duplicate + rejected + discarded + waiting``. ``online`` is null for a
     device that does not say when it comes and goes. ``discarded`` belonged to a session that was
-    over.
+    over. ``interval`` is in how many seconds the owner expects something, ``lamp`` tells whether
+    it may be told a colour. ``identities`` are how the hub knows the device, for scope admin.
     """
 
     name: str
@@ -36,6 +39,10 @@ class DeviceShape(msgspec.Struct, frozen=True):
     rejected: int
     discarded: int
     waiting: int
+    labels: tuple[str, ...]
+    interval: float | None
+    lamp: bool
+    identities: tuple[str, ...]
 
 
 class SeriesShape(msgspec.Struct, frozen=True):
@@ -133,8 +140,9 @@ class CommandShape(msgspec.Struct, frozen=True):
     reason: str
 
 
-def show_device(row: DeviceRow) -> DeviceShape:
-    """Return a device as the API shows it."""
+def show_device(row: DeviceRow, said: Said) -> DeviceShape:
+    """Return a device as the API shows it, with what the history does not know of it."""
+    profile = said.profiles.get(row.device.id, NOTHING)
     return DeviceShape(
         name=row.device.name,
         admission=row.device.admission,
@@ -148,6 +156,10 @@ def show_device(row: DeviceRow) -> DeviceShape:
         rejected=row.rejected,
         discarded=row.discarded,
         waiting=row.device.held,
+        labels=profile.labels,
+        interval=profile.interval,
+        lamp=row.device.id in said.lamps,
+        identities=row.device.identities if said.identities else (),
     )
 
 

@@ -247,6 +247,11 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
             "WHERE device.id = %s ON CONFLICT DO NOTHING",
             (series.id, series.metric, series.unit, series.kind.value, series.device),
         )
+        db.execute(
+            "UPDATE series SET unit = %(unit)s "
+            "WHERE id = %(id)s AND device = %(device)s AND unit <> %(unit)s",
+            {"unit": series.unit, "id": series.id, "device": series.device},
+        )
     elif isinstance(entry, DeviceRemoved):
         # The row goes last, but its name is free now. No device can be called like this.
         db.execute("UPDATE device SET name = '/removed/' || id WHERE id = %s", (entry.device,))

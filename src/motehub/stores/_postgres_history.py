@@ -195,6 +195,13 @@ class PostgresHistory:
                 ]
         return found
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        table = "text_reading" if series.kind is Kind.TEXT else "reading"
+        query = f"SELECT time, value FROM {table} WHERE series = %s ORDER BY time DESC LIMIT %s"
+        with self._database.use() as db:
+            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all that is read within the block be as it is now."""

@@ -136,6 +136,10 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
             "WHERE EXISTS (SELECT 1 FROM device WHERE id = ?2)",
             (series.id, series.device, series.metric, series.unit, series.kind.value),
         )
+        db.execute(
+            "UPDATE series SET unit = ?2 WHERE id = ?1 AND device = ?3 AND unit <> ?2",
+            (series.id, series.unit, series.device),
+        )
     elif isinstance(entry, DeviceRemoved):
         # The row goes last, but its name is free now. No device can be called like this.
         db.execute("UPDATE device SET name = '/removed/' || id WHERE id = ?", (entry.device,))

@@ -197,6 +197,13 @@ class SqliteHistory:
                 )
         return found
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        table = "text" if series.kind is Kind.TEXT else "reading"
+        query = f"SELECT time, value FROM {table} WHERE series = ? ORDER BY time DESC LIMIT ?"
+        with self._storage() as db:
+            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all that is read within the block be as it is now."""

@@ -19,6 +19,7 @@ from motehub.core.hub import Hub
 from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
+from motehub.web.access import COOKIE
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -29,9 +30,6 @@ QUERY_BYTES: Final = 16_384
 
 PATH_BYTES: Final = 1_024
 """Longest path, in UTF-8 with everything decoded."""
-
-COOKIE: Final = "motehub"
-"""Name of the cookie that holds the secret of a browser in which somebody is logged in."""
 
 PROOF_HEADER: Final = "X-CSRF-Token"
 """Where a browser's requests that change something show what other sites' pages don't know."""
@@ -148,6 +146,18 @@ def browser_of(connection: Connection) -> Browser | None:
             f"A request of a browser that changes something needs the header {PROOF_HEADER}, with "
             "what GET /api/v1/session says."
         )
+    return browser
+
+
+def logged_in_browser(connection: Connection) -> Browser:
+    """Return the browser that asks.
+
+    Raises:
+        Problem: nobody is logged in there, or the request comes from another site's page.
+    """
+    browser = browser_of(connection)
+    if browser is None:
+        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
     return browser
 
 

@@ -44,7 +44,8 @@ _UNREAD: Final = {
 }
 
 _STRICT: Final = (
-    "Rename",
+    "DeviceChange",
+    "Arrangement",
     "Acceptance",
     "NewToken",
     "NewCommand",
@@ -56,6 +57,7 @@ _STRICT: Final = (
     "LogIn",
     "AcceptedInvitation",
     "PasswordChange",
+    "LanguageChange",
     "NewUser",
     "RoleChange",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
@@ -14,17 +14,16 @@ from motehub.errors import InvalidName
 from motehub.model import Scope
 from motehub.people_requests import UserShape, show_user
 from motehub.web._api_access import (
-    COOKIE,
     AnyRequest,
     ApiRequest,
     ApiServices,
-    browser_of,
     check_not_held_back,
+    logged_in_browser,
     needs,
-    not_logged_in,
     services_of,
 )
 from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
+from motehub.web.access import COOKIE
 from motehub.web.problems import Problem
 
 Name = Annotated[str, PathParameter(description="Name of the person.", max_length=200)]
@@ -60,6 +59,12 @@ class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: Text
 
 
+class LanguageChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages are to be written in for oneself; "" is what the browser prefers."""
+
+    language: Literal["", "en", "fr"]
+
+
 class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person to invite."""
 
@@ -82,6 +87,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
     name: str
     role: Role
     csrf: str
+    language: str
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -121,16 +127,17 @@ async def log_in(
 async def show_session(request: AnyRequest) -> Response[LoggedIn]:
     """Return who is logged in, if somebody is."""
     services = services_of(request.app)
-    browser = _browser_of(request)
+    browser = logged_in_browser(request)
     await services.hub.accounts.renew(browser)
-    return Response(_shown(services, browser))
+    # The browser keeps its cookie as long as the hub does.
+    return _logged_in(request, services, request.cookies[COOKIE], browser)
 
 
 @delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")
 async def log_out(request: AnyRequest) -> Response[None]:
     """Log out in this browser."""
     services = services_of(request.app)
-    await services.hub.accounts.log_out(_browser_of(request))
+    await services.hub.accounts.log_out(logged_in_browser(request))
     response = Response(None, status_code=HTTPStatus.NO_CONTENT)
     response.delete_cookie(COOKIE)
     return response
@@ -147,9 +154,22 @@ async def change_password(
     services = services_of(request.app)
     accounts = services.hub.accounts
     check_not_held_back(services.hub)
-    user = accounts.people.get(_browser_of(request).user)
+    user = accounts.people.get(logged_in_browser(request).user)
     made = await accounts.change_password(user, data.old, data.new)
     return _logged_in(request, services, *made)
+
+
+@patch("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Choose a language")
+async def change_language(
+    request: AnyRequest,
+    data: Annotated[LanguageChange, Body(description="The language of the pages.")],
+) -> Response[LoggedIn]:
+    """Have the pages written in another language for oneself, in every browser."""
+    services = services_of(request.app)
+    browser = logged_in_browser(request)
+    check_not_held_back(services.hub)
+    await services.hub.accounts.set_language(browser.user, data.language)
+    return Response(_shown(services, browser))
 
 
 @post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
@@ -234,21 +254,9 @@ async def remove_user(request: ApiRequest, name: Name) -> None:
     await hub.accounts.remove(name)
 
 
-def _browser_of(request: AnyRequest) -> Browser:
-    """Return the browser that asks.
-
-    Raises:
-        Problem: nobody is logged in there, or the request comes from another site's page.
-    """
-    browser = browser_of(request)
-    if browser is None:
-        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
-    return browser
-
-
 def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
     user = services.hub.accounts.people.get(browser.user)
-    return LoggedIn(user.name, user.role, browser.proof)
+    return LoggedIn(user.name, user.role, browser.proof, user.language)
 
 
 def _logged_in(

@@ -18,9 +18,9 @@ from motehub.protocols.pusher import names
 from motehub.protocols.pusher.application import Application
 from motehub.protocols.pusher.messages import COME_BACK, as_text
 from motehub.protocols.pusher.signatures import channel_auth, user_auth
-from motehub.web._api_access import COOKIE, PROOF_HEADER
+from motehub.web._api_access import PROOF_HEADER
 from motehub.web._pusher_channels import may_hear, what_gives
-from motehub.web.access import secret_of
+from motehub.web.access import COOKIE, secret_of
 
 PATHS: Final = ("/api/broadcasting/auth", "/broadcasting/auth")
 """Where clients ask: the second is what Laravel Echo has when nothing is said."""

@@ -22,6 +22,7 @@ from motehub.model import Admission
 from motehub.units import UnitDesk
 from motehub.web import influx, pages, readings
 from motehub.web._api_access import ApiServices
+from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
 from motehub.web.front import HttpFront
@@ -85,6 +86,7 @@ class WebServer:
     ) -> None:
         self._settings = settings
         self._hub = hub
+        self._clock = ground.clock
         self._queries = Queries(
             [sys.executable, "-m", "motehub.reader", str(history.folder), history.store],
             os.environ | dict(history.environment),
@@ -159,7 +161,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            **pages.answers(),
+            **pages.answers(self._language_of),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,
@@ -171,6 +173,12 @@ class WebServer:
         for path in ("/api/v1/ping", "/api/v2/ping"):
             found[("GET", path)] = influx.ping
         return found
+
+    def _language_of(self, request: Request) -> str | None:
+        """Return the language that whoever is logged in has chosen."""
+        people = self._hub.accounts.people
+        browser = people.browser(secret_of_cookie(request.headers), self._clock())
+        return people.get(browser.user).language if browser is not None else None
 
     def _ready(self, _: Request) -> Response:
         if self._hub.held_back is not None:

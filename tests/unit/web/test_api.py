@@ -335,6 +335,10 @@ async def test_devices_and_series(stand: Stand) -> None:
         "discarded": 0,
         "online": None,
         "waiting": 0,
+        "labels": [],
+        "interval": None,
+        "lamp": False,
+        "identities": [],
     }
     assert good(await stand.get("/devices/b")) == devices[1]
     assert good(await stand.get(f"/devices/{quote('a ü')}"))["name"] == "a ü"

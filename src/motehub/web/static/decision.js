@@ -1,11 +1,12 @@
 // What an administrator decides about a device that may not write: a form for its card.
 
 import { change, element, of } from "./hub.js";
+import { t } from "./words.js";
 
 // `done` is called when the hub has carried it out; `suggested` is a name for the device.
 export function decision({ name, pending, suggested = name }, done) {
   const form = element("form", "", "decision");
-  const label = element("label", "Name");
+  const label = element("label", t("overview.name"));
   const input = element("input");
   input.value = suggested;
   input.maxLength = 64;
@@ -14,8 +15,8 @@ export function decision({ name, pending, suggested = name }, done) {
   const wrong = element("p", "", "bad");
   wrong.setAttribute("role", "alert");
   const buttons = element("div", "", "buttons");
-  const accept = element("button", "Accept");
-  const block = element("button", "Block", "plain");
+  const accept = element("button", t("overview.accept"));
+  const block = element("button", t("overview.block"), "plain");
   block.type = "button";
   buttons.append(accept, ...(pending ? [block] : []));
   form.append(label, buttons, wrong);
