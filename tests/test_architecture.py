@@ -91,6 +91,7 @@ ABOVE = {
     "control",
     "data_folder",
     "deeds",
+    "demo",
     "health",
     "importing",
     "moving",

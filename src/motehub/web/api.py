@@ -28,6 +28,7 @@ from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
+from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
 from motehub.web import _api_people as people
@@ -72,6 +73,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.block_device,
             devices.list_series,
             devices.list_newest,
+            connect.show_connecting,
             commands.send_command,
             commands.list_commands,
             commands.show_one_command,

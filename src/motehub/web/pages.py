@@ -25,6 +25,7 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/connect": "connect",
     "/history": "history",
     "/status": "status",
     "/settings": "settings",

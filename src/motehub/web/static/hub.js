@@ -26,7 +26,8 @@ export async function ask(path, options = {}) {
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    const error = new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    throw Object.assign(error, { status: answer.status });
   }
   return answer.status === 204 ? undefined : answer.json();
 }

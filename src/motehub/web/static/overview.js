@@ -2,8 +2,9 @@
 
 import { arrange, handle, loadOrder, tidy } from "./arranging.js";
 import { Colour, Switch, isSwitch } from "./commands.js";
+import { decision } from "./decision.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
+  ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
 import { address, isWall } from "./wall.js";
@@ -13,6 +14,7 @@ const AT_ONCE = 3;
 const pendings = document.querySelector("#pending ul");
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
+const begin = document.querySelector("#begin");
 const words = document.querySelector("#words");
 const kinds = document.querySelector("#kinds");
 const count = document.querySelector("#count");
@@ -71,7 +73,7 @@ class Card {
     }
     this.labels.replaceChildren(...(this.device.labels ?? []).map((label) => element("li", label)));
     if (mayDecide && this.device.admission !== "accepted") {
-      this.decision = decision(this, pending);
+      this.decision = decision({ name: this.name, pending }, fill);
       this.row.append(this.decision);
     }
     waiting.hidden = pendings.children.length === 0;
@@ -209,41 +211,6 @@ const seen = new IntersectionObserver((entries) => {
   }
 });
 
-// What an administrator decides about a device that may not write.
-function decision(card, pending) {
-  const form = element("form", "", "decision");
-  const label = element("label", t("overview.name"));
-  const name = element("input");
-  name.value = card.name;
-  name.maxLength = 64;
-  name.required = true;
-  label.append(name);
-  const wrong = element("p", "", "bad");
-  wrong.setAttribute("role", "alert");
-  const buttons = element("div", "", "buttons");
-  const accept = element("button", t("overview.accept"));
-  const block = element("button", t("overview.block"), "plain");
-  block.type = "button";
-  buttons.append(accept, ...(pending ? [block] : []));
-  form.append(label, buttons, wrong);
-  const decide = async (how, body) => {
-    accept.disabled = block.disabled = true;
-    try {
-      await change("POST", `${of(card.name)}/${how}`, body);
-      await fill();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-    accept.disabled = block.disabled = false;
-  };
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    decide("accept", name.value === card.name ? {} : { name: name.value });
-  });
-  block.addEventListener("click", () => decide("block"));
-  return form;
-}
-
 function remove(name) {
   cards.get(name)?.row.remove();
   cards.delete(name);
@@ -312,6 +279,7 @@ function select() {
   }
   count.textContent = t(shown === all ? "overview.count" : "overview.some", { shown, count: all });
   empty.hidden = cards.size > 0;
+  begin.hidden = cards.size > 0 || !mayControl;
   tidy();
 }
 

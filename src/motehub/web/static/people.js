@@ -16,8 +16,11 @@ async function refusal(answer) {
   return answer.status === 401 ? t(`people.wrong_${what}`) : (await answer.json()).detail;
 }
 
-// Where somebody wanted to go who had to log in first.
+// Where somebody wanted to go who had to log in first; a new hub is without devices.
 function wanted() {
+  if (what === "setup") {
+    return "/connect";
+  }
   const there = what === "login" ? decodeURIComponent(location.hash.slice(1)) : "/";
   return /^\/(?![/\\])/.test(there) ? there : "/";
 }
