@@ -166,7 +166,7 @@ async def change_language(
 ) -> Response[LoggedIn]:
     """Have the pages written in another language for oneself, in every browser."""
     services = services_of(request.app)
-    browser = _browser_of(request)
+    browser = logged_in_browser(request)
     check_not_held_back(services.hub)
     await services.hub.accounts.set_language(browser.user, data.language)
     return Response(_shown(services, browser))

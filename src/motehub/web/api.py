@@ -25,6 +25,7 @@ from motehub.errors import (
 )
 from motehub.logs import Logger
 from motehub.web import _api_arrangement as arrangement
+from motehub.web import _api_calibration as calibration
 from motehub.web import _api_commands as commands
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
@@ -69,6 +70,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.block_device,
             devices.list_series,
             devices.list_newest,
+            calibration.calibrate,
             commands.send_command,
             commands.list_commands,
             commands.show_one_command,
