@@ -16,7 +16,7 @@ from motehub.model import Scope
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     """A hub with its API on SQLite, which knows a device called x."""
     async with open_stand(tmp_path) as made:
-        await made.say("x", numbers(1))
+        await made.say("x", numbers(1, 2, step=10))
         yield made
 
 
@@ -29,15 +29,15 @@ async def calibrate(stand: Stand, scope: Scope, **body: Any) -> tuple[int, Any]:
 
 
 async def test_a_calibration_is_shown_with_its_series(stand: Stand) -> None:
-    """Values are calibrated from then on; an event says what was changed."""
+    """Values are calibrated from then on, none that is stored; an event says what was changed."""
     given = {"metric": "temperature", "offset": -0.5, "scale": 1.0, "low": -40.0, "high": None}
     assert await calibrate(stand, Scope.ADMIN, **given) == (200, given)
-    await stand.say("x", numbers(1, 20))
+    await stand.say("x", numbers(20, 2))
     ((series,), (newest, *_)) = [
         (await stand.get(f"/devices/x/{what}")).json() for what in ("series", "newest")
     ]
     assert series["calibration"] == {key: given[key] for key in given if key != "metric"}
-    assert (series["latest"], newest["values"]) == (19.5, [1.0, 19.5])
+    assert (series["latest"], newest["values"]) == (2.0, [1.0, 19.5, 2.0])
     (event, *_) = (await stand.get("/events", device="x")).json()
     assert event["kind"] == "calibrated"
     assert event["text"] == "temperature: plus -0.5 °C, at least -40 °C"
