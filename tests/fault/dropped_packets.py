@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.units_stand import is_sent, units_hub, until
+
 from motehub.command import CommandState
 from motehub.quantities import Duration
 from motehub.simulate.units import Behaviour, Lamp, ReadBoard
 from motehub.transports import _units_socket
 from motehub.units import Unit, UnitKind
-from tests.units_stand import is_sent, units_hub, until
 
 HOST: Final = "10.203.0.1"
 # Into one end of a cable at whose other end nobody takes it.

@@ -13,6 +13,7 @@ from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.audit import Audit
+from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
 from motehub.core.commands import Commands
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
@@ -24,7 +25,17 @@ from motehub.core.tokens import Tokens
 from motehub.errors import InvalidProfile
 from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
-from motehub.model import Admission, Delivery, Device, Kind, Receipt, Scope, Token, given_name
+from motehub.model import (
+    Admission,
+    Delivery,
+    Device,
+    Kind,
+    Receipt,
+    Scope,
+    Series,
+    Token,
+    given_name,
+)
 
 _logger = Logger("motehub.hub")
 
@@ -184,6 +195,26 @@ class Hub:
         await self._journal.append(batch)
         return device
 
+    async def calibrate(self, name: str, metric: str, calibration: Calibration) -> Calibration:
+        """Let the numbers of a metric that come from now on be calibrated so.
+
+        What is stored stays as it is.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, or numbers can't be calibrated so.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        series = self._numbers_of(device, metric)
+        old = self.registry.calibrations.of(series.id)
+        self.registry.calibrate(batch, series, checked_calibration(calibration))
+        if calibration != (old or AS_IT_IS):
+            text = f"{metric}: {calibration.describe(series.unit)}"
+            self._note_event(batch, device, "calibrated", text)
+        await self._journal.append(batch)
+        return calibration
+
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
 
@@ -283,9 +314,7 @@ class Hub:
         changes = []
         for metric, written in units.items():
             unit = checked_unit(written)
-            series = self.registry.find_series(device.id, metric, Kind.GAUGE)
-            if series is None:
-                raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+            series = self._numbers_of(device, metric)
             if unit == series.unit:
                 continue
             if series.unit and metric not in given:
@@ -299,6 +328,12 @@ class Hub:
             if unit:
                 given[series.metric] = None
         return tuple(given)
+
+    def _numbers_of(self, device: Device, metric: str) -> Series:
+        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
+        if series is None:
+            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+        return series
 
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.

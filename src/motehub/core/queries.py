@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from motehub.core.calibrations import Calibration
 from motehub.core.profiles import Profile
 
 _HEADER: Final = struct.Struct(">IIB")
@@ -75,9 +76,10 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
     name: str
+    calibrations: dict[int, Calibration] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):

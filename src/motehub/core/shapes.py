@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from motehub.command import Command, CommandState
+from motehub.core.calibrations import Calibration
 from motehub.core.moments import iso
 from motehub.core.profiles import NOTHING
 from motehub.core.queries import Said
@@ -48,7 +49,8 @@ class DeviceShape(msgspec.Struct, frozen=True):
 class SeriesShape(msgspec.Struct, frozen=True):
     """A metric of a device with its newest reading, where there is one.
 
-    That of a device that waits for approval is not in the history yet.
+    That of a device that waits for approval is not in the history yet. ``calibration`` says what
+    is made of the numbers that come.
     """
 
     metric: str
@@ -56,6 +58,7 @@ class SeriesShape(msgspec.Struct, frozen=True):
     kind: Kind
     latest_time: str | None
     latest: float | str | None
+    calibration: Calibration
 
 
 class RawColumns(msgspec.Struct, frozen=True, tag_field="form", tag="raw"):
@@ -163,10 +166,12 @@ def show_device(row: DeviceRow, said: Said) -> DeviceShape:
     )
 
 
-def show_series(series: Series, latest: tuple[int, float | str] | None) -> SeriesShape:
+def show_series(
+    series: Series, latest: tuple[int, float | str] | None, calibration: Calibration
+) -> SeriesShape:
     """Return a series as the API shows it; ``latest`` is time (µs) and value."""
     moment, value = (iso(latest[0]), latest[1]) if latest is not None else (None, None)
-    return SeriesShape(series.metric, series.unit, series.kind, moment, value)
+    return SeriesShape(series.metric, series.unit, series.kind, moment, value, calibration)
 
 
 def show_event(row: EventRow) -> EventShape:

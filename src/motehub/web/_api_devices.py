@@ -90,7 +90,10 @@ async def show_device(request: ApiRequest, name: Name) -> ASGIApp:
 async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     """Return what a device measures."""
     _check_readable(request, name)
-    return Answering(services_of(request.app).queries, SeriesOf(name))
+    services = services_of(request.app)
+    registry = services.hub.registry
+    calibrations = registry.calibrations_of(registry.by_name(name))
+    return Answering(services.queries, SeriesOf(name, calibrations))
 
 
 @get(

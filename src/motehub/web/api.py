@@ -26,6 +26,7 @@ from motehub.errors import (
 from motehub.logs import Logger
 from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
@@ -74,6 +75,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.list_series,
             devices.list_newest,
             connect.show_connecting,
+            calibration.calibrate,
             commands.send_command,
             commands.list_commands,
             commands.show_one_command,
