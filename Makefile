@@ -10,7 +10,7 @@ export PYTHON
 AT_ONCE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
+.PHONY: help run demo test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
 
 help: ## list the targets
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -18,6 +18,9 @@ help: ## list the targets
 
 run: ready-run ## install what is missing and start the hub (ARGS: options of `motehub serve`)
 	@exec .venv/bin/motehub serve $(ARGS)
+
+demo: ready-run ## look at a hub with simulated devices, of which nothing is left (ARGS: of `motehub demo`)
+	@exec .venv/bin/motehub demo $(ARGS)
 
 test: ready-tests lint types unit ## install what is missing and run every check
 

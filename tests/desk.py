@@ -18,8 +18,8 @@ class Desk:
     def reachable(self, name: str | None = None) -> None:
         self.told.append(("reachable", name or "any"))
 
-    def sent(self, command: str) -> None:
-        self.told.append(("sent", command))
+    def sent(self, command: str, *, unheard: bool = False) -> None:
+        self.told.append(("unheard" if unheard else "sent", command))
 
     def failed(self, command: str, reason: str) -> None:
         self.told.append(("failed", command, reason))

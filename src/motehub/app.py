@@ -14,7 +14,9 @@ import msgspec
 
 from motehub import __version__, data_folder, parts
 from motehub.certificates import (
+    CA_FILE,
     DeskOfCertificates,
+    added_names,
     make_certificates,
     renew_certificates_daily,
     server_tls,
@@ -53,6 +55,7 @@ from motehub.zones import find_zone, local_zone
 
 if TYPE_CHECKING:
     from motehub.web.pusher import PusherServer
+    from motehub.web.snippets import Reach
 
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
 _OWN_FILES: Final = 100
@@ -137,7 +140,7 @@ class RunningHub:
             writer_pid=self.writer.process_id,
             version=__version__,
             database=self._history,
-            ca=str((self.folder / "ca.crt").absolute()),
+            ca=str((self.folder / CA_FILE).absolute()),
             listeners=self.listeners,
         ).write(self.folder)
 
@@ -292,6 +295,27 @@ def _web(
         certificates=DeskOfCertificates(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
+        reach=lambda: _reach(configuration, settings, running_hub().listeners),
+    )
+
+
+def _reach(
+    configuration: Configuration, settings: WebSettings, listeners: Mapping[str, Listener]
+) -> Reach:
+    """Return how devices reach the hub at this moment."""
+    from motehub.web.snippets import Reach
+
+    host = this_host()
+    return Reach(
+        listeners,
+        names=(
+            *host.names,
+            *configuration.hub.certificate_names,
+            *added_names(configuration.data_dir),
+        ),
+        addresses=tuple(str(one) for one in host.addresses),
+        ca=(configuration.data_dir / CA_FILE).read_text("ascii"),
+        web_ca=settings.tls == "auto",
     )
 
 

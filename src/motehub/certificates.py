@@ -16,6 +16,9 @@ from motehub.logs import Logger
 from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates, run_authority
 from motehub.web.settings import CertificateFiles, WebSettings
 
+CA_FILE: Final = "ca.crt"
+"""The authority's certificate, in the data folder."""
+
 _DAY_SECONDS: Final = 86_400
 
 _logger = Logger("motehub.certificates")
@@ -31,7 +34,7 @@ def server_tls(configuration: Configuration, trust: ClientTrust) -> ServerTls:
     tls = ServerTls(
         certificates / "server.crt",
         certificates / "server.key",
-        configuration.data_dir / "ca.crt",
+        configuration.data_dir / CA_FILE,
         client_required=trust.required,
         bundle=trust.bundle,
         protocols=trust.protocols,
@@ -64,6 +67,14 @@ def web_tls(configuration: Configuration, web: WebSettings) -> ServerTls | None:
     )
     tls.context()
     return tls
+
+
+def added_names(folder: Path) -> tuple[str, ...]:
+    """Return the names and addresses that the owner has added to the server's certificate."""
+    try:
+        return tuple((folder / "certificates" / "server.names").read_text("utf-8").split())
+    except (OSError, UnicodeError):
+        return ()
 
 
 async def make_certificates(configuration: Configuration) -> None:

@@ -6,18 +6,18 @@ file: ``MOTEHUB_TRANSPORT_DHT_STREAM_PORT=8091``.
 
 from __future__ import annotations
 
-import enum
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from motehub import parts
+from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
 from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, InvalidName, OwnerError
@@ -366,19 +366,8 @@ def _convert(section: object, settings: type[msgspec.Struct], origin: str, name:
     except (msgspec.ValidationError, OwnerError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         key = f"{name}.{path.rstrip('`')}" if path else name
-        choices = _choices(settings, path.rstrip("`"))
+        choices = choices_at(settings, path.rstrip("`"), reason)
         raise ConfigurationError(f"{origin}: {key}: {reason:.300}{choices}.") from error
-
-
-def _choices(settings: type[msgspec.Struct], key: str) -> str:
-    """Return what may be written for ``key``, when there is a list of that."""
-    for field in msgspec.structs.fields(settings):
-        kind = get_args(field.type)[0] if field.encode_name == key.partition("[")[0] else None
-        if get_origin(kind) is list:
-            (kind,) = get_args(kind)
-        if isinstance(kind, type) and issubclass(kind, enum.Enum):
-            return "; choose " + " or ".join(str(one.value) or '""' for one in kind)
-    return ""
 
 
 def _quantity(kind: type, value: object) -> object:

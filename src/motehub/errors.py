@@ -7,6 +7,7 @@
     │   ├── ConfigurationError  the configuration file or an environment variable
     │   ├── UnknownDevice       no device has that name
     │   ├── InvalidName         a device or token name that the rules forbid, or that is taken
+    │   ├── InvalidProfile      labels, an interval or a unit that a device can't have
     │   ├── UnknownToken        no token has that name
     │   ├── UnknownWebhook      no webhook has that name, or no message of it that id
     │   ├── InvalidToken        a token that can't be made: its key, its scopes, its end
@@ -52,6 +53,10 @@ class UnknownDevice(OwnerError):
 
 class InvalidName(OwnerError):
     """A device or token name is empty, too long, holds a forbidden character or is taken."""
+
+
+class InvalidProfile(OwnerError):
+    """A label, an expected interval or a unit that can't be given to a device."""
 
 
 class UnknownToken(OwnerError):

@@ -72,7 +72,7 @@ class PresenceChanged(msgspec.Struct, frozen=True, tag="presence"):
 
 
 class SeriesAdded(msgspec.Struct, frozen=True, tag="series"):
-    """A device reported a metric for the first time."""
+    """A device reported a metric for the first time, or its unit is another one now."""
 
     series: Series
 

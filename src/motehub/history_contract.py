@@ -15,7 +15,7 @@ import msgspec
 
 from motehub.frames import Entry
 from motehub.model import Device, Series
-from motehub.rollups import RollupColumns
+from motehub.rollups import RollupColumns, Settled
 from motehub.tables import Row
 
 NumberColumns = tuple["array[int]", "array[float]"]
@@ -95,11 +95,27 @@ class HistoryStore(Protocol):
     """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
 
     def position(self) -> int:
-        """Return the journal position up to which everything is folded in."""
+        """Return the journal position up to which everything is folded in.
+
+        Raises:
+            StorageError: another database has taken the place of the one that was bound.
+        """
+        ...
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other.
+
+        Raises:
+            StaleJournal: it is the history of another journal.
+        """
         ...
 
     def fold(self, fold: Fold) -> FoldResult:
-        """Store ``fold`` and its end position in one transaction."""
+        """Store ``fold`` and its end position in one transaction.
+
+        Raises:
+            StorageError: the cursor has passed the beginning of the fold; or as ``position``.
+        """
         ...
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -121,7 +137,19 @@ class HistoryStore(Protocol):
     def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
         """Yield the rollups of a tier that begin in ``[since, until)``, oldest first.
 
-        Each is exact, of all readings that are stored, unless the series is ``unrolled``.
+        Each is exact, of all readings that are stored, unless the series is ``unrolled``. There
+        are hours and days only as far as they are ``settled``.
+        """
+        ...
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        ...
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` (µs) or before, in one transaction.
+
+        Tells whether more may be left.
         """
         ...
 
@@ -158,6 +186,10 @@ class HistoryStore(Protocol):
         """
         ...
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        ...
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all that is read within the block be as it is now, whatever is folded meanwhile.
 
@@ -185,7 +217,10 @@ class HistoryStore(Protocol):
         ...
 
     def set_position(self, position: int) -> None:
-        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        """Put the cursor to ``position``, when all that belongs to it has been loaded.
+
+        Of which journal it is a position is open until it is bound.
+        """
         ...
 
     def close(self) -> None:

@@ -179,11 +179,15 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
-    """Of record number ``record`` of a delivery the readings from ``start`` on were rejected."""
+    """Of record number ``record`` of a delivery the readings from ``start`` on were rejected.
+
+    ``stop`` is the first after them; without it, they are all the rest.
+    """
 
     record: int
     start: int
     reason: str
+    stop: int | None = None
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -98,18 +98,20 @@ def open_hub(
 
 
 async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
-    """Carry out a request while no hub runs, and fold it into the history.
+    """Carry out a request while no hub runs, and fold it into the history, if there is one.
 
     Raises:
         HubRunning: a hub does run.
         OwnerError: the request can't be carried out.
     """
+    keeps_history = not data_folder.is_of_base(configuration.data_dir)
     with data_folder.locked(configuration.data_dir), plain_exceptions():
         async with asyncio.TaskGroup() as tasks:
-            with open_hub(configuration, tasks) as (hub, journal):
+            opened = open_hub(configuration, tasks, keeps_history=keeps_history)
+            with opened as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest | PeopleRequest):
+        if keeps_history and not isinstance(request, TokenRequest | PeopleRequest):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
@@ -132,7 +134,7 @@ def fold_offline(configuration: Configuration) -> None:
     store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
         # The writer of a hub that was killed a moment ago may still be at it.
         for _ in range(_FOLD_TRIES):
             if consumer.catch_up():
@@ -158,6 +160,9 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
         devices, series = store.registry()
         position = store.position()
         check_finished(position)
+        if position:
+            # The journal that is begun now is not the one of which this was a position.
+            store.set_position(position)
     finally:
         store.close()
     if not position:

@@ -139,6 +139,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """What its device is called when it is new."""
         return self.name or derived_device_name(self.key)
 
+    def reports(self, name: str | None) -> bool:
+        """Tell whether its readings show what ``name`` is: all are of one metric."""
+        return self.kind is not UnitKind.UPDATABLE and name == self.metric
+
     @property
     def longest_silence(self) -> float:
         """Seconds without a reading after which it is taken to be away."""
@@ -307,27 +311,10 @@ def unit_of(fields: Mapping[str, object], base: Unit | None = None) -> Unit:
 def show_unit(state: UnitState) -> UnitShape:
     """Return a unit as programs see it."""
     unit = state.definition
-    return UnitShape(
-        name=state.name,
-        address=unit.address,
-        port=unit.port,
-        kind=unit.kind,
-        metric=unit.metric,
-        unit=unit.unit,
-        scale=unit.scale,
-        offset=unit.offset,
-        input_range=unit.input_range,
-        output_range=unit.output_range,
-        minimum=unit.minimum if isfinite(unit.minimum) else None,
-        maximum=unit.maximum if isfinite(unit.maximum) else None,
-        expected_interval=float(unit.expected_interval),
-        newest_wins=unit.newest_wins,
-        origin=state.origin,
-        state=state.state,
-        trouble=state.trouble,
-        readings=state.readings,
-        commands=state.commands,
-    )
+    fields = msgspec.structs.asdict(unit) | msgspec.structs.asdict(state)
+    fields |= {key: None for key in _UNLIMITED if not isfinite(fields[key])}
+    fields["expected_interval"] = float(unit.expected_interval)
+    return UnitShape(**{key: fields[key] for key in UnitShape.__struct_fields__})
 
 
 def _duration(kind: type, value: object) -> object:

@@ -320,14 +320,25 @@ def test_the_owners_commands_work_beside_it(
         assert loop.run(lamp.told(2)) == ["red", "blue"]
         done = base.cli("doctor", "--config", str(base.config))
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "dashboard: http://127.0.0.1" in done.stdout
+        assert "commands of the dashboard: heard" in done.stdout
         assert base.json("webhooks", "list")[0]["name"] == "base"
         done = base.cli("devices", "list")
         assert done.returncode == 1
         assert "a base unit, which keeps no history" in done.stderr
         assert base.status()["role"] == "base"
         assert base.stop() == 0
-        done = base.cli("doctor", "--config", str(base.config))
+        done = base.cli("doctor")
         assert done.returncode == 0, done.stdout + done.stderr
+        # It has neither certificates nor ports nor a history, and gets none by being looked at.
+        for word in ("certificate", "port", "motehub.db"):
+            assert word not in done.stdout
+        assert base.cli("rollups", "rebuild").returncode == 1
+        done = base.cli("devices", "rename", "lamp", "torch")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not (base.data / "motehub.db").exists()
+        base.start()
+        assert [row["name"] for row in base.json("units", "list")] == ["torch"]
 
 
 def test_it_is_small(tmp_path: Path, dashboard: PusherHub, lamp: Lamp, reader: ReadBoard) -> None:
@@ -371,6 +382,13 @@ def test_what_is_no_base_unit(tmp_path: Path, text: str, said: str) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_it_has_one_configuration(tmp_path: Path) -> None:
+    """A file of the original beside one of motehub would be two answers to one question."""
+    done = cli("base", "--config", "a", "--original-config", "b", data=tmp_path / "data")
+    assert done.returncode == 2
+    assert "not both" in done.stderr
+
+
 def test_a_server_that_wants_it_no_more(
     tmp_path: Path, dashboard: PusherHub, reader: ReadBoard
 ) -> None:
@@ -380,6 +398,9 @@ def test_a_server_that_wants_it_no_more(
     with BaseProcess(tmp_path / "base", settings) as base:
         base.wait_until(lambda: base.counters["given_up"] == 4001, "it has given up")
         assert base.counters["connections"] == 1
+        done = base.cli("doctor")
+        assert done.returncode == 1
+        assert "closed the connection with 4001" in done.stdout
         dashboard.wait_stored(key_of(reader), "value", 10)
 
 
@@ -390,4 +411,5 @@ def test_a_token_without_the_right(tmp_path: Path, dashboard: PusherHub, reader:
     with BaseProcess(tmp_path / "base", settings) as base:
         base.wait_until(lambda: base.counters["subscriptions_refused"] >= 2, "it tries again")
         assert "does not authorise private-requests: it answers 403" in base.log
+        assert "Not heard: the subscription is refused." in base.cli("doctor").stdout
         dashboard.wait_stored(key_of(reader), "value", 10)

@@ -141,6 +141,28 @@ def test_a_database_that_is_killed_under_load(
     assert hub.status()["writer"]["restarts"] == 0
 
 
+def test_another_database_in_the_place_of_the_history(
+    hub: HubProcess, server: PostgresServer, url: str
+) -> None:
+    """A server that took the address while ours was down gets no reading, and frees none."""
+    with Sender(hub.port, hub.ca, pause=0.01) as sender:
+        wait_for_more(hub, sender, 1_000)
+        server.kill()
+        hub.wait_until(lambda: trouble(hub) != "", "the status says so")
+        with PostgresServer(server.port) as other:
+            while other.new_database() != url:
+                pass
+            hub.wait_until(lambda: "not the history" in trouble(hub), "the other one is noticed")
+            wait_for_more(hub, sender, 1_000)
+            with psycopg.connect(url) as connection:
+                assert connection.execute("SELECT position FROM cursor").fetchone() == (0,)
+                assert connection.execute("SELECT count(*) FROM device").fetchone() == (0,)
+        server.start()
+        sent = sender.finish()
+    check_stored(hub, url, sent)
+    assert "frames are missing" not in hub.log
+
+
 def test_a_writer_that_is_killed_under_load(hub: HubProcess, url: str) -> None:
     """Its half-done folds are rolled back by the server; the next writer goes on after them."""
     with Sender(hub.port, hub.ca, pause=0.03) as sender:

@@ -155,7 +155,9 @@ async def test_a_writer_that_is_overtaken_catches_up(folder: Path, known: bool) 
 
     def writer() -> Consumer:
         reader = SqliteLogReader(folder)
-        return Consumer("history", reader, FoldIntoHistory(SqliteHistory(folder), reader))
+        return Consumer(
+            "history", reader, FoldIntoHistory(SqliteHistory(folder), reader, reader.journal())
+        )
 
     await accept("one", 1)
     first = writer()

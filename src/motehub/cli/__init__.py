@@ -17,6 +17,7 @@ from motehub import __version__
 from motehub.cli import (
     base,
     certs,
+    demo,
     devices,
     look,
     pusher,
@@ -71,6 +72,7 @@ def app() -> None:
 
 for command in (
     serve.serve,
+    demo.demo,
     base.base,
     serve.init,
     serve.check_config,

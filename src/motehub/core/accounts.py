@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from motehub.core.audit import done_by
@@ -175,6 +175,12 @@ class Accounts:
         """
         batch = Batch()
         self.people.set_language(batch, self.people.get(name), language)
+        await self._journal.append(batch)
+
+    async def arrange(self, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        batch = Batch()
+        self.people.set_order(batch, user, devices)
         await self._journal.append(batch)
 
     async def remove(self, name: str) -> None:

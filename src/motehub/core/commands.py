@@ -153,11 +153,11 @@ class Commands:
             if command.id in self._not_durable or not self._carry(command):
                 break
 
-    def sent(self, command: str) -> None:
-        """Note that a command has left for its device."""
+    def sent(self, command: str, *, unheard: bool = False) -> None:
+        """Note that a command has left for its device, which may not report it: ``unheard``."""
         found = self.book.under_way(command)
         if found is not None and found.state is CommandState.QUEUED:
-            self._step(found, CommandState.SENT)
+            self._step(msgspec.structs.replace(found, unheard=unheard), CommandState.SENT)
 
     def failed(self, command: str, reason: str) -> None:
         """Note why a command can't be carried out."""

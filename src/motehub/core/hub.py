@@ -13,16 +13,29 @@ from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.audit import Audit
+from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
 from motehub.core.commands import Commands
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
+from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.frames import Batch, EventOccurred, HeldDropped, WebhookPosted
+from motehub.errors import InvalidProfile
+from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
-from motehub.model import Admission, Delivery, Device, Receipt, Scope, Token, given_name
+from motehub.model import (
+    Admission,
+    Delivery,
+    Device,
+    Kind,
+    Receipt,
+    Scope,
+    Series,
+    Token,
+    given_name,
+)
 
 _logger = Logger("motehub.hub")
 
@@ -155,6 +168,53 @@ class Hub:
         await self._journal.append(batch)
         return device
 
+    async def describe_device(
+        self,
+        name: str,
+        labels: Sequence[str],
+        interval: float | None,
+        units: Mapping[str, str] = MappingProxyType({}),
+    ) -> Device:
+        """Keep what the owner says of a device: all its labels, and when something is expected.
+
+        ``interval`` is in seconds. ``units`` gives series of numbers a unit, by metric; "" takes it
+        back.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, the device says the unit itself, or what is
+                said breaks the rules.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        labels, interval = checked_labels(labels), checked_interval(interval)
+        given = self._give_units(batch, device, units)
+        self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
+        # Whoever looks on is told that something has changed.
+        batch.entries.append(DeviceChanged(device))
+        await self._journal.append(batch)
+        return device
+
+    async def calibrate(self, name: str, metric: str, calibration: Calibration) -> Calibration:
+        """Let the numbers of a metric that come from now on be calibrated so.
+
+        What is stored stays as it is.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, or numbers can't be calibrated so.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        series = self._numbers_of(device, metric)
+        old = self.registry.calibrations.of(series.id)
+        self.registry.calibrate(batch, series, checked_calibration(calibration))
+        if calibration != (old or AS_IT_IS):
+            text = f"{metric}: {calibration.describe(series.unit)}"
+            self._note_event(batch, device, "calibrated", text)
+        await self._journal.append(batch)
+        return calibration
+
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
 
@@ -245,6 +305,35 @@ class Hub:
         await self._journal.append(batch)
         _logger.info("token revoked", name=token.name)
         return token
+
+    def _give_units(
+        self, batch: Batch, device: Device, units: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Give series units, all or none; return the metrics whose unit the owner has given."""
+        given = dict.fromkeys(self.registry.profiles.of(device.id).units)
+        changes = []
+        for metric, written in units.items():
+            unit = checked_unit(written)
+            series = self._numbers_of(device, metric)
+            if unit == series.unit:
+                continue
+            if series.unit and metric not in given:
+                raise InvalidProfile(
+                    f"{device.name} says itself that its {metric} is in {series.unit}."
+                )
+            changes.append((series, unit))
+        for series, unit in changes:
+            self.registry.set_unit(batch, series, unit)
+            given.pop(series.metric, None)
+            if unit:
+                given[series.metric] = None
+        return tuple(given)
+
+    def _numbers_of(self, device: Device, metric: str) -> Series:
+        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
+        if series is None:
+            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+        return series
 
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.

@@ -33,6 +33,7 @@ INVITATION_SECONDS: Final = 7 * 86_400
 
 _USER: Final = "user/"
 _BROWSER: Final = "browser/"
+_ORDER: Final = "order/"
 _RANDOM_BYTES: Final = 32
 _ID_DIGITS: Final = 16
 # How much of its time a browser may have used before the time is written anew.
@@ -124,6 +125,7 @@ _UNSEEN: Final = Seen()
 
 _decode_user = msgspec.msgpack.Decoder(User).decode
 _decode_browser = msgspec.msgpack.Decoder(Browser).decode
+_decode_order = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 
 class People:
@@ -133,9 +135,15 @@ class People:
     at once, and is durable with the batch.
     """
 
-    def __init__(self, users: Iterable[User] = (), browsers: Iterable[Browser] = ()) -> None:
+    def __init__(
+        self,
+        users: Iterable[User] = (),
+        browsers: Iterable[Browser] = (),
+        orders: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self._users = {user.name: user for user in users}
         self._browsers = {one.digest: one for one in browsers}
+        self._orders = dict(orders or {})
 
     @classmethod
     def from_state(cls, state: Mapping[str, bytes]) -> People:
@@ -143,6 +151,11 @@ class People:
         return cls(
             [_decode_user(value) for key, value in state.items() if key.startswith(_USER)],
             [_decode_browser(value) for key, value in state.items() if key.startswith(_BROWSER)],
+            {
+                key.removeprefix(_ORDER): _decode_order(value)
+                for key, value in state.items()
+                if key.startswith(_ORDER)
+            },
         )
 
     def all(self) -> list[User]:
@@ -231,6 +244,17 @@ class People:
         self._log_out(batch, user.name)
         del self._users[user.name]
         batch.state[_USER + user.name] = None
+        if self._orders.pop(user.name, None) is not None:
+            batch.state[_ORDER + user.name] = None
+
+    def order_of(self, user: str) -> tuple[int, ...]:
+        """Return the ids of devices in the order in which ``user`` wants to see them."""
+        return self._orders.get(user, ())
+
+    def set_order(self, batch: Batch, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        self._orders[user] = tuple(devices)
+        batch.state[_ORDER + user] = _encode(self._orders[user])
 
     def browsers(self, user: str, now: int) -> list[Browser]:
         """Return where ``user`` is logged in at ``now`` (µs), the latest log-in first."""

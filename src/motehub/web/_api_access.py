@@ -25,6 +25,7 @@ from motehub.web.attempts import LogInAttempts
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
+from motehub.web.snippets import Reach
 
 QUERY_BYTES: Final = 16_384
 """Longest query string."""
@@ -49,7 +50,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords.
+    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
     """
 
     hub: Hub
@@ -61,6 +62,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     webhooks: Path | None = None
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -44,7 +44,8 @@ _UNREAD: Final = {
 }
 
 _STRICT: Final = (
-    "Rename",
+    "DeviceChange",
+    "Arrangement",
     "Acceptance",
     "NewToken",
     "NewCommand",

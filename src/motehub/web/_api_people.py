@@ -133,7 +133,8 @@ async def show_session(request: AnyRequest) -> Response[LoggedIn]:
     services = services_of(request.app)
     browser = logged_in_browser(request)
     await services.hub.accounts.renew(browser)
-    return Response(_shown(services, browser))
+    # The browser keeps its cookie as long as the hub does.
+    return _logged_in(request, services, request.cookies[COOKIE], browser)
 
 
 @delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")

@@ -24,10 +24,14 @@ from motehub.errors import (
     WrongPassword,
 )
 from motehub.logs import Logger
+from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
+from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
+from motehub.web import _api_export as export
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
 from motehub.web import _api_sessions as sessions
@@ -64,14 +68,19 @@ def make_api(services: ApiServices) -> Litestar:
         route_handlers=[
             devices.list_devices,
             devices.show_device,
-            devices.rename_device,
+            devices.change_device,
             devices.remove_device,
             devices.accept_device,
             devices.block_device,
             devices.list_series,
+            devices.list_newest,
+            connect.show_connecting,
+            calibration.calibrate,
             commands.send_command,
+            commands.list_commands,
             commands.show_one_command,
             readings.list_readings,
+            export.export_readings,
             readings.list_events,
             readings.list_rejected,
             readings.show_health,
@@ -83,6 +92,8 @@ def make_api(services: ApiServices) -> Litestar:
             people.log_in,
             people.show_session,
             people.log_out,
+            arrangement.show_arrangement,
+            arrangement.arrange_devices,
             people.change_password,
             people.change_language,
             people.accept_invitation,

@@ -25,6 +25,8 @@ _PAGES: Final = {
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/connect": "connect",
+    "/history": "history",
     "/status": "status",
     "/settings": "settings",
     "/settings/people": "people",

@@ -80,7 +80,7 @@ class PusherServer:
         visitors = Visitors(hub.tokens, hub.accounts.people)
         grants = self._grants = Grants(application, visitors)
         self._access = Access(application, grants, visitors, clock)
-        self._carrier = BaseCarrier(application, ground.commands, grants, clock)
+        self._carrier = BaseCarrier(application, ground.commands, grants, clock, ground.units)
         self._feed = FeedChannels(application, hub.feed, grants, self._lobby.outbox, clock)
         # Who is there answers pings; one who takes nothing more is cut off after that.
         longest = float(settings.activity_timeout) + 2 * messages.PONG_SECONDS

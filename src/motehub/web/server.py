@@ -37,6 +37,7 @@ from motehub.web.proxies import Proxies, parse_proxies
 from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
+from motehub.web.snippets import Reach
 from motehub.web.successor import AsgiServer
 from motehub.web.units_webhook import UnitsWebhook
 from motehub.web.upgrades import SucceedWith, Upgrades
@@ -61,7 +62,8 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them.
+    where the owner issues them, ``reach`` returns how devices reach the
+    hub.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class WebServer:
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
         certificates: CertificateDesk | None = None,
+        reach: Callable[[], Reach],
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -116,6 +119,7 @@ class WebServer:
             units,
             history.folder,
             certificates,
+            reach=reach,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))

@@ -112,7 +112,7 @@ async def open_stand(
         stack.callback(history.close)
         log = SqliteLogReader(folder)
         stack.callback(log.close)
-        consumer = Consumer("history", log, FoldIntoHistory(history, log))
+        consumer = Consumer("history", log, FoldIntoHistory(history, log, log.journal()))
         queries = Queries(
             command or [sys.executable, "-m", "motehub.reader", str(folder), store],
             os.environ | {STORE_URL: url},

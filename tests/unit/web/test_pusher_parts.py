@@ -307,9 +307,13 @@ def test_a_command_goes_to_a_base_unit_that_listens() -> None:
     (heard,) = wire.take()
     assert (heard["channel"], heard["event"]) == ("private-requests", "update.request")
     assert heard["data"] == {"ip": "192.0.2.9", "payload": "#ff8800", "id": "7-1"}
-    assert base.desk.told[1:] == [("sent", "7-1")]
+    assert base.desk.told[1:] == [("unheard", "7-1")]
     assert base.carry(Order("led", True), "unit:192.0.2.9:9999")
     assert wire.take()[0]["data"] == {"ip": "192.0.2.9:9999", "payload": "1", "id": "7-1"}
+    assert base.desk.told[2:] == [("unheard", "7-1")]
+    # Unless more is said of a unit here, its readings are stored as this metric.
+    assert base.carry(Order("value", 5), "unit:192.0.2.9")
+    assert base.desk.told[3:] == [("sent", "7-1")]
 
 
 @pytest.mark.parametrize("payload", ["red\r\nblue", "a\x00b", "\n"])

@@ -8,10 +8,10 @@ import { dated, locale, t } from "./words.js";
 const HIGH = 220;
 const DAY = 86_400;
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Texts of the marks on the axis of time, in the reader's zone and manner.
-function marks(_, moments, __, ___, step) {
+export function marks(_, moments, __, ___, step) {
   const part =
     step < 60
       ? { hour: "2-digit", minute: "2-digit", second: "2-digit" }
@@ -30,19 +30,18 @@ function marks(_, moments, __, ___, step) {
 }
 
 // The time between two readings from which on there is a gap, of buckets of `width` seconds.
-function longest(times, width) {
+export function longest(times, width) {
   const steps = times.slice(1).map((time, i) => time - times[i]);
   steps.sort((a, b) => a - b);
   return 5 * Math.max(width, steps[steps.length >> 1] ?? width);
 }
 
 export class Chart {
-  // `moved(from, to)` is called with the part that a reader has chosen, `reset()` to leave it.
-  constructor(box, { metric, unit }, moved, reset) {
+  // Shows the `span` of time, which a reader moves by drawing over a part.
+  constructor(box, { metric, unit }, span) {
     this.unit = unit;
     this.metric = metric;
-    this.moved = moved;
-    this.reset = reset;
+    this.span = span;
     this.rows = [[], [], [], []];
     this.view = [0, 1];
     this.box = box;
@@ -79,19 +78,20 @@ export class Chart {
         axes: [{ ...axis, size: 34, values: marks }, { ...axis, size: 56 }],
         cursor: {
           drag: { x: true, y: false, setScale: false },
-          bind: { dblclick: () => () => this.reset() },
+          bind: { dblclick: () => () => this.span.choose(DAY) },
         },
         hooks: { setSelect: [(plot) => this.choose(plot)] },
       },
       this.rows,
       this.box,
     );
+    this.span.follow(this.plot.over);
   }
 
   choose(plot) {
     const { left, width } = plot.select;
     if (width > 4) {
-      this.moved(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      this.span.look(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
       plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     }
   }

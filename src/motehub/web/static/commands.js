@@ -26,6 +26,13 @@ export function isLater(next, known) {
   return next.changed >= known.changed && !known.over;
 }
 
+// Says beside a control what is under way.
+function note() {
+  const made = element("span", "", "note");
+  made.setAttribute("role", "status");
+  return made;
+}
+
 // A switch shows what the device reports, and its note what is under way.
 export class Switch {
   constructor(device, metric, label) {
@@ -35,8 +42,7 @@ export class Switch {
     this.button.type = "button";
     this.button.setAttribute("role", "switch");
     this.button.setAttribute("aria-label", label);
-    this.note = element("span", "", "note");
-    this.note.setAttribute("role", "status");
+    this.note = note();
     this.button.addEventListener("click", () => this.turn());
     this.report(0);
   }
@@ -83,3 +89,58 @@ export class Switch {
 
 // What the boards of device sessions switch. Others are commanded on their own page.
 export const isSwitch = (metric) => metric === "led";
+
+const pen = document.createElement("canvas").getContext("2d");
+
+// A colour that somebody has written, as #rrggbb, or undefined.
+function colourOf(text) {
+  const found = ["#000000", "#ffffff"].map((ground) => {
+    pen.fillStyle = ground;
+    pen.fillStyle = text;
+    return pen.fillStyle;
+  });
+  return found[0] === found[1] ? found[0] : undefined;
+}
+
+// A colour that is sent to a lamp. Lamps report nothing: what they were told last is shown.
+export class Colour {
+  constructor(device, label) {
+    this.device = device;
+    this.input = element("input");
+    this.input.type = "color";
+    this.input.setAttribute("aria-label", label);
+    this.note = note();
+    this.input.addEventListener("change", () => this.turn());
+  }
+
+  async load() {
+    for (const command of (await ask(`${of(this.device)}/commands`)).reverse()) {
+      this.tell(command);
+    }
+  }
+
+  async turn() {
+    this.say("pending", t("command.pending"));
+    try {
+      this.tell(await give(this.device, { payload: this.input.value }));
+    } catch (error) {
+      this.say("bad", error.message);
+    }
+  }
+
+  tell(command) {
+    const colour = command.payload === null ? undefined : colourOf(command.payload);
+    if (colour === undefined || !isLater(command, this.command)) {
+      return;
+    }
+    this.command = command;
+    this.input.value = colour;
+    const [kind, text] = standing(command);
+    this.say(kind, text);
+  }
+
+  say(kind, text) {
+    this.note.className = `note ${kind}`;
+    this.note.textContent = text;
+  }
+}

@@ -20,12 +20,14 @@ export async function ask(path, options = {}) {
     throw new Error(t("common.away"));
   }
   if (answer.status === 401) {
-    location.replace("/login");
+    const here = location.pathname + location.hash;
+    location.replace(here === "/" ? "/login" : `/login#${encodeURIComponent(here)}`);
     throw new Error(t("common.nobody"));
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    const error = new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    throw Object.assign(error, { status: answer.status });
   }
   return answer.status === 204 ? undefined : answer.json();
 }
@@ -65,7 +67,11 @@ export function change(method, path, body) {
   return ask(path, { method, headers });
 }
 
+// A page that is open for weeks stays logged in.
+setInterval(() => ask("session").catch(() => {}), 86_400_000);
+
 let stream;
+let version;
 
 // Calls what `handlers` has for an event of the hub's stream with its data, and `handlers.begin`
 // when what happened before is to be fetched. Whatever happens to the hub, it comes back.
@@ -79,7 +85,12 @@ export function follow(handlers, query = "") {
   const begin = () => Promise.resolve(handlers.begin()).catch(complain);
   mine.addEventListener("hello", (event) => {
     state.textContent = "";
-    if (!JSON.parse(event.data).resumed) {
+    const hello = JSON.parse(event.data);
+    version ??= hello.version;
+    if (version !== hello.version) {
+      location.reload();
+    }
+    if (!hello.resumed) {
       begin();
     }
   });
@@ -104,12 +115,22 @@ export function written(value, unit) {
   return unit ? `${text} ${unit}` : text;
 }
 
+// The newest value of a series, as people read it.
+export function reading({ metric, kind, unit }, value) {
+  if (metric === "button" && kind !== "text") {
+    return t(value === 0 ? "common.released" : "common.pressed");
+  }
+  return written(value, unit);
+}
+
 export const title = (metric) => known(`metric.${metric}`, metric.replaceAll("_", " "));
 
 const SILENT = 10 * 60_000;
+// So many times what is expected of a device it may keep silent.
+const PATIENCE = 3;
 
-// How a device is: a word for the style, and a text. `heard` is in ms since 1970.
-export function presence({ admission, online, heard }) {
+// How a device is: a word for the style, and a text. `heard` is in ms since 1970, `interval` in s.
+export function presence({ admission, online, heard, interval }) {
   if (admission === "pending") {
     return ["waiting", t("common.waits")];
   }
@@ -123,7 +144,7 @@ export function presence({ admission, online, heard }) {
     return ["silent", t("common.offline", { time: moment(heard) })];
   }
   const still = Date.now() - heard;
-  if (still > SILENT) {
+  if (still > (interval ? PATIENCE * interval * 1000 : SILENT)) {
     return ["silent", t("common.silent", { time: moment(heard) })];
   }
   const minutes = Math.floor(still / 60_000);

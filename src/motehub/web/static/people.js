@@ -16,6 +16,15 @@ async function refusal(answer) {
   return answer.status === 401 ? t(`people.wrong_${what}`) : (await answer.json()).detail;
 }
 
+// Where somebody wanted to go who had to log in first; a new hub is without devices.
+function wanted() {
+  if (what === "setup") {
+    return "/connect";
+  }
+  const there = what === "login" ? decodeURIComponent(location.hash.slice(1)) : "/";
+  return /^\/(?![/\\])/.test(there) ? there : "/";
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   alert.hidden = true;
@@ -33,7 +42,7 @@ form.addEventListener("submit", async (event) => {
       body: JSON.stringify(body),
     });
     if (answer.ok) {
-      location.replace("/");
+      location.replace(wanted());
       return;
     }
     alert.textContent = await refusal(answer);
