@@ -55,7 +55,7 @@ lock: ready-run ## resolve pyproject.toml into requirements/ (ARGS=--upgrade: ne
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv and caches; the hub's data stays
-	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules tests/axe_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-run:
@@ -80,8 +80,9 @@ ready-tests: ready-dev
 	@command -v node >/dev/null || \
 	  scripts/system-package nodejs 'the tests run MQTT.js and pusher-js with it'
 	@command -v npm >/dev/null || \
-	  scripts/system-package npm 'it installs MQTT.js and pusher-js for the tests'
+	  scripts/system-package npm 'it installs MQTT.js, pusher-js and axe-core for the tests'
 	@command -v chromium >/dev/null || \
 	  scripts/system-package chromium 'the tests look at the pages with it'
 	@scripts/node-packages tests/mqtt_js
 	@scripts/node-packages tests/pusher_js
+	@scripts/node-packages tests/axe_js

@@ -15,6 +15,7 @@ import msgspec
 from motehub import __version__, data_folder, parts
 from motehub.certificates import (
     CA_FILE,
+    DeskOfCertificates,
     added_names,
     make_certificates,
     renew_certificates_daily,
@@ -28,7 +29,9 @@ from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.moments import iso
 from motehub.following import STORE_URL
+from motehub.health import Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.process import (
@@ -71,6 +74,7 @@ class RunningHub:
         consumers: dict[str, ConsumerProcess],
         transports: dict[str, Transport],
         history: str,
+        troubles: Troubles,
     ) -> None:
         self.folder = folder
         self._history = history
@@ -86,6 +90,8 @@ class RunningHub:
         self._reader = SqliteLogReader(folder)
         self._transports = transports
         self._units = _unit_desk(transports)
+        self._troubles = troubles
+        self._since = utc_microseconds()
 
     @property
     def setup_link(self) -> str | None:
@@ -108,16 +114,23 @@ class RunningHub:
             for name, consumer in self.consumers.items()
         }
         history = consumers[HISTORY]
+        counters = {name: dict(one.counters) for name, one in self._transports.items()}
         return {
             "version": __version__,
+            "versions": versions(),
+            "since": iso(self._since),
+            "speed": speed(self._journal.pace),
+            "sizes": sizes(self.folder, self._history),
+            "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.
             "writer": {**{k: v for k, v in history.items() if k != "counts"}, **history["counts"]},
             "consumers": consumers,
             "devices_pending": self.hub.registry.pending(),
-            "transports": {
-                name: dict(transport.counters) for name, transport in self._transports.items()
-            },
+            "listeners": msgspec.to_builtins(self.listeners),
+            "connections": connections(counters),
+            "transports": counters,
+            "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
     def write_run_file(self) -> None:
@@ -182,6 +195,7 @@ async def running(
     """
     folder = configuration.data_dir
     async with AsyncExitStack() as stack:
+        troubles = stack.enter_context(remembering())
         await make_certificates(configuration)
         renewal = tasks.create_task(renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
@@ -239,7 +253,7 @@ async def running(
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
         running_hub = RunningHub(
-            folder, hub, journal, consumers, transports, where_history_is(configuration)
+            folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
@@ -278,6 +292,7 @@ def _web(
         zone=find_zone(zone) if zone else local_zone(),
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
+        certificates=DeskOfCertificates(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),

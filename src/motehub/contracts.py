@@ -119,6 +119,50 @@ class ClientTrust(msgspec.Struct, frozen=True):
     protocols: tuple[str, ...] = ()
 
 
+class CertificateShape(msgspec.Struct, frozen=True):
+    """A certificate of the hub's own authority, without what is secret.
+
+    ``kind`` is ``ca``, ``server`` or ``client``; ``fingerprint`` is the SHA-256 of its DER form
+    in hexadecimal. Times are ISO 8601 in UTC, ``covers`` host names and addresses.
+    """
+
+    kind: str
+    name: str
+    not_before: str
+    not_after: str
+    fingerprint: str
+    covers: list[str]
+
+
+class HandedOut(msgspec.Struct, frozen=True):
+    """A device's new certificate with its key, which is shown this once, and ``ca``; all in PEM."""
+
+    name: str
+    certificate: str
+    key: str
+    ca: str
+
+
+class CertificateDesk(Protocol):
+    """Where the owner issues certificates; each method raises CertificateError."""
+
+    def authority(self) -> str:
+        """Return the certificate that devices trust, in PEM."""
+        ...
+
+    async def all(self) -> list[CertificateShape]:
+        """Return all certificates."""
+        ...
+
+    async def hand_out(self, name: str) -> HandedOut:
+        """Issue a certificate to a device, whose key is not kept."""
+        ...
+
+    async def revoke(self, name: str) -> None:
+        """Have a device's certificate refused from its next connection on."""
+        ...
+
+
 class Places:
     """Connections that the process has room for, all listeners together.
 

@@ -16,8 +16,10 @@ import msgspec
 
 from motehub import errors
 from motehub.command import DEFAULT_SECONDS, Command, Value
+from motehub.core.audit import doing
 from motehub.core.hub import Hub
 from motehub.core.shapes import show_command
+from motehub.deeds import deed_of
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
@@ -107,15 +109,10 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
 DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice
 TokenRequest = CreateToken | ListTokens | RevokeToken
 CommandRequest = SendCommand | FindCommand
-Request = (
-    DeviceRequest
-    | TokenRequest
-    | CommandRequest
-    | UnitRequest
-    | PeopleRequest
-    | ImportReadings
-    | Status
+ChangingRequest = (
+    DeviceRequest | TokenRequest | CommandRequest | UnitRequest | PeopleRequest | ImportReadings
 )
+Request = ChangingRequest | Status
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -139,6 +136,13 @@ async def carry_out(
     """
     if isinstance(request, Status):
         return health()
+    with doing(deed_of(request)):
+        result = await _carry_out(hub, request, units)
+        hub.note_deed()
+    return result
+
+
+async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None) -> dict[str, Any]:
     if isinstance(request, TokenRequest):
         return await _carry_out_for_token(hub, request)
     if isinstance(request, CommandRequest):

@@ -13,6 +13,7 @@ from motehub.config import Configuration
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.accounts import Accounts
 from motehub.core.admission import RegistryLimits
+from motehub.core.audit import Audit
 from motehub.core.commands import Commands
 from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
@@ -88,7 +89,9 @@ def open_hub(
             settings.admission,
             bounds,
             utc_microseconds,
+            Audit.from_state(log.state(), utc_microseconds),
         )
+        journal.before_commit(hub.audit.note)
         yield hub, journal
     finally:
         log.close()

@@ -12,6 +12,7 @@ from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
+from motehub.core.audit import Audit
 from motehub.core.commands import Commands
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
@@ -45,12 +46,14 @@ class Hub:
         policy: Policy,
         limits: RegistryLimits,
         clock: Callable[[], int],
+        audit: Audit | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
         self.sessions = sessions
         self.commands = commands
         self.accounts = accounts
+        self.audit = audit or Audit((), clock)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -114,6 +117,13 @@ class Hub:
         batch = Batch()
         batch.entries.append(WebhookPosted(destination, body))
         await self._journal.append(batch)
+
+    def note_deed(self) -> None:
+        """Note what somebody did that has changed nothing in the journal; it is durable soon."""
+        batch = Batch()
+        self.audit.note(batch)
+        if batch:
+            self._journal.put(batch).add_done_callback(_look_at)
 
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
@@ -305,5 +315,5 @@ class Hub:
 
 def _look_at(commit: asyncio.Future[int]) -> None:
     if not commit.cancelled() and (error := commit.exception()):
-        # The next start does the same again.
-        _logger.warning("not noted that devices are offline", reason=str(error))
+        # That devices are offline, the next start notes again.
+        _logger.warning("the last news could not be noted", reason=str(error))

@@ -19,6 +19,9 @@ from motehub.model import MICROSECONDS, Scope, Token, check_token_name
 MOST_USERS: Final = 200
 """How many people there may be."""
 
+AGENT_CHARACTERS: Final = 300
+"""Longest name of a browser's program that is kept."""
+
 MOST_BROWSERS: Final = 20
 """In how many browsers a user may be logged in: beyond, the oldest has to log in again."""
 
@@ -32,6 +35,7 @@ _USER: Final = "user/"
 _BROWSER: Final = "browser/"
 _ORDER: Final = "order/"
 _RANDOM_BYTES: Final = 32
+_ID_DIGITS: Final = 16
 # How much of its time a browser may have used before the time is written anew.
 _RENEW_SECONDS: Final = 86_400
 
@@ -82,7 +86,8 @@ class Browser(msgspec.Struct, frozen=True):
     """A browser in which ``user`` is logged in until ``expires``; times in µs.
 
     ``digest`` is the SHA-256 of its secret. Requests that change something also show ``proof``,
-    which pages of other sites don't know.
+    which pages of other sites don't know. ``agent`` is what the browser's program calls itself,
+    ``address`` from where the log-in came.
     """
 
     digest: bytes
@@ -90,12 +95,33 @@ class Browser(msgspec.Struct, frozen=True):
     created: int
     expires: int
     proof: str
+    agent: str = ""
+    address: str = ""
 
     @property
     def key(self) -> str:
         """Where the journal keeps it."""
         return _BROWSER + self.digest.hex()
 
+    @property
+    def id(self) -> str:
+        """What people and programs call it; it tells nothing of the secret."""
+        return self.digest.hex()[:_ID_DIGITS]
+
+    @property
+    def used(self) -> int:
+        """When it was used last (µs), to a day."""
+        return self.expires - BROWSER_SECONDS * MICROSECONDS
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is seen of a browser in which somebody logs in."""
+
+    agent: str = ""
+    address: str = ""
+
+
+_UNSEEN: Final = Seen()
 
 _decode_user = msgspec.msgpack.Decoder(User).decode
 _decode_browser = msgspec.msgpack.Decoder(Browser).decode
@@ -230,13 +256,33 @@ class People:
         self._orders[user] = tuple(devices)
         batch.state[_ORDER + user] = _encode(self._orders[user])
 
-    def log_in(self, batch: Batch, user: User, now: int) -> tuple[str, Browser]:
+    def browsers(self, user: str, now: int) -> list[Browser]:
+        """Return where ``user`` is logged in at ``now`` (µs), the latest log-in first."""
+        own = [one for one in self._browsers.values() if one.user == user and now < one.expires]
+        return sorted(own, key=lambda one: one.created, reverse=True)
+
+    def was_seen(self, user: str, address: str) -> bool:
+        """Tell whether ``user`` is logged in somewhere from this address."""
+        name = unicodedata.normalize("NFC", user)
+        return any(one.user == name and one.address == address for one in self._browsers.values())
+
+    def log_in(
+        self, batch: Batch, user: User, now: int, seen: Seen = _UNSEEN
+    ) -> tuple[str, Browser]:
         """Return the secret of a new browser of ``user``, which is not kept, and the browser."""
         self._forget_oldest(batch, user.name, now)
         secret = secrets.token_urlsafe(_RANDOM_BYTES)
         expires = now + BROWSER_SECONDS * MICROSECONDS
         proof = secrets.token_urlsafe(_RANDOM_BYTES)
-        browser = Browser(_digest(secret), user.name, now, expires, proof)
+        browser = Browser(
+            _digest(secret),
+            user.name,
+            now,
+            expires,
+            proof,
+            seen.agent[:AGENT_CHARACTERS],
+            seen.address,
+        )
         self._put_browser(batch, browser)
         return secret, browser
 
@@ -256,6 +302,10 @@ class People:
         """Forget a browser."""
         if self._browsers.pop(browser.digest, None) is not None:
             batch.state[browser.key] = None
+
+    def log_out_everywhere(self, batch: Batch, user: User) -> None:
+        """Forget all browsers of ``user``."""
+        self._log_out(batch, user.name)
 
     def token_of(self, browser: Browser) -> Token:
         """Return the token that stands for the user of ``browser``."""

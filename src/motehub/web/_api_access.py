@@ -15,11 +15,13 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
+from motehub.contracts import CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
+from motehub.web.attempts import LogInAttempts
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -34,7 +36,8 @@ PATH_BYTES: Final = 1_024
 PROOF_HEADER: Final = "X-CSRF-Token"
 """Where a browser's requests that change something show what other sites' pages don't know."""
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests that change nothing (RFC 9110 § 9.2.1)."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 ApiRequest = Request[Any, Token, State]
@@ -46,7 +49,8 @@ class ApiServices(msgspec.Struct, frozen=True):
 
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
-    ``webhooks`` is the folder of their outbox, ``reach`` returns how the hub can be reached.
+    ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
+    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
     """
 
     hub: Hub
@@ -56,6 +60,8 @@ class ApiServices(msgspec.Struct, frozen=True):
     streams: LiveStreams
     units: UnitDesk | None = None
     webhooks: Path | None = None
+    certificates: CertificateDesk | None = None
+    attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
 
 
@@ -138,7 +144,7 @@ def browser_of(connection: Connection) -> Browser | None:
     services = services_of(connection.app)
     people = services.hub.accounts.people
     browser = people.browser(connection.cookies.get(COOKIE, ""), services.clock())
-    if browser is None or connection.scope.get("method") in _SAFE_METHODS:
+    if browser is None or connection.scope.get("method") in SAFE_METHODS:
         return browser
     proof = connection.headers.get(PROOF_HEADER, "").encode("utf-8", "surrogatepass")
     if not hmac.compare_digest(proof, browser.proof.encode()):

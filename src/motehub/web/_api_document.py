@@ -58,6 +58,7 @@ _STRICT: Final = (
     "AcceptedInvitation",
     "PasswordChange",
     "LanguageChange",
+    "NewCertificate",
     "NewUser",
     "RoleChange",
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -9,8 +12,8 @@ import msgspec
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import Body, PathParameter
 
-from motehub.core.people import BROWSER_SECONDS, Browser, Role
-from motehub.errors import InvalidName
+from motehub.core.people import BROWSER_SECONDS, Browser, Role, Seen
+from motehub.errors import InvalidName, InvalidPassword
 from motehub.model import Scope
 from motehub.people_requests import UserShape, show_user
 from motehub.web._api_access import (
@@ -108,7 +111,7 @@ async def set_up(
     """Make the first administrator, who is logged in then."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.set_up(data.code, data.name, data.password)
+    made = await services.hub.accounts.set_up(data.code, data.name, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -119,7 +122,8 @@ async def log_in(
     """Log in; the answer sets a cookie, with which the browser may ask for everything else."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.log_in(data.name, data.password)
+    with attempt(request, data.name):
+        made = await services.hub.accounts.log_in(data.name, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -155,7 +159,8 @@ async def change_password(
     accounts = services.hub.accounts
     check_not_held_back(services.hub)
     user = accounts.people.get(logged_in_browser(request).user)
-    made = await accounts.change_password(user, data.old, data.new)
+    with attempt(request, user.name):
+        made = await accounts.change_password(user, data.old, data.new, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -180,7 +185,7 @@ async def accept_invitation(
     """Choose a password, and be logged in with it."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.accept_invitation(data.code, data.password)
+    made = await services.hub.accounts.accept_invitation(data.code, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -252,6 +257,41 @@ async def remove_user(request: ApiRequest, name: Name) -> None:
     hub.accounts.people.get(name)
     check_not_held_back(hub)
     await hub.accounts.remove(name)
+
+
+def seen_of(request: AnyRequest) -> Seen:
+    """Return what is seen of a browser."""
+    return Seen(request.headers.get("user-agent", ""), _address(request))
+
+
+@contextmanager
+def attempt(request: AnyRequest, name: str) -> Iterator[None]:
+    """Let somebody show the password of ``name``, unless too many wrong ones were shown.
+
+    Raises:
+        Problem: too many were, from this address or for this name.
+    """
+    services = services_of(request.app)
+    address = _address(request)
+    here = services.hub.accounts.people.was_seen(name, address)
+    if wait := services.attempts.begin(name, address, known=here):
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "Too many attempts",
+            "Too many wrong passwords were shown. Wait a moment, then try again.",
+            {"Retry-After": str(math.ceil(wait))},
+        )
+    try:
+        yield
+    except InvalidPassword:
+        # The present one was right, though the next one will not do.
+        services.attempts.forgive(name, address)
+        raise
+    services.attempts.forgive(name, address)
+
+
+def _address(request: AnyRequest) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _shown(services: ApiServices, browser: Browser) -> LoggedIn:

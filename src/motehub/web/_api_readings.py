@@ -172,6 +172,10 @@ async def list_rejected(
     summary="Show the condition of the hub",
 )
 async def show_health(request: ApiRequest) -> dict[str, Any]:
-    """Return the condition of every part of the hub."""
+    """Return the condition of every part of the hub; ``troubles`` only to administrators."""
     check_bound_to_none(request.auth)
-    return services_of(request.app).health()
+    health = services_of(request.app).health()
+    if not request.auth.allows(Scope.ADMIN):
+        # The log may tell who failed to get in, and from where.
+        health.pop("troubles", None)
+    return health

@@ -25,12 +25,15 @@ from motehub.errors import (
 )
 from motehub.logs import Logger
 from motehub.web import _api_arrangement as arrangement
+from motehub.web import _api_audit as audit
+from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
+from motehub.web import _api_sessions as sessions
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -97,6 +100,15 @@ def make_api(services: ApiServices) -> Litestar:
             people.invite_user,
             people.change_user,
             people.remove_user,
+            sessions.list_sessions,
+            sessions.end_session,
+            sessions.end_sessions,
+            sessions.log_out_user,
+            certificates.list_certificates,
+            certificates.show_authority,
+            certificates.issue_certificate,
+            certificates.revoke_certificate,
+            audit.list_deeds,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,
@@ -115,6 +127,8 @@ def make_api(services: ApiServices) -> Litestar:
         state=State({"services": services}),
         openapi_config=configuration(),
         exception_handlers={Exception: _answer_error},
+        before_request=audit.begin_deed,
+        after_response=audit.end_deed,
         before_send=[_add_security_headers],
         request_max_body_size=BODY_BYTES,
         logging_config=None,

@@ -27,6 +27,12 @@ _PAGES: Final = {
     "/device": "device",
     "/connect": "connect",
     "/history": "history",
+    "/status": "status",
+    "/settings": "settings",
+    "/settings/people": "people",
+    "/settings/tokens": "tokens",
+    "/settings/certificates": "certificates",
+    "/settings/log": "log",
 }
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"

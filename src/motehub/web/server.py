@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import Ground, Listener, TlsContexts
+from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -60,8 +60,8 @@ class WebServer:
     returns its newest position, ``health`` the condition of every part. ``zone`` is that of
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
-    method and path. ``folder`` of ``history`` has the outbox of webhooks. ``reach`` returns how
-    devices reach the hub.
+    method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
+    where the owner issues them. ``reach`` returns how devices reach the hub.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class WebServer:
         answers: Mapping[tuple[str, str], Answer] | None = None,
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
+        certificates: CertificateDesk | None = None,
         reach: Callable[[], Reach],
     ) -> None:
         self._settings = settings
@@ -108,7 +109,15 @@ class WebServer:
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
         self._streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, ground.clock)
         services = ApiServices(
-            hub, self._queries, ground.clock, health, self._streams, units, history.folder, reach
+            hub,
+            self._queries,
+            ground.clock,
+            health,
+            self._streams,
+            units,
+            history.folder,
+            certificates,
+            reach=reach,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         application = WebApplication(

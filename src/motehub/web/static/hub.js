@@ -1,5 +1,6 @@
 // What the pages share: asking the hub, following it, and how things are written.
 
+import "./pulse.js";
 import { known, moment, number, t } from "./words.js";
 
 export { moment };
@@ -151,10 +152,17 @@ export function presence({ admission, online, heard, interval }) {
 }
 
 document.querySelector("#who").textContent = session.name;
-for (const link of document.querySelectorAll("#pages a")) {
-  if (link.pathname === location.pathname) {
+for (const link of document.querySelectorAll("#pages a, #settings a")) {
+  const within = link.pathname !== "/" && location.pathname.startsWith(`${link.pathname}/`);
+  if (link.pathname === location.pathname || (within && link.closest("#pages") !== null)) {
     link.setAttribute("aria-current", "page");
   }
+}
+for (const one of document.querySelectorAll("[data-admin]")) {
+  one.hidden = !mayDecide;
+}
+for (const one of document.querySelectorAll("[data-control]")) {
+  one.hidden = !mayControl;
 }
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
