@@ -85,7 +85,7 @@ def test_from_the_set_up_link_to_the_first_reading(tmp_path: Path, browser: Brow
         expect(page.locator("#waiting")).to_have_text("It works: greenhouse has sent readings.")
         assert page.evaluate("window.same") is True
         keep(page, "connect-done-phone")
-        page.get_by_role("link", name="All devices").click()
+        page.get_by_role("link", name="Devices", exact=True).click()
         expect(page.get_by_role("link", name="greenhouse")).to_be_visible()
         expect(page.locator("#begin")).to_be_hidden()
 

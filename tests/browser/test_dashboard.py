@@ -143,7 +143,7 @@ def test_from_the_first_link_to_the_log_out(tmp_path: Path, browser: Browser) ->
         page.get_by_label("Name").fill("marie")
         page.get_by_label("Password").fill(MARIE["password"])
         page.get_by_role("button", name="Become administrator").click()
-        page.get_by_role("link", name="All devices").click()
+        page.get_by_role("link", name="Devices", exact=True).click()
         expect(page.get_by_text("No device has said anything yet")).to_be_visible()
         page.evaluate("window.same = true")
 

@@ -78,7 +78,7 @@ class DemoHub:
             await self._news
 
     def _start_keeper(self, configuration: str) -> subprocess.Popen[bytes]:
-        """Start who starts the hub, not by asyncio: that kills what it is cancelled to start."""
+        """Start the keeper; not in asyncio's way, which kills what it is cancelled to start."""
         self.folder = Path(tempfile.mkdtemp(prefix="motehub-demo-"))
         file = self.folder / "motehub.toml"
         file.write_text(configuration, "utf-8")

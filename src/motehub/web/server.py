@@ -61,8 +61,7 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them, ``reach`` returns how devices reach the
-    hub.
+    where the owner issues them. ``reach`` returns how devices reach the hub.
     """
 
     def __init__(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 import motehub.web
+from motehub.web.languages import LANGUAGES, script
 
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
 MOST_BYTES: Final = 60_000
@@ -24,11 +28,27 @@ def test_what_others_wrote_is_as_they_published_it() -> None:
     assert "MIT" in (folder / "uPlot.LICENCE").read_text()
 
 
-def test_pages_are_light() -> None:
-    """All scripts together have less than 60 kB compressed."""
-    scripts = list(STATIC.rglob("*.js"))
-    assert len(scripts) > 3
-    assert sum(len(gzip.compress(one.read_bytes())) for one in scripts) < MOST_BYTES
+def scripts_of(page: str) -> set[Path]:
+    """The scripts of a page, and what they import."""
+    found: set[Path] = set()
+    waiting = [STATIC / one for one in re.findall(r'src="/static/([^"]+)"', page)]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            names = re.findall(r'(?:from|import) "\./([^"]+)"', one.read_text("utf-8"))
+            waiting += [STATIC / name for name in names]
+    return found
+
+
+@pytest.mark.parametrize("page", sorted(STATIC.glob("*.html")), ids=lambda page: page.name)
+def test_pages_are_light(page: Path) -> None:
+    """All scripts of a page, with the words of a language, have less than 60 kB compressed."""
+    scripts = scripts_of(page.read_text("utf-8"))
+    assert scripts
+    sizes = [len(gzip.compress(one.read_bytes())) for one in scripts]
+    sizes.append(max(len(gzip.compress(script(one))) for one in LANGUAGES))
+    assert sum(sizes) < MOST_BYTES
 
 
 def test_pages_have_no_inline_script_or_style() -> None:

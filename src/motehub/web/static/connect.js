@@ -2,34 +2,15 @@
 
 import { decision } from "./decision.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, of, presence, title, written,
+  ask, change, complain, element, follow, mayControl, mayDecide, of, presence, reading, title,
 } from "./hub.js";
+import { t } from "./words.js";
 
 const PLACE = "PUT-THE-TOKEN-HERE";
 const MOST_TRIES = 20;
 const MOST_SHOWN = 20;
-const boards = {
-  esp32_records: [
-    "ESP32, text records",
-    "Arduino, with a DHT11 or DHT22: text records over TLS. The board trusts this hub by the certificate in the sketch. " +
-      "It has no key, so it shows up below as a new device, and you accept it.",
-  ],
-  esp32_mqtt: ["ESP32, MQTT", "Arduino: MQTT over TLS. Publishing succeeds when the reading is stored."],
-  micropython: [
-    "MicroPython",
-    "ESP32, ESP8266, Pico W: over HTTP. If requests is missing there: mpremote mip install requests",
-  ],
-  raspberry_pi: ["Raspberry Pi", "Python 3, there or on any other computer, with nothing to install."],
-};
-const terminal = {
-  curl: ["curl", "A reading over HTTP from any terminal: the quickest way to see one here."],
-  mosquitto_pub: ["mosquitto_pub", "A reading over MQTT, with the client of the package mosquitto-clients."],
-  openssl: [
-    "openssl",
-    "A text record over TLS, as ESP32 boards send it. It shows no key, so it comes from a new device, and you accept it.",
-  ],
-};
-const sections = { web: "[web]" };
+const BOARDS = ["esp32_records", "esp32_mqtt", "micropython", "raspberry_pi"];
+const TERMINAL = ["curl", "mosquitto_pub", "openssl"];
 
 const find = (selector) => document.querySelector(selector);
 const input = find("#naming input");
@@ -39,10 +20,10 @@ let facts;
 // --- the code
 
 function buttons(box, ways) {
-  for (const [id, [text]] of Object.entries(ways)) {
-    const button = element("button", text);
-    button.dataset.way = id;
-    button.addEventListener("click", () => choose(id));
+  for (const way of ways) {
+    const button = element("button", t(`connect.way_${way}`));
+    button.dataset.way = way;
+    button.addEventListener("click", () => choose(way));
     box.append(button);
   }
 }
@@ -66,7 +47,7 @@ function show() {
   for (const button of document.querySelectorAll("[data-way]")) {
     button.setAttribute("aria-pressed", `${button.dataset.way === chosen.way}`);
   }
-  find("#note").textContent = (boards[chosen.way] ?? terminal[chosen.way])[1];
+  find("#note").textContent = t(`connect.way_${chosen.way}_text`);
   const snippet = facts?.snippets.find(({ id }) => id === chosen.way);
   if (snippet === undefined) {
     return;
@@ -77,11 +58,9 @@ function show() {
   find("#text").hidden = find("#copy").hidden = code === null;
   find("#text code").replaceChildren(...parts(code ?? ""));
   find("#off").hidden = code !== null;
-  find("#off code").textContent = sections[section] ?? `[${section}]`;
+  find("#off code").textContent = `[${section}]`;
   find("#local").hidden = !snippet.local;
-  find("#local").textContent =
-    `This port listens on the hub's own machine only. For devices elsewhere, take host out of [${section}] in the ` +
-    "configuration and start the hub again.";
+  find("#local").textContent = t("connect.local", { section: `[${section}]` });
 }
 
 let asked = 0;
@@ -113,14 +92,14 @@ function copied(text) {
   field.select();
   const done = document.execCommand("copy");
   field.remove();
-  return done ? Promise.resolve() : Promise.reject(new Error("This browser does not copy: select the text."));
+  return done ? Promise.resolve() : Promise.reject(new Error(t("connect.no_copy")));
 }
 
 async function copy(button, text) {
   try {
     await copied(text);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    button.textContent = t("connect.copied");
+    setTimeout(() => (button.textContent = t("connect.copy")), 2000);
   } catch (error) {
     complain(error);
   }
@@ -174,11 +153,10 @@ find("#naming form").addEventListener("submit", async (event) => {
     chosen.token = made.secret;
     chosen.tokenOf = device;
     const row = element("p", "", "token");
-    const again = element("button", "Copy", "plain");
+    const again = element("button", t("connect.copy"), "plain");
     again.addEventListener("click", () => copy(again, made.secret));
     row.append(element("code", made.secret), again);
-    const called = made.name === device ? "" : `, called ${made.name}`;
-    const text = `This is the token of ${device}${called}. It is in the code below, and is not shown again.`;
+    const text = t(made.name === device ? "connect.made" : "connect.made_as", { device, name: made.name });
     find("#made").replaceChildren(row, element("p", text, "quiet"));
     show();
   } catch (error) {
@@ -223,7 +201,8 @@ class Arrival {
     }
   }
 
-  measure({ metric, unit }, value) {
+  measure(series, value) {
+    const { metric } = series;
     let cell = this.values.get(metric);
     if (cell === undefined) {
       cell = element("dd", "", "value");
@@ -232,7 +211,7 @@ class Arrival {
       this.table.append(group);
       this.values.set(metric, cell);
     }
-    cell.textContent = written(value, unit);
+    cell.textContent = reading(series, value);
   }
 
   async load() {
@@ -276,8 +255,8 @@ function tell() {
   const accepted = [...shown.values()].filter(({ device }) => device.admission === "accepted");
   const waits = [...shown.values()].some(({ device }) => device.admission === "pending");
   const names = accepted.map(({ device }) => device.name).join(", ");
-  const found = names ? `It works: ${names} has sent readings.` : "Waiting for its first reading…";
-  find("#waiting").textContent = waits && !names ? "A new device waits until you accept it." : found;
+  const found = names ? t("connect.arrived", { names }) : t("connect.waiting");
+  find("#waiting").textContent = waits && !names ? t("connect.accept_it") : found;
   find("#waiting").className = names ? "good" : "pending";
 }
 
@@ -303,8 +282,8 @@ function refresh() {
 function heard({ device, series }) {
   const one = shown.get(device);
   if (one !== undefined) {
-    for (const { metric, unit, values } of series) {
-      one.measure({ metric, unit }, values.at(-1));
+    for (const each of series) {
+      one.measure(each, each.values.at(-1));
     }
   } else if (!old?.has(device) || device === chosen.device) {
     // One that is known already shows up when it is the one that was asked about.
@@ -313,10 +292,10 @@ function heard({ device, series }) {
   }
 }
 
-buttons(find("#boards"), boards);
-buttons(find("#terminal"), terminal);
+buttons(find("#boards"), BOARDS);
+buttons(find("#terminal"), TERMINAL);
 const wanted = location.hash.slice(1);
-chosen.way = wanted in boards || wanted in terminal ? wanted : "curl";
+chosen.way = [...BOARDS, ...TERMINAL].find((way) => way === wanted) ?? "curl";
 show();
 if (mayControl) {
   load().catch(complain);
@@ -329,5 +308,5 @@ if (mayControl) {
     }
   }, 10_000);
 } else {
-  complain(new Error("A viewer connects no devices: ask an operator or an administrator."));
+  complain(new Error(t("connect.no_viewer")));
 }

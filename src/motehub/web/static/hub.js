@@ -161,6 +161,9 @@ for (const link of document.querySelectorAll("#pages a, #settings a")) {
 for (const one of document.querySelectorAll("[data-admin]")) {
   one.hidden = !mayDecide;
 }
+for (const one of document.querySelectorAll("[data-control]")) {
+  one.hidden = !mayControl;
+}
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
   try {
