@@ -110,6 +110,7 @@ def test_on_the_command_line(tmp_path: Path, boards: Boards) -> None:
         row = listed(hub)["adc"]
         assert (row["output_range"], row["unit"], row["maximum"]) == ([0, 100], "%", 100)
         assert row["origin"] == "added"
+        assert ",0 1023,0 100," in hub.cli("units", "list", "--format", "csv").stdout
         assert hub.cli("send", "lamp", "red", "--wait").returncode == 0
         # Once, or again where the lamp was too slow to close: docs/protocols/units.md.
         assert set(boards.lamp.colours) == {"#ff0000"}
