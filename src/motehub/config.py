@@ -23,7 +23,7 @@ from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
 from motehub.mqtt_meaning.settings import MqttSettings
-from motehub.quantities import Duration, Size
+from motehub.quantities import Delay, Duration, Size
 from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.webhooks.settings import WebhookSettings
@@ -371,7 +371,7 @@ def _convert(section: object, settings: type[msgspec.Struct], origin: str, name:
 
 
 def _quantity(kind: type, value: object) -> object:
-    if kind is Duration or kind is Size:
+    if kind is Duration or kind is Delay or kind is Size:
         try:
             return kind.parse(value)
         except OwnerError as error:

@@ -117,7 +117,7 @@ def _toml(value: Any) -> str:
 
 
 def _scaled(value: float, units: tuple[tuple[str, int], ...], space: str = "") -> str:
-    for unit, factor in units:
+    for unit, factor in units if value else units[-1:]:
         if value % factor == 0:
             return f"{value / factor:g}{space}{unit}"
     return f"{value:g}"
