@@ -30,14 +30,14 @@ Key = tuple[str, int]
 """Name of a rule, and its subject: the id of a series, or the negative id of a device."""
 
 
-class Said(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True):
     """What the owner says of a device: labels, and how often something is expected (seconds)."""
 
     labels: tuple[str, ...] = ()
     interval: float | None = None
 
 
-_NOTHING: Final = Said()
+_NOTHING: Final = Facts()
 
 
 class Engine:
@@ -46,7 +46,7 @@ class Engine:
     ``changed`` are the watches that are not as they were kept, ``gone`` the keys of others.
     """
 
-    def __init__(self, said: Callable[[int], Said] = lambda _device: _NOTHING) -> None:
+    def __init__(self, said: Callable[[int], Facts] = lambda _device: _NOTHING) -> None:
         self._said = said
         self._rules = Matching()
         self._devices: dict[int, Device] = {}
@@ -114,12 +114,16 @@ class Engine:
 
     def begin(self, now: int) -> None:
         """Count silence anew from ``now`` (µs) on: until then nobody has listened."""
+        if now < self._now - TOLERANCE:
+            self._go_back(now)
         self._now = now
         for watch in self._all():
             if watch.kind is Kind.SILENT and watch.state is State.OK:
                 watch.newest = max(watch.newest, now)
                 self.changed.add(watch)
                 self._await(watch)
+            elif watch.kind is Kind.OFFLINE and not watch.newest:
+                self._greet(watch)
 
     def read(
         self, series: int, times: Sequence[int], values: Sequence[float | str], now: int
@@ -144,6 +148,8 @@ class Engine:
 
     def be_present(self, device: int, online: bool, now: int) -> None:
         """Take in that a device is online since ``now`` (µs), or offline."""
+        if (known := self._devices.get(device)) is not None:
+            self._devices[device] = msgspec.structs.replace(known, online=online)
         for watch in self._looking_at(-device):
             if watch.kind is Kind.OFFLINE:
                 self._note(watch, watch.tell(not online, now))
@@ -162,6 +168,10 @@ class Engine:
     def due(self) -> int | None:
         """When time alone may change something (µs)."""
         return self._heap[0][0] if self._heap else None
+
+    def looks_at(self, subject: int) -> bool:
+        """Tell whether any rule looks at a series, or at a device as a whole (negative)."""
+        return bool(self._looking_at(subject))
 
     def take(self) -> list[Transition]:
         """Return the transitions since this was last called."""
@@ -190,7 +200,7 @@ class Engine:
         """Return the watches on a subject; those of rules that no longer look at it are over."""
         found = self._looking.get(subject)
         if found is None:
-            device, rules, interval = self._rules_on(subject)
+            rules, interval = self._rules_on(subject)
             watches = self._watches.setdefault(subject, {})
             for name in watches.keys() - {rule.name for rule in rules}:
                 self._drop(name, subject, "the device was removed, or the rule is not for it")
@@ -198,21 +208,17 @@ class Engine:
             if not watches:
                 del self._watches[subject]
             self._looking[subject] = found
-            if device is not None and subject < 0 and device.online is not None:
-                for watch in found:
-                    if watch.kind is Kind.OFFLINE and not watch.newest:
-                        self._note(watch, watch.tell(not device.online, self._now))
         return found
 
-    def _rules_on(self, subject: int) -> tuple[Device | None, list[Rule], float | None]:
+    def _rules_on(self, subject: int) -> tuple[list[Rule], float | None]:
         series = self._series.get(subject)
         device = self._devices.get(-subject if series is None else series.device)
         if device is None or device.admission is not Admission.ACCEPTED:
-            return None, [], None
+            return [], None
         said = self._said(device.id)
         if series is None:
-            return device, self._rules.of_device(device, said.labels), said.interval
-        return device, self._rules.of_series(device, series, said.labels), said.interval
+            return self._rules.of_device(device, said.labels), said.interval
+        return self._rules.of_series(device, series, said.labels), said.interval
 
     def _watch(self, rule: Rule, subject: int, interval: float | None) -> Watch:
         watches = self._watches.setdefault(subject, {})
@@ -221,9 +227,16 @@ class Engine:
             watch = watches[rule.name] = Watch(rule, subject)
             if rule.kind is Kind.SILENT:
                 watch.newest = self._now
+            elif rule.kind is Kind.OFFLINE and self._now:
+                self._greet(watch)
         if watch.expect(interval):
             self._await(watch)
         return watch
+
+    def _greet(self, watch: Watch) -> None:
+        """Tell a new watch for presence how its device is."""
+        if (online := self._devices[-watch.subject].online) is not None:
+            self._note(watch, watch.tell(not online, self._now))
 
     def _drop(self, name: str, subject: int, reason: str) -> None:
         watch = self._watches[subject].pop(name)

@@ -26,7 +26,7 @@ def parse_quiet(text: str) -> tuple[time, time] | None:
         hours[2] = 0
     if max(hours[::2]) > 23 or max(hours[1::2]) > 59 or hours[:2] == hours[2:]:
         raise ValueError(f"quiet is {text[:40]!r}, and must be as in 22:00-07:00")
-    return time(*hours[:2]), time(*hours[2:])
+    return time(hours[0], hours[1]), time(hours[2], hours[3])
 
 
 def quiet_until(text: str, now: int, zone: ZoneInfo) -> int | None:

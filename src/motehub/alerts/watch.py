@@ -150,7 +150,7 @@ class Watch:
 
     def hear(self, now: int) -> Transition | None:
         """Take in that something has come at ``now`` (µs); for a watch for silence."""
-        self.newest = now
+        self.newest = max(self.newest, now)
         return self._enter(State.OK, now) if self.state is State.NO_DATA else None
 
     def go_back(self, now: int) -> None:
@@ -165,7 +165,7 @@ class Watch:
             return False
         rule = self.rule
         # Series that are compared with limits have numbers.
-        if max(values) > rule.above or min(values) < rule.below:  # type: ignore[operator,type-var]
+        if max(values) > rule.above or min(values) < rule.below:  # type: ignore[operator]
             return False
         newest = max(times)
         is_wrong = newest > now or self.newest > now

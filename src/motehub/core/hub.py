@@ -244,6 +244,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device

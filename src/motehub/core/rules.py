@@ -214,6 +214,11 @@ class Rules:
             batch.state[f"{_MAINTENANCE}{number}"] = None
         await self._journal.append(batch)
 
+    def forget(self, batch: Batch, device: int) -> None:
+        """Forget what is known of a device that is removed."""
+        if self.book.maintenance.pop(device, None) is not None:
+            batch.state[f"{_MAINTENANCE}{device}"] = None
+
     async def tell(self, source: str, news: Sequence[AlertNews]) -> None:
         """Let alerts be events of their devices; news that it was told before does nothing.
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.alerts.reference import SECOND, Change, Happening, Passed, Read, judged
 
-from motehub.alerts.engine import Engine, Said
+from motehub.alerts.engine import Engine, Facts
 from motehub.alerts.rule import Rule, rule_of
 from motehub.alerts.watch import State
 from motehub.model import Admission, Device, Kind, Series
@@ -22,8 +22,8 @@ NUMBERS = Series(1, 1, "temperature", "°C")
 TEXTS = Series(2, 1, "mode", "", Kind.TEXT)
 
 
-def engine_of(*rules: Rule, said: Said | None = None) -> Engine:
-    engine = Engine(lambda _device: said or Said())
+def engine_of(*rules: Rule, said: Facts | None = None) -> Engine:
+    engine = Engine(lambda _device: said or Facts())
     for rule in rules:
         engine.put_rule(rule)
     engine.put_device(DEVICE)
@@ -77,7 +77,8 @@ _delays = st.integers(0, 4).map(lambda n: n * 7)
 @st.composite
 def numbers(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> list[Happening]:
     """Readings: some late, some twice, some from the future; time passes."""
-    now, found = START, [Passed(START)]
+    now = START
+    found: list[Happening] = [Passed(START)]
     for _ in range(draw(st.integers(1, 12))):
         now += draw(st.integers(1, 60)) * SECOND
         kind = draw(st.sampled_from(["now", "now", "late", "future", "again", "time"]))
@@ -240,7 +241,7 @@ def test_nobody_is_silent_while_nobody_listens() -> None:
 def test_silence_is_three_expected_intervals() -> None:
     """For every device of which that is known, and for no other."""
     one = rule(metric="", silent="auto")
-    engine, other = engine_of(one, said=Said((), 10.0)), engine_of(one)
+    engine, other = engine_of(one, said=Facts((), 10.0)), engine_of(one)
     for each in (engine, other):
         each.hear(1, START)
         each.pass_time(START + 29 * SECOND)
@@ -283,7 +284,7 @@ def test_presence() -> None:
 )
 def test_which_series_a_rule_looks_at(fields: dict[str, Any], looks: bool) -> None:
     """By name, by pattern, by label, by metric."""
-    engine = engine_of(rule(above=5, **fields), said=Said(("cellar",)))
+    engine = engine_of(rule(above=5, **fields), said=Facts(("cellar",)))
     engine.read(1, [START + 1], [9.0], START + 1)
     assert fired(engine) is looks
 
