@@ -126,8 +126,7 @@ class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
 class Configuration(msgspec.Struct, frozen=True):
     """Everything that the owner can set. ``transport`` maps sections to their settings.
 
-    ``web`` is None where that listener does not run. ``mirror`` maps the names of consumers to
-    the settings of their mirrors.
+    ``web`` is None where it does not run. ``mirror`` maps consumers to settings of their mirrors.
     """
 
     hub: HubSettings
