@@ -204,7 +204,7 @@ def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
 
 
 SILENT_EVENTS = frozenset(
-    {"accepted", "renamed", "blocked", "left", "contested", "calibrated", "command"}
+    {"accepted", "renamed", "blocked", "left", "contested", "calibrated", "command", "alert"}
 )
 """Kinds of events that the device itself may not have caused: they are no contact with it."""
 

@@ -20,6 +20,7 @@ from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
+from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import InvalidProfile
@@ -58,6 +59,7 @@ class Hub:
         limits: RegistryLimits,
         clock: Callable[[], int],
         audit: Audit | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -65,6 +67,7 @@ class Hub:
         self.commands = commands
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
+        self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -241,6 +244,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
