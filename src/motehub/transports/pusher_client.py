@@ -50,10 +50,12 @@ COUNTERS: Final = (
     "requests_unknown",
     "requests_wrong",
     "requests_refused",
+    "answers",
     "events_ignored",
     "messages_unreadable",
 )
 
+_BETWEEN_ANSWERS: Final = 0.02
 _HOSTED: Final = "ws-{}.pusher.com"
 
 _logger: Final = Logger("motehub.pusher_client")
@@ -141,7 +143,7 @@ class PusherClient:
         """Connect, and do everything until the connection is lost; return how that was."""
         from motehub.transports._pusher_client_link import Ended, Link
 
-        link = await Link.open(self._uri, self._tls)
+        link = session.link = await Link.open(self._uri, self._tls)
         if isinstance(link, Ended):
             self._counts["connections_failed"] += 1
             return link
@@ -151,6 +153,9 @@ class PusherClient:
             return await self._converse(link, session)
         finally:
             self._counts["connected"] = self._counts["subscribed"] = 0
+            self._requests.answers.close()
+            if session.answering is not None:
+                session.answering.cancel()
             await link.close()
 
     async def _converse(self, link: Link, session: _Session) -> Ended:
@@ -186,6 +191,10 @@ class PusherClient:
             case Subscribed():
                 session.since = time.monotonic()
                 self._counts["subscribed"] = 1
+                if session.is_answered:
+                    self._requests.answers.open()
+                    work = self._answer(session)
+                    session.answering = asyncio.create_task(work, name="answers to requests")
                 _logger.info("connected", server=self._server, channel=REQUESTS)
             case NotSubscribed(reason):
                 self._counts["subscriptions_refused"] += 1
@@ -204,9 +213,22 @@ class PusherClient:
         if isinstance(signature, str):
             self._counts["subscriptions_refused"] += 1
             return Ended(signature)
+        session.is_answered = signature.answers is True
         now = time.monotonic()
         session.client.subscribe(signature.auth, signature.channel_data, now)
         return None
+
+    async def _answer(self, session: _Session) -> None:
+        """Tell the dashboard what becomes of its requests, until the connection ends."""
+        from motehub.transports._pusher_client_link import Link
+
+        assert isinstance(session.link, Link)
+        while await session.link.send(await self._requests.answers.next()) is None:
+            self._counts["answers"] += 1
+            # What comes meanwhile goes together: servers bound how often one may speak.
+            await asyncio.sleep(_BETWEEN_ANSWERS)
+        # Without answers the connection is of half a use.
+        await session.link.close()
 
 
 class _Session:
@@ -214,7 +236,10 @@ class _Session:
 
     def __init__(self) -> None:
         self.client = Client(REQUESTS, time.monotonic())
+        self.link: Link | Ended | None = None
         self.since: float | None = None
+        self.is_answered = False
+        self.answering: asyncio.Task[None] | None = None
 
     @property
     def well_for(self) -> float:

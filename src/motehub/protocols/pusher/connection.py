@@ -270,6 +270,8 @@ class Connection:
     def _relay(self, message: Message, now: int) -> None:
         limits = self._application.limits
         name = message.channel or ""
+        if self._is_for_server(message, name):
+            return
         if reason := self._why_not_relayed(message, name):
             self._complain(reason, messages.REJECTED)
             return
@@ -286,6 +288,12 @@ class Connection:
             self._complain(f"a connection may send {most} events a second", messages.REJECTED)
             return
         self._application.relay(self, name, message.event, text)
+
+    def _is_for_server(self, message: Message, name: str) -> bool:
+        attendant = self._application.attendant_of(name)
+        if attendant is None or name not in self._channels:
+            return False
+        return attendant.heard(self.socket_id, message)
 
     def _why_not_relayed(self, message: Message, name: str) -> str | None:
         if not self._application.limits.client_events:

@@ -52,7 +52,7 @@ def test_whoever_subscribes_gets_events_until_he_unsubscribes() -> None:
     assert wires[0].say("pusher:unsubscribe", {"channel": "news"}) == []
     assert stand.application.publish("news", "e", "x", NOW) == 1
     assert wires[0].take() == []
-    assert stand.application.publish("news", "e", "x", NOW, wires[1].connection.socket_id) == 0
+    assert stand.application.publish("news", "e", "x", NOW, [wires[1].connection.socket_id]) == 0
     assert stand.application.publish("other", "e", "x", NOW) == 0
 
 
