@@ -15,7 +15,7 @@ from motehub import __version__
 from motehub.contracts import Ground, Listener, TransportPart
 from motehub.errors import ConfigurationError
 from motehub.http_client import place_of, tls_context
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.protocols.pusher.client import (
     Client,
     Comeback,
@@ -59,6 +59,7 @@ _BETWEEN_ANSWERS: Final = 0.02
 _HOSTED: Final = "ws-{}.pusher.com"
 
 _logger: Final = Logger("motehub.pusher_client")
+_occasional: Final = OccasionalLogger(_logger)
 
 
 class PusherClient:
@@ -183,7 +184,7 @@ class PusherClient:
             happening = session.client.receive(came, time.monotonic())
         except Unreadable as error:
             self._counts["messages_unreadable"] += 1
-            _logger.warning("message can't be read", server=self._server, reason=str(error))
+            _occasional.warning("message can't be read", server=self._server, reason=str(error))
             return None
         match happening:
             case Established(socket_id):
@@ -200,7 +201,7 @@ class PusherClient:
                 self._counts["subscriptions_refused"] += 1
                 return Ended(f"it refuses {REQUESTS}: {reason}")
             case Complaint(message, code):
-                _logger.warning("the server complains", reason=message, code=code)
+                _occasional.warning("the server complains", reason=message, code=code)
             case Heard(message):
                 await self._requests.take(message)
         return None

@@ -529,6 +529,29 @@ def test_what_happens_together_is_posted_together() -> None:
     asyncio.run(work())
 
 
+def test_webhooks_with_long_events_hold_fewer() -> None:
+    """The size of one is bounded, and nothing is left out."""
+
+    async def work() -> None:
+        sizes: list[int] = []
+        heard: list[str] = []
+
+        async def post(_: str, body: bytes) -> None:
+            sizes.append(len(body))
+            heard.extend(one["data"] for one in json.loads(body)["events"])
+
+        webhooks = Webhooks("42", {"client_event"}, post, lambda: NOW, Counter())
+        said = [f"{number}" + "x" * 5_000 for number in range(50)]
+        for one in said:
+            webhooks.tell(Happening(Kind.CLIENT_EVENT, "private-a", data=one))
+        await webhooks.end()
+        assert heard == said
+        assert len(sizes) > 10
+        assert max(sizes) < 30_000
+
+    asyncio.run(work())
+
+
 def test_webhooks_that_the_journal_cannot_take_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -241,7 +241,7 @@ class Connection:
         right = channel_auth(keys.key, keys.secret, self.socket_id, name, data)
         if wanted.auth is None or not is_signature(wanted.auth, right):
             raise Refused("AuthError", "auth is not the signature of this subscription", 401)
-        return None if data is None else _member(data, self._application.limits.event_bytes)
+        return None if data is None else _member(data)
 
     def _unsubscribe(self, message: Message, _: int) -> None:
         name = message.read(messages.Unsubscribe).channel
@@ -316,7 +316,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
 }
 
 
-def _member(channel_data: str, most: int) -> Member:
+def _member(channel_data: str) -> Member:
     """Return who ``channel_data`` says is there.
 
     Raises:
@@ -328,6 +328,6 @@ def _member(channel_data: str, most: int) -> Member:
         raise Refused("AuthError", f"channel_data: {error!s:.200}", 401) from error
     if reason := names.why_no_user(str(member.user_id)):
         raise Refused("AuthError", reason, 401)
-    if len(bytes(member.user_info)) > most:
-        raise Refused("AuthError", f"user_info has more than {most} bytes", 401)
+    if len(bytes(member.user_info)) > names.INFO_BYTES:
+        raise Refused("AuthError", f"user_info has more than {names.INFO_BYTES} bytes", 401)
     return member
