@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.fault.json_flood import LISTEN, Flood, compare, many_files, watched
 from tests.fault.json_flooder import Report
-from tests.harness import HubProcess, memory
+from tests.harness import FreshHub, HubProcess, memory
 
 MANY = 1000
 SETTINGS = {"transport.json_socket": LISTEN}
@@ -19,7 +19,7 @@ def test_a_thousand_flooding_connections(folder: Path) -> None:
     """
     with (
         many_files(MANY),
-        HubProcess(folder, SETTINGS) as hub,
+        FreshHub(folder, SETTINGS) as hub,
         Flood(hub, MANY, seconds=3, size=1000) as clients,
     ):
         with watched(hub) as condition:
@@ -38,7 +38,7 @@ def test_a_thousand_flooding_connections(folder: Path) -> None:
 
 def test_one_flooding_connection(folder: Path) -> None:
     """One connection that sends as fast as it can has every object acknowledged and stored."""
-    with HubProcess(folder, SETTINGS) as hub, Flood(hub, 1, seconds=2) as clients:
+    with FreshHub(folder, SETTINGS) as hub, Flood(hub, 1, seconds=2) as clients:
         before = memory(hub.pid)
         with watched(hub) as condition:
             clients.begin()
