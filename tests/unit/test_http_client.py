@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.receivers import Receiver
 
 from motehub.errors import ConfigurationError
@@ -142,9 +143,7 @@ def test_what_is_not_http_is_no_answer(said: bytes) -> None:
 
 def test_nobody_listens() -> None:
     """A port that nobody has is told in words."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with client_of(f"http://127.0.0.1:{port}/") as client:
+    with client_of(f"http://127.0.0.1:{free_port()}/") as client:
         assert ask(client) == NoAnswer("it refuses connections")
 
 
