@@ -46,7 +46,7 @@ def test_one_flooding_connection(folder: Path) -> None:
         assert (report.refused, report.gone) == ([], 0)
         assert report.acknowledged == report.sent
         hub.wait_folded()
-        assert compare(folder, (0, report)) > 10_000
+        assert compare(folder, (0, report)) > 1_000
         assert condition.memory < 4 * before + 200_000_000
 
 
@@ -56,7 +56,7 @@ def test_a_hub_that_dies_in_a_flood(folder: Path) -> None:
     with HubProcess(folder, SETTINGS) as hub:
         with Flood(hub, first, seconds=30) as clients:
             clients.begin()
-            hub.wait_until(lambda: hub.status()["journal"]["head"] > 2, "the flood arrives")
+            hub.wait_until(lambda: hub.status()["journal"]["head"] > 20, "the flood arrives")
             time.sleep(0.5)
             hub.kill()
             before = clients.report()
