@@ -10,7 +10,7 @@ import psutil
 import psycopg
 import pytest
 from tests.fault.load import FIRST, Sender
-from tests.harness import HubProcess, Stored, recent, records, send
+from tests.harness import FreshHub, HubProcess, Stored, recent, records, send
 from tests.servers import PASSWORD, PostgresServer
 
 DEVICE = "dht-127.0.0.1"
@@ -35,7 +35,8 @@ def url(server: PostgresServer) -> Iterator[str]:
 def hub(folder: Path, url: str) -> Iterator[HubProcess]:
     """A running hub that keeps its history there."""
     settings = {"store": {"type": "postgres", "url": url}, "hub": {"admission": "open"}}
-    with HubProcess(folder, settings) as started:
+    # Fresh, so that what its process is called can be looked at.
+    with FreshHub(folder, settings) as started:
         yield started
 
 
@@ -131,7 +132,7 @@ def test_a_database_that_is_killed_under_load(
     """Killed and restarted again and again: each reading is there exactly once."""
     with Sender(hub.port, hub.ca, pause=0.005) as sender:
         for _ in range(4):
-            wait_for_more(hub, sender, 20_000)
+            wait_for_more(hub, sender, 8_000)
             server.kill()
             hub.wait_until(lambda: trouble(hub) != "", "the status says so")
             wait_for_more(hub, sender, 1)
