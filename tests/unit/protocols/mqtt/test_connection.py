@@ -551,7 +551,7 @@ def test_packet_identifiers_go_round() -> None:
     assert found == [2, *range(4, 65_536), 2, 4]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(Version).flatmap(
         lambda v: st.tuples(connects(v), st.lists(from_client(v), max_size=10))

@@ -123,5 +123,5 @@ class Deliveries(RuleBasedStateMachine):
             assert list(dict.fromkeys(found)) == sent
 
 
-Deliveries.TestCase.settings = settings(max_examples=75, stateful_step_count=40, deadline=None)
+Deliveries.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestDeliveries = Deliveries.TestCase

@@ -234,7 +234,7 @@ def test_garbage_in_frames(version: Version, body: bytes, first: int) -> None:
         assert not any(isinstance(one, Violation) for one in found[:-1])
 
 
-@settings(max_examples=200)
+@settings(max_examples=500)
 @given(
     st.sampled_from(Version).flatmap(
         lambda v: st.tuples(st.just(v), st.one_of(from_client(v), from_server(v)))
