@@ -29,7 +29,8 @@ class Boards:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.reader = ReadBoard("127.0.7.1", 0, Behaviour(rate=50))
+        # Not the kernel's choice, which would be for one of the two addresses only.
+        self.reader = ReadBoard("127.0.7.1", free_port(), Behaviour(rate=50))
         self.run(self.reader.__aenter__())
         self.port = self.reader.port
         self.lamp = Lamp("127.0.7.2", self.port)

@@ -10,7 +10,7 @@ import psutil
 import psycopg
 import pytest
 from tests.fault.load import FIRST, Sender
-from tests.harness import FreshHub, HubProcess, Stored, recent, records, send
+from tests.harness import HubProcess, Stored, recent, records, send
 from tests.servers import PASSWORD, PostgresServer
 
 DEVICE = "dht-127.0.0.1"
@@ -35,8 +35,7 @@ def url(server: PostgresServer) -> Iterator[str]:
 def hub(folder: Path, url: str) -> Iterator[HubProcess]:
     """A running hub that keeps its history there."""
     settings = {"store": {"type": "postgres", "url": url}, "hub": {"admission": "open"}}
-    # Fresh, so that what its process is called can be looked at.
-    with FreshHub(folder, settings) as started:
+    with HubProcess(folder, settings) as started:
         yield started
 
 
@@ -85,6 +84,10 @@ def check_secret(hub: HubProcess) -> None:
 
 def test_commands_find_the_store_of_the_hub(hub: HubProcess, url: str) -> None:
     """They read ``store.json``, which is the owner's alone; the hub may run or not."""
+    assert hub.stop() == 0
+    # So that its process is called what it is in a list of processes.
+    hub.fresh = True
+    hub.start()
     start = recent(3)
     send(hub.port, hub.ca, records(start, 3))
     hub.wait_until(lambda: len(stored(url).get((DEVICE, "temperature"), ())) == 3, "it is stored")
