@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from motehub.simulate.units import Behaviour, Board, Lamp, ReadBoard
-from tests.harness import HubProcess, Settings, _toml_value, environment
+from tests.harness import PATIENCE, HubProcess, Settings, _toml_value
+from tests.ports import free_port
 from tests.pusher_hub import PusherHub
 
 _Result = TypeVar("_Result")
@@ -43,7 +42,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         future: Future[_Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(30)
+        return future.result(PATIENCE)
 
     def lamp(self, host: str, **keys: Any) -> Lamp:
         """Switch on a lamp."""
@@ -92,7 +91,7 @@ class Link:
     """A TCP proxy: what a network does between two machines."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.connections = 0
         self.target = target
         self._swallowed: Way | None = None
@@ -102,7 +101,6 @@ class Link:
     async def open(self) -> None:
         """Carry connections, on the same port as before."""
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Break off all connections, and let nobody connect; nothing is swallowed any more."""
@@ -158,24 +156,7 @@ class BaseProcess(HubProcess):
             ),
             "utf-8",
         )
-        self.arguments = ["base", "--config", str(self.config)]
-        self.environment: dict[str, str] = {}
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Start it and return at once."""
-        self.run_file_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "motehub", *self.arguments]
-        command += ["--data", str(self.data), *self._options]
-        with open(self.log_file, "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment() | self.environment,
-                start_new_session=True,
-            )
-        return self._process
+        self.arguments = ["base", "--config", str(self.config), "--data", str(data), *options]
 
     @property
     def counters(self) -> dict[str, int]:
@@ -193,7 +174,8 @@ def base_settings(
 ) -> Settings:
     """Return the configuration of a base whose dashboard is behind ``port``."""
     return {
-        "transport.units": units,
+        # A lamp that a busy machine holds up is not told twice.
+        "transport.units": {"write_timeout": "60s", **units},
         "transport.pusher_client": {
             "api_url": f"http://127.0.0.1:{port}",
             "api_token": dashboard.token("base", "write,control"),

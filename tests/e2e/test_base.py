@@ -82,6 +82,16 @@ def wait_state(dashboard: PusherHub, token: str, command: str, state: str) -> No
     )
 
 
+def wait_counted(base: BaseProcess, **counts: int) -> None:
+    """Return when the base unit has counted this: it does so after the deed."""
+
+    def are_counted() -> bool:
+        counters = base.counters
+        return all(counters[name] == count for name, count in counts.items())
+
+    base.wait_until(are_counted, f"{counts} are counted")
+
+
 def wait_nobody_hears(dashboard: PusherHub) -> None:
     """Return when the dashboard knows that the base unit is gone."""
     program = dashboard.program()
@@ -102,7 +112,7 @@ def test_colours_go_there_and_readings_come_back(
         assert loop.run(lamp.told(1)) == ["#ff8800"]
         wait_state(dashboard, control, command, "sent")
         dashboard.wait_stored(key_of(reader), "value", 20)
-        assert base.counters["requests_taken"] == 1
+        wait_counted(base, requests_taken=1)
         assert base.stop() == 0
         assert not base.run_file_path.exists()
     count = len(values_of(dashboard, reader))
@@ -162,9 +172,8 @@ def test_a_link_that_is_cut_again_and_again(
         assert loop.run(lamp.told(len(wanted))) == wanted
         cut = len(reader.sent)
         dashboard.wait_stored(key_of(reader), "value", cut + 10)
-        counters = base.counters
-        assert counters["requests_taken"] == len(wanted)
-        assert counters["connections"] >= 4
+        wait_counted(base, requests_taken=len(wanted))
+        assert base.counters["connections"] >= 4
     dashboard.wait_folded()
     found = values_of(dashboard, reader)
     assert found == reader.sent[: len(found)]
@@ -297,8 +306,7 @@ def test_who_says_it_twice_is_heard_once(
         again = lamp.payloads[2:-2]
         assert again in ([], ["blue"], ["red", "blue"])
         assert lamp.payloads == ["red", "blue", *again, "lime", "lime"]
-        assert base.counters["requests_repeated"] == 2
-        assert base.counters["requests_taken"] == 2
+        wait_counted(base, requests_repeated=2, requests_taken=2)
 
 
 def test_requests_for_what_is_no_unit(
@@ -326,11 +334,13 @@ def test_requests_for_what_is_no_unit(
         program.trigger(REQUESTS, "update.other", {"ip": key_of(lamp), "payload": "red"})
         program.trigger(REQUESTS, UPDATE, {"ip": key_of(lamp), "payload": "white"})
         assert loop.run(lamp.told(1)) == ["white"]
-        counters = base.counters
-        assert counters["requests_unknown"] == len(unknown)
-        assert counters["requests_wrong"] == len(wrong)
-        assert counters["events_ignored"] == 1
-        assert counters["requests_taken"] == 1
+        wait_counted(
+            base,
+            requests_unknown=len(unknown),
+            requests_wrong=len(wrong),
+            events_ignored=1,
+            requests_taken=1,
+        )
         assert "no unit of ours" in base.log
         assert lamp.payloads == ["white"]
     assert not stranger.connections
@@ -374,7 +384,7 @@ def test_as_the_original_was_configured(
     }
     file.write_text(json.dumps(original), "utf-8")
     base = BaseProcess(tmp_path / "base", {})
-    base.arguments = ["base", "--original-config", str(file), "--updatable", lamp.host]
+    base.arguments[:3] = ["base", "--original-config", str(file), "--updatable", lamp.host]
     base.environment = {
         "MOTEHUB_TRANSPORT_UNITS_PORT": str(reader.port),
         "MOTEHUB_TRANSPORT_PUSHER_CLIENT_HOST": "127.0.0.1",
@@ -428,7 +438,9 @@ def test_the_owners_commands_work_beside_it(
 def test_it_is_small(tmp_path: Path, dashboard: PusherHub, lamp: Lamp, reader: ReadBoard) -> None:
     """A base unit at work has one process, and that has less than 40 MB, shared pages included."""
     settings = base_settings(dashboard, dashboard.web_port, units_of(lamp, reader))
-    with BaseProcess(tmp_path / "base", settings) as base:
+    base = BaseProcess(tmp_path / "base", settings)
+    base.fresh = True
+    with base:
         base.wait_subscribed()
         dashboard.wait_stored(key_of(reader), "value", 50)
         process = psutil.Process(base.pid)
