@@ -208,6 +208,7 @@ async def running(
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
+        hub.rules.configure(configuration.rule)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)

@@ -163,6 +163,10 @@ class CommandDesk(Protocol):
         """Say that the device called ``name``, or any, may be reached now: what waits is sent."""
         ...
 
+    def is_wanted(self, command: str) -> bool:
+        """Tell whether the command of that id still has to leave."""
+        ...
+
     def sent(self, command: str, *, unheard: bool = False) -> None:
         """Say that the command of that id has left for its device.
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub import errors
+from motehub.alert_requests import AlertRequest, carry_out_for_alerts
 from motehub.command import DEFAULT_SECONDS, Command, Value
 from motehub.core.audit import doing
 from motehub.core.calibrations import Calibration
@@ -119,7 +120,13 @@ DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice | Calib
 TokenRequest = CreateToken | ListTokens | RevokeToken
 CommandRequest = SendCommand | FindCommand
 ChangingRequest = (
-    DeviceRequest | TokenRequest | CommandRequest | UnitRequest | PeopleRequest | ImportReadings
+    DeviceRequest
+    | TokenRequest
+    | CommandRequest
+    | UnitRequest
+    | PeopleRequest
+    | AlertRequest
+    | ImportReadings
 )
 Request = ChangingRequest | Status
 
@@ -158,6 +165,8 @@ async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None)
         return _shown(hub, await _carry_out_command(hub, request))
     if isinstance(request, PeopleRequest):
         return await carry_out_for_people(hub, request)
+    if isinstance(request, AlertRequest):
+        return await carry_out_for_alerts(hub, request)
     if isinstance(request, UnitRequest):
         return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):

@@ -111,9 +111,13 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A device is offline from now on: it said so, or its connection was lost."""
+    """A device is offline from now on: it said so, or its connection was lost.
+
+    With ``was_sought`` that is known too of one that has never come.
+    """
 
     reason: str = ""
+    was_sought: bool = False
 
 
 Record = Samples | Texts | Diagnostic | Malformed | Announced | Joined | Left

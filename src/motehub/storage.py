@@ -21,6 +21,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
@@ -90,6 +91,7 @@ def open_hub(
             bounds,
             utc_microseconds,
             Audit.from_state(log.state(), utc_microseconds),
+            RuleBook.from_state(log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal

@@ -13,10 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from motehub import parts
+from motehub.alert_plans import alert_plan
 from motehub.config import Configuration
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.following import (
+    ALERT_PLAN,
     MIRROR_SETTINGS,
     NEWS,
     NOTICE_BYTES,
@@ -79,6 +81,9 @@ def programs(configuration: Configuration) -> Iterator[Program]:
         if plan is not None:
             secret = {WEBHOOK_PLAN: plan.to_json()}
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
+    if (alerts := alert_plan(configuration)) is not None:
+        secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
+        yield Program("alerts", "alerts", "motehub.alert", (folder,), secret, True, told=True)
 
 
 def condition_of(

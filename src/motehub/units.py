@@ -33,6 +33,8 @@ MOST_SCANNED: Final = 1_024
 
 # Bare IPv6 addresses have colons of their own, and so no port.
 _ADDRESS: Final = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::([0-9]{1,5}))?|([^\[]*:[^\[]*:[^\[]*)")
+# Python takes anything as the name of an interface (fe80::1%eth0), line ends too.
+_WRITTEN: Final = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]{1,15})?")
 _UNLIMITED: Final = {"minimum": -inf, "maximum": inf}
 
 
@@ -331,7 +333,7 @@ def plain_unit_address(text: str) -> str:
         ValueError: it is none that a unit can have.
     """
     try:
-        address = ip_address(text)
+        address = ip_address(text if _WRITTEN.fullmatch(text) else "")
     except ValueError:
         why = "units are known by address, since what a name leads to may change"
         raise ValueError(f"{text[:100]!r} is not an IP address: {why}") from None
@@ -345,14 +347,11 @@ def plain_unit_address(text: str) -> str:
 def unit_key(text: str) -> str | None:
     """Return an address, with its port unless that is the usual one, in its plain form."""
     match = _ADDRESS.fullmatch(text)
-    if match is None:
+    if match is None or not 0 < (port := int(match[3] or PORT)) < 2**16:
         return None
-    port = int(match[3]) if match[3] else PORT
     try:
         address = plain_unit_address(match[1] or match[2] or match[4])
     except ValueError:
-        return None
-    if not 0 < port < 2**16:
         return None
     if port == PORT:
         return address

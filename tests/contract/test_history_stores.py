@@ -480,7 +480,8 @@ def test_the_last_contact_is_when_the_device_last_spoke(store: HistoryStore) -> 
     joined: list[Entry] = [EventOccurred(1, 5000, "joined", "…"), PresenceChanged(1, True)]
     fold(store, frame(joined, time=5000))
     # Its will may have spoken, or a stranger.
-    left: list[Entry] = [EventOccurred(1, 6000, kind, "…") for kind in ("left", "contested")]
+    kinds = ("left", "contested", "command")
+    left: list[Entry] = [EventOccurred(1, 6000, kind, "…") for kind in kinds]
     fold(store, frame([*left, PresenceChanged(1, False)], time=6000))
     assert store.devices()[0].last_seen == 5000
 

@@ -83,16 +83,18 @@ async def keep_alive(folder: Path) -> None:
         ("TCP_KEEPINTVL", 1),
         ("TCP_KEEPCNT", 2),
     )
-    async with ReadBoard(HOST, behaviour=Behaviour(rate=50)) as board:
-        async with units_hub(folder, unit(board.port, UnitKind.READ)) as stand:
-            await until(lambda: stand.is_online("unit"), "it is online")
-            cut()
-            await until(lambda: not stand.is_online("unit"), "it is offline")
-            await until(lambda: stand.events("unit", "left"), "that is durable")
-            left = stand.events("unit", "left")
-            assert left == [("left", "connection timed out")], left
-            mend()
-            await until(lambda: stand.is_online("unit"), "it is online again")
+    async with (
+        ReadBoard(HOST, behaviour=Behaviour(rate=50)) as board,
+        units_hub(folder, unit(board.port, UnitKind.READ)) as stand,
+    ):
+        await until(lambda: stand.is_online("unit"), "it is online")
+        cut()
+        await until(lambda: not stand.is_online("unit"), "it is offline")
+        await until(lambda: stand.events("unit", "left"), "that is durable")
+        left = stand.events("unit", "left")
+        assert left == [("left", "connection timed out")], left
+        mend()
+        await until(lambda: stand.is_online("unit"), "it is online again")
 
 
 async def commands(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.harness import PATIENCE, environment, stored
+from tests.ports import free_port
 from tests.receivers import Received, Receiver
 from tests.units_stand import Peer, read, units_hub, until
 from tests.web_hub import WEB, WebHub
@@ -105,8 +106,7 @@ async def test_other_devices_are_nobodys_business(tmp_path: Path) -> None:
 async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) -> None:
     """What waited for an hour goes at the rate that the owner allows."""
     rate, count = 100, 150
-    with Receiver() as receiver:
-        port = receiver.port
+    port = free_port()
     async with base(tmp_path) as hub:
         settings = plan(f"http://127.0.0.1:{port}", rate=rate)
         hour_ago = now() - 3600 * 1_000_000
@@ -128,8 +128,7 @@ async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) ->
 
 async def test_of_what_waits_only_the_newest_may_matter(tmp_path: Path) -> None:
     """With latest_only a unit's newest reading is sent when the dashboard is back."""
-    with Receiver() as receiver:
-        port = receiver.port
+    port = free_port()
     async with base(tmp_path) as hub:
         with Service(tmp_path, plan(f"http://127.0.0.1:{port}", latest_only=True)) as service:
             for number in range(50):

@@ -30,7 +30,7 @@ def test_a_link_that_is_half_open(scene: str, tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from motehub.alerts.rule import decode
 from motehub.core import readings
 from motehub.core.calibrations import AS_IT_IS, Calibration
+from motehub.core.preview import preview
 from motehub.core.queries import (
     MOST_ROWS,
     PIECE_BYTES,
@@ -28,6 +30,7 @@ from motehub.core.queries import (
     Question,
     Readings,
     RejectedPayloads,
+    RulePreview,
     SeriesOf,
 )
 from motehub.core.shapes import (
@@ -91,6 +94,10 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
+        case RulePreview(rule, since, until, said):
+            shape = yield from preview(store, decode(rule), since, until, said)
+            yield Head(JSON, complete)
+            yield msgspec.json.encode(shape)
         case _:
             rows = _rows(store, question)
             yield Head(JSON, complete)

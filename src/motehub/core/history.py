@@ -203,7 +203,9 @@ def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
     return None
 
 
-SILENT_EVENTS = frozenset({"accepted", "renamed", "blocked", "left", "contested", "calibrated"})
+SILENT_EVENTS = frozenset(
+    {"accepted", "renamed", "blocked", "left", "contested", "calibrated", "command", "alert"}
+)
 """Kinds of events that the device itself may not have caused: they are no contact with it."""
 
 

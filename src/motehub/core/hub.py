@@ -14,12 +14,13 @@ from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.audit import Audit
 from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
-from motehub.core.commands import Commands
+from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
+from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import InvalidProfile
@@ -58,6 +59,7 @@ class Hub:
         limits: RegistryLimits,
         clock: Callable[[], int],
         audit: Audit | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -65,6 +67,7 @@ class Hub:
         self.commands = commands
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
+        self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -241,6 +244,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
@@ -252,13 +256,13 @@ class Hub:
         value: Value | None = None,
         payload: str | None = None,
         seconds: float = DEFAULT_SECONDS,
-        note: Mapping[str, bytes | None] = MappingProxyType({}),
+        note: CommandNote = nothing_to_note,
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
         It says that ``setting`` is to be ``value``, or is a ``payload`` for the device as it is.
-        It is sent when the device can be reached, and expires after ``seconds``. ``note`` becomes
-        state of the journal with it; None deletes a key.
+        It is sent when the device can be reached, and expires after ``seconds``. What ``note``
+        returns for its id becomes state of the journal with it; None deletes a key.
 
         Raises:
             UnknownDevice: no device is called ``name``.
@@ -269,6 +273,10 @@ class Hub:
         device = self.registry.by_name(name)
         order = checked_order(setting, value, payload)
         return await self.commands.give(device, order, seconds, note)
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """See :class:`motehub.contracts.Commander`."""
+        self.commands.tell_outcome(command, tell)
 
     async def create_token(
         self,

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from motehub.alerts.engine import Facts
 from motehub.core.calibrations import Calibration
 from motehub.core.profiles import Profile
 
@@ -118,7 +119,21 @@ class Events(msgspec.Struct, frozen=True, tag="events"):
     names: tuple[str, ...] | None = None
 
 
-Question = Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events
+class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
+    """What a rule (encoded) would have found in ``[since, until)`` (µs).
+
+    ``said`` are labels and expected interval of devices, by id.
+    """
+
+    rule: bytes
+    since: int
+    until: int
+    said: dict[int, Facts] = {}
+
+
+Question = (
+    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+)
 
 
 class Query(msgspec.Struct, frozen=True):

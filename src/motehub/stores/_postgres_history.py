@@ -16,6 +16,9 @@ from motehub.history_contract import (
     NumberColumns,
     RejectedRow,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
@@ -23,7 +26,6 @@ from motehub.rollups import RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_rollups as rolled
-from motehub.stores._cursor import check_free, check_next, check_same
 from motehub.stores._postgres_connection import Connection, Database
 from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor
 from motehub.tables import TABLES, Row

@@ -20,6 +20,9 @@ from motehub.history_contract import (
     RejectedRow,
     StorePart,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
@@ -33,7 +36,6 @@ from motehub.sqlite_files import (
 )
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_rollups as rolled
-from motehub.stores._cursor import check_free, check_next, check_same
 from motehub.stores._sqlite_fold import fold_into
 from motehub.tables import TABLES, Row
 

@@ -33,7 +33,7 @@ _TOLD: Final = (
     "address",
     "ids",
 )
-_PERSONAL: Final = frozenset({"arrange_devices", "change_language"})
+_PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule"})
 """What changes nothing for others."""
 _COMING_IN: Final = frozenset({"log_in", "set_up", "accept_invitation"})
 """What is done by somebody who is not logged in yet, whatever the cookie says."""

@@ -18,7 +18,7 @@ from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.webhooks import signing
 from motehub.webhooks.endpoints import Endpoint
-from motehub.webhooks.gate import Gate
+from motehub.webhooks.gate import LONGEST_ASKED, Gate
 from motehub.webhooks.messages import TEST
 from motehub.webhooks.outbox import Attempt, Message, Outbox
 
@@ -204,12 +204,13 @@ def _detail(answer: Answer) -> str | None:
 def retry_after(answer: Answer | NoAnswer, now: float) -> float | None:
     """Return the pause in seconds that an answer asks for (RFC 9110 § 10.2.3), if it does.
 
-    ``now`` is in UTC seconds.
+    ``now`` is in UTC seconds. It is an hour at most: nobody can put a message off for years.
     """
     text = answer.headers.get("retry-after", "") if isinstance(answer, Answer) else ""
     if text.isascii() and text.isdecimal():
-        return float(text[:9])
+        return min(float(text[:9]), LONGEST_ASKED)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now) if text else None
+        asked = parsedate_to_datetime(text).timestamp() - now if text else None
     except (ValueError, OverflowError):
         return None
+    return None if asked is None else min(max(0.0, asked), LONGEST_ASKED)
