@@ -30,20 +30,34 @@ LOOKING: Final = {
     "/certificates/authority",
     "/devices",
     "/devices/{}",
+    "/devices/{}/newest",
     "/devices/{}/series",
     "/events",
+    "/export",
+    "/alerts",
+    "/rules",
+    "/rules/{}",
     "/health",
     "/readings",
     "/rejected",
 }
 """What whoever may read may see."""
 
-CONTROL: Final = {("post", "/devices/{}/commands"), ("get", "/commands/{}")}
+CONTROL: Final = {
+    ("get", "/devices/{}/commands"),
+    ("post", "/devices/{}/commands"),
+    ("get", "/commands/{}"),
+    ("get", "/connect"),
+    ("post", "/alerts/{}/acknowledge"),
+    ("post", "/alerts/{}/snooze"),
+    ("put", "/devices/{}/maintenance"),
+}
 
-PRESENT: Final = {"name": "tank", "id": "1", "session": "1"}
+PRESENT: Final = {"name": "tank", "id": "1", "session": "1", "number": "1"}
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("put", "/session/password"): {"old": "x" * 12, "new": "y" * 12},
     ("patch", "/session"): {"language": "fr"},
+    ("put", "/session/arrangement"): {"devices": []},
 }
 
 
