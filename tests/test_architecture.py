@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
-    "history_contract": {"frames", "model", "rollups", "tables"},
+    "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "alerts": {"errors", "model", "quantities"},
