@@ -4,6 +4,7 @@ from bench.harness import Scenario
 from bench.scenarios import (
     burst,
     colour,
+    fanout,
     fold,
     http,
     idle,
@@ -27,5 +28,6 @@ SCENARIOS: dict[str, Scenario] = {
     "mqtt": mqtt.cases,
     "units": units.cases,
     "colour": colour.cases,
+    "fanout": fanout.cases,
 }
 """Every scenario by the name that the command line gives it."""
