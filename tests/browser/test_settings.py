@@ -86,7 +86,7 @@ def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Br
         newest = here.locator("#deeds li")
         expect(newest.nth(0)).to_contain_text("marie changed the role of pierre role: viewer")
         expect(newest.nth(1)).to_contain_text("pierre accepted the invitation")
-        expect(newest.nth(2)).to_contain_text("marie invited pierre role: operator")
+        expect(newest.nth(2)).to_contain_text("marie added pierre role: operator")
         expect(here.locator("#deeds")).to_contain_text("owner of the data folder")
 
 

@@ -27,6 +27,7 @@ NOT_HERE: Final = {("post", "/readings"), ("post", "/write"), ("get", "/stream")
 """Other servers take the first two; the last does not end."""
 
 LOOKING: Final = {
+    "/alerts",
     "/certificates/authority",
     "/devices",
     "/devices/{}",
@@ -34,24 +35,24 @@ LOOKING: Final = {
     "/devices/{}/series",
     "/events",
     "/export",
-    "/alerts",
-    "/rules",
-    "/rules/{}",
     "/health",
     "/readings",
     "/rejected",
+    "/rules",
+    "/rules/{}",
 }
 """What whoever may read may see."""
 
 CONTROL: Final = {
-    ("get", "/devices/{}/commands"),
-    ("post", "/devices/{}/commands"),
     ("get", "/commands/{}"),
     ("get", "/connect"),
+    ("get", "/devices/{}/commands"),
     ("post", "/alerts/{}/acknowledge"),
     ("post", "/alerts/{}/snooze"),
+    ("post", "/devices/{}/commands"),
     ("put", "/devices/{}/maintenance"),
 }
+"""What an operator may do beside that."""
 
 PRESENT: Final = {"name": "tank", "id": "1", "session": "1", "number": "1"}
 BODIES: Final[dict[tuple[str, str], Any]] = {
@@ -100,7 +101,7 @@ async def client_of(stand: Stand, role: Role) -> httpx.AsyncClient:
 
 async def ask(client: httpx.AsyncClient, method: str, bare: str, path: str) -> httpx.Response:
     """Ask with a body that would do, as far as it matters here."""
-    query = {"device": "tank"} if path == "/readings" else None
+    query = {"device": "tank"} if path in {"/readings", "/export"} else None
     body = None if method in {"get", "delete"} else BODIES.get((method, bare), {})
     return await client.request(method, path, params=query, json=body)
 
@@ -160,6 +161,15 @@ def secrets_in(text: str, stand: Stand) -> list[str]:
         for browser in stand.hub.accounts.people.browsers(user.name, stand.clock())
     ]
     return [one for one in found if one in text]
+
+
+@pytest.mark.parametrize("page", ["", "/", "/swagger", "/redoc", "/elements", "/rapidoc"])
+async def test_the_framework_has_no_pages_of_its_own(stand: Stand, page: str) -> None:
+    """Nothing is served beside our pages that would load scripts from elsewhere, as who is in."""
+    async with stand.client() as client:
+        answer = await client.get(f"http://hub/schema{page}")
+        assert "<script" not in answer.text
+        assert "//cdn" not in answer.text
 
 
 async def test_the_walk_sees_the_routes(stand: Stand) -> None:
