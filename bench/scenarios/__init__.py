@@ -2,6 +2,7 @@
 
 from bench.harness import Scenario
 from bench.scenarios import (
+    alerts,
     burst,
     colour,
     fold,
@@ -27,5 +28,6 @@ SCENARIOS: dict[str, Scenario] = {
     "mqtt": mqtt.cases,
     "units": units.cases,
     "colour": colour.cases,
+    "alerts": alerts.cases,
 }
 """Every scenario by the name that the command line gives it."""
