@@ -63,9 +63,12 @@ def test_an_allowance_is_used_up_and_comes_back() -> None:
     assert allowance.wait() == pytest.approx(0, abs=1e-6)
 
 
+# Apprise imports what Python 3.13 has no more where that is there.
+with_apprise = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 WORDING = Wording("subject", "text", "<p>html</p>")
 
 
+@with_apprise
 def test_a_service_that_apprise_knows() -> None:
     """It gets title and text; one that fails is in trouble, with its answer."""
     with Receiver() as receiver:
@@ -78,6 +81,7 @@ def test_a_service_that_apprise_knows() -> None:
             notifier.send(WORDING, "info")
 
 
+@with_apprise
 def test_an_address_that_apprise_does_not_know() -> None:
     """The owner is told where to look; the address is not repeated."""
     with pytest.raises(NotDelivered, match="see url of"):

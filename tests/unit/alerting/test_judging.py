@@ -19,6 +19,7 @@ from motehub.alerting.wording import Told
 from motehub.alerts.rule import rule_of
 from motehub.core.consumer import Consumer
 from motehub.core.hub import Hub
+from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
@@ -30,8 +31,8 @@ CHANNEL = "mail"
 class Judge:
     """The consumer of a hub's journal, in this process; the clock is the test's."""
 
-    def __init__(self, folder: Path, hub: Hub, clock: FakeClock) -> None:
-        self.folder, self.hub, self.clock = folder, hub, clock
+    def __init__(self, folder: Path, hub: Hub, journal: Journal, clock: FakeClock) -> None:
+        self.folder, self.hub, self.journal, self.clock = folder, hub, journal, clock
         self.open()
 
     def open(self) -> None:
@@ -49,6 +50,8 @@ class Judge:
             self.open()
         assert self.consumer.catch_up(), self.consumer.trouble
         self.effect.pass_time()
+        # As the hub does, which would hold senders back otherwise.
+        self.journal.follow("alerts", self.effect.committed)
 
     def due(self) -> list[tuple[str, str]]:
         """Take what is due now: kind and text of each message."""
@@ -69,8 +72,8 @@ class Judge:
 @asynccontextmanager
 async def judging(folder: Path, **fields: Any) -> AsyncIterator[Judge]:
     clock = FakeClock()
-    async with open_hub(folder, clock) as (hub, _):
-        judge = Judge(folder, hub, clock)
+    async with open_hub(folder, clock) as (hub, journal):
+        judge = Judge(folder, hub, journal, clock)
         if fields:
             await hub.rules.add(rule_of({"name": "r", "metric": "temperature", **fields}))
         yield judge
