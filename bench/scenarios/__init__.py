@@ -2,6 +2,7 @@
 
 from bench.harness import Scenario
 from bench.scenarios import (
+    alerts,
     burst,
     colour,
     fanout,
@@ -29,5 +30,6 @@ SCENARIOS: dict[str, Scenario] = {
     "units": units.cases,
     "colour": colour.cases,
     "fanout": fanout.cases,
+    "alerts": alerts.cases,
 }
 """Every scenario by the name that the command line gives it."""
