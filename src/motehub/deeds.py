@@ -34,11 +34,6 @@ _DEEDS: Final = {
     "change_rule": "change_rule",
     "remove_rule": "remove_rule",
     "answer_alert": "answer_alert",
-    "add_rule": "add_rule",
-    "change_rule": "change_rule",
-    "remove_rule": "remove_rule",
-    "answer_alert": "answer_alert",
-    "maintain": "maintain_device",
 }
 # What is told of a request beside its name: nothing in which there may be a secret.
 _TOLD: Final = (
