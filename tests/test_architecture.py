@@ -38,10 +38,11 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
-    "history_contract": {"frames", "model", "rollups", "tables"},
+    "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
-    "core": FOUNDATION | {"contracts", "history_contract", "mirror_contract", "rollups"},
+    "alerts": {"errors", "model", "quantities"},
+    "core": FOUNDATION | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
@@ -64,10 +65,11 @@ ALLOWED: dict[str, set[str]] = {
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
+    "alerting": FOUNDATION | {"alerts", "contracts", "core", "sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks"}
+    | {"webhooks", "alerting", "alerts"}
     | {"protocols"}
     | {"people_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
@@ -84,6 +86,7 @@ ABOVE = {
     "certificates",
     "cli",
     "config",
+    "config_choices",
     "config_sample",
     "config_shown",
     "consumer_thread",
@@ -105,9 +108,13 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "upkeep",
     "webhook",
     "webhook_plans",
     "writer",
+    "alert",
+    "alert_plans",
+    "alert_requests",
     "__main__",
     "__init__",
 }

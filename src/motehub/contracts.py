@@ -78,15 +78,24 @@ class Commander(Protocol):
         name: str,
         *,
         payload: str | None = None,
-        note: Mapping[str, bytes | None] = ...,
+        seconds: float = ...,
+        note: Callable[[str], Mapping[str, bytes | None]] = ...,
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
-        The keys of ``note`` become state of the journal in the same commit, None deletes one.
+        It has ``seconds`` for all its steps. ``note`` is called with its id; the keys that it
+        returns become state of the journal in the same commit, None deletes one.
 
         Raises:
             OwnerError: the device can't be told that, or not now.
             StorageError: the hub is stopping and the journal can't be written.
+        """
+        ...
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """Call ``tell`` once the command of that id has left or can't, at once if it has.
+
+        With None when it has been forgotten. ``tell`` leaves what it does for later.
         """
         ...
 

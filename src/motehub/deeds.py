@@ -28,9 +28,25 @@ _DEEDS: Final = {
     "add_unit": "add_unit",
     "change_unit": "change_unit",
     "remove_unit": "remove_unit",
+    "calibrate": "calibrate",
+    "maintain": "maintain_device",
+    "add_rule": "add_rule",
+    "change_rule": "change_rule",
+    "remove_rule": "remove_rule",
+    "answer_alert": "answer_alert",
 }
 # What is told of a request beside its name: nothing in which there may be a secret.
-_TOLD: Final = ("new_name", "role", "scopes", "devices", "setting", "value", "payload")
+_TOLD: Final = (
+    "new_name",
+    "role",
+    "scopes",
+    "devices",
+    "setting",
+    "value",
+    "payload",
+    "alert",
+    "act",
+)
 
 
 def deed_of(request: msgspec.Struct) -> Deed | None:

@@ -1,19 +1,31 @@
-"""How rollups are kept up in a store's own transactions: the same in every store."""
+"""How rollups are kept up in a store's own transactions: the same in every store.
+
+A fold adds its readings to their minutes. Hours and days are made of minutes once they are over:
+with many series of few readings each, that spares two rows of three. What comes later still is
+added to all.
+"""
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final, Protocol
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import TIERS, Rollup, coarser, minutes_of
+from motehub.rollups import NEVER, TIERS, Rollup, Settled, coarser, minutes_of
 
 READINGS_AT_ONCE: Final = 50_000
 """About how many readings one step of a rebuild sums up: other writers wait for it."""
 
+MINUTES_AT_ONCE: Final = 50_000
+"""At most about how many minutes one step makes hours of."""
+
+_MINUTE: Final = TIERS["minute"]
 _DAY: Final = TIERS["day"]
+# A step covers this much of a series at most, so that it stays small also with a single one.
+_LEAP: Final = 30 * _DAY
 
 
 class Tables(Protocol):
@@ -47,6 +59,28 @@ class Tables(Protocol):
         """Delete the rollups of all tiers that begin in ``[since, until)``."""
         ...
 
+    def settled(self) -> Settled:
+        """Return how far hours and days have been made."""
+        ...
+
+    def settle(self, settled: Settled) -> None:
+        """Note how far hours and days have been made."""
+        ...
+
+    def first_minute(self, since: int) -> int | None:
+        """Return the beginning of the first minute of all series at ``since`` or later."""
+        ...
+
+    def gauges(self, after: int, limit: int) -> list[int]:
+        """Return the next series of numbers, ascending."""
+        ...
+
+    def rollups_of_all(
+        self, tier: str, after: int, upto: int, since: int, until: int
+    ) -> list[Rollup]:
+        """Return what ``rollups`` does of every series of ``(after, upto]``, one after another."""
+        ...
+
     def mark(self, series: int, until: int | None) -> None:
         """Note that a series is rolled up before ``until``, or as a whole (None)."""
         ...
@@ -60,7 +94,7 @@ def roll_up(
     ``inserted`` gives series, readings given and readings that were new. Where all were new, what
     they come to is added; where some were, the minutes of all are summed up anew.
     """
-    unrolled = tables.unrolled()
+    unrolled, settled = tables.unrolled(), tables.settled()
     new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
     for series, given, stored in inserted:
         if not stored:
@@ -70,9 +104,9 @@ def roll_up(
             end = bisect_left(times, unrolled[series])
             times, values = times[:end], values[:end]
         if given != stored:
-            _sum_up_anew(tables, series, times)
+            _sum_up_anew(tables, settled, series, times)
         else:
-            _add(new, minutes_of(series, times, values))
+            _add(new, settled, minutes_of(series, times, values))
     for tier, rollups in new.items():
         if rollups:
             tables.merge(tier, rollups)
@@ -80,10 +114,10 @@ def roll_up(
 
 def sum_up_anew(tables: Tables, times: dict[int, array[int]]) -> None:
     """Sum up again the minutes, hours and days of readings at ``times`` by series, ascending."""
-    unrolled = tables.unrolled()
+    unrolled, settled = tables.unrolled(), tables.settled()
     for series, moments in times.items():
         end = bisect_left(moments, unrolled[series]) if series in unrolled else len(moments)
-        _sum_up_anew(tables, series, moments[:end])
+        _sum_up_anew(tables, settled, series, moments[:end])
 
 
 def rebuild_some(tables: Tables) -> int:
@@ -91,14 +125,14 @@ def rebuild_some(tables: Tables) -> int:
 
     Days of which no reading is left keep the rollups that they have.
     """
-    done = 0
+    done, settled = 0, tables.settled()
     for series, since in sorted(tables.unrolled().items()):
         while (first := tables.first_reading(series, since)) is not None:
             since = first // _DAY * _DAY + _DAY
             times, values = tables.readings(series, since - _DAY, since)
             tables.forget(series, since - _DAY, since)
             new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
-            _add(new, minutes_of(series, times, values))
+            _add(new, settled, minutes_of(series, times, values))
             for tier, rollups in new.items():
                 tables.replace(tier, rollups)
             done += len(times)
@@ -109,16 +143,62 @@ def rebuild_some(tables: Tables) -> int:
     return done
 
 
-def _add(to: dict[str, list[Rollup]], rollups: list[Rollup]) -> None:
-    for tier, width in TIERS.items():
-        if tier != "minute":
-            rollups = coarser(rollups, width)
+def settle_some(tables: Tables, until: int) -> bool:
+    """Make hours and days that end at ``until`` or before; tell whether more may be left.
+
+    ``until`` is the beginning of an hour.
+    """
+    settled = tables.settled()
+    if settled.next == settled.until:
+        if settled.until >= until:
+            return False
+        # Hours of this day may be there, and still have to become a day.
+        first = tables.first_minute(settled.until // _DAY * _DAY)
+        if first is None or first >= until:
+            tables.settle(Settled(until, until))
+            return False
+        settled = Settled(settled.until, min(until, first // _DAY * _DAY + _LEAP))
+    minutes = min(settled.next - settled.until, _LEAP) // _MINUTE
+    some = tables.gauges(settled.series, max(1, MINUTES_AT_ONCE // minutes))
+    if not some:
+        tables.settle(Settled(settled.next, settled.next))
+        return True
+    _settle(tables, settled, some[-1])
+    tables.settle(Settled(settled.until, settled.next, some[-1]))
+    return True
+
+
+def _settle(tables: Tables, settled: Settled, upto: int) -> None:
+    """Make hours, and the days that end with them, of the series after those that have them."""
+    for tier, finer in (("hour", "minute"), ("day", "hour")):
+        width = TIERS[tier]
+        # From where it was done: earlier readings may have come since it was begun.
+        bounds = settled.until // width * width, settled.next // width * width
+        if bounds[0] < bounds[1]:
+            found = tables.rollups_of_all(finer, settled.series, upto, *bounds)
+            made: list[Rollup] = []
+            for _, rollups in groupby(found, lambda rollup: rollup[0]):
+                made += coarser(list(rollups), width)
+            tables.replace(tier, made)
+
+
+def _add(to: dict[str, list[Rollup]], settled: Settled, minutes: list[Rollup]) -> None:
+    """Add minutes of one series, and the hours and days that are there already."""
+    to["minute"] += minutes
+    rollups = minutes
+    for tier in ("hour", "day"):
+        until = settled.before(tier, rollups[0][0]) if rollups else NEVER
+        if not rollups or rollups[0][1] >= until:
+            return
+        rollups = coarser([one for one in rollups if one[1] < until], TIERS[tier])
         to[tier] += rollups
 
 
-def _sum_up_anew(tables: Tables, series: int, times: array[int]) -> None:
+def _sum_up_anew(tables: Tables, settled: Settled, series: int, times: array[int]) -> None:
     finer: str | None = None
     for tier, width in TIERS.items():
+        if finer is not None:
+            times = times[: bisect_left(times, settled.before(tier, series))]
         for since, until in _stretches(times, width):
             if finer is None:
                 found = minutes_of(series, *tables.readings(series, since, until))

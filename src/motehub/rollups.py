@@ -20,6 +20,9 @@ TIERS: Final = {
 }
 """Length (µs) of what each tier sums up; each is a multiple of the one before."""
 
+NEVER: Final = -(2**63 // TIERS["day"]) * TIERS["day"]
+"""A midnight (µs) before all times."""
+
 LARGEST_TOTAL: Final = 8e307
 """A total from here on is not kept: the next addition might be no number any more."""
 
@@ -28,6 +31,22 @@ Rollup = tuple[int, int, int, float, float, float | None, int, float]
 
 The total is None where a sum of these values is too large for a float.
 """
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """How far hours have been made of minutes, and days of hours.
+
+    Of series up to ``series`` that is ``next``, of all others ``until``: beginnings of hours (µs).
+    """
+
+    until: int = NEVER
+    next: int = NEVER
+    series: int = 0
+
+    def before(self, tier: str, series: int) -> int:
+        """Return the time before which rollups of a coarser tier than minutes are there (µs)."""
+        width = TIERS[tier]
+        return (self.next if series <= self.series else self.until) // width * width
 
 
 class RollupColumns(msgspec.Struct, frozen=True):
@@ -93,11 +112,19 @@ def coarser(rollups: list[Rollup], width: int) -> list[Rollup]:
     ]
 
 
-def pieces(since: int, until: int, tiers: list[str]) -> Iterator[tuple[str | None, int, int]]:
+def pieces(
+    since: int, until: int, tiers: list[str], settled: int
+) -> Iterator[tuple[str | None, int, int]]:
     """Part ``[since, until)`` into what whole rollups of ``tiers`` cover, and the rest.
 
-    ``tiers`` are the coarsest first; None stands for the readings themselves.
+    ``tiers`` are the coarsest first; None stands for the readings themselves. From ``settled`` on,
+    the beginning of an hour, there are only minutes.
     """
+    yield from _pieces(since, min(until, settled), tiers)
+    yield from _pieces(max(since, settled), until, tiers[-1:])
+
+
+def _pieces(since: int, until: int, tiers: list[str]) -> Iterator[tuple[str | None, int, int]]:
     if since >= until:
         return
     if not tiers:
@@ -106,11 +133,11 @@ def pieces(since: int, until: int, tiers: list[str]) -> Iterator[tuple[str | Non
     width = TIERS[tiers[0]]
     first, last = -(-since // width) * width, until // width * width
     if first >= last:
-        yield from pieces(since, until, tiers[1:])
+        yield from _pieces(since, until, tiers[1:])
         return
-    yield from pieces(since, first, tiers[1:])
+    yield from _pieces(since, first, tiers[1:])
     yield tiers[0], first, last
-    yield from pieces(last, until, tiers[1:])
+    yield from _pieces(last, until, tiers[1:])
 
 
 def _joined(start: int, group: list[Rollup]) -> Rollup:

@@ -21,6 +21,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
@@ -90,6 +91,7 @@ def open_hub(
             bounds,
             utc_microseconds,
             Audit.from_state(log.state(), utc_microseconds),
+            RuleBook.from_state(log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal
@@ -98,18 +100,20 @@ def open_hub(
 
 
 async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
-    """Carry out a request while no hub runs, and fold it into the history.
+    """Carry out a request while no hub runs, and fold it into the history, if there is one.
 
     Raises:
         HubRunning: a hub does run.
         OwnerError: the request can't be carried out.
     """
+    keeps_history = not data_folder.is_of_base(configuration.data_dir)
     with data_folder.locked(configuration.data_dir), plain_exceptions():
         async with asyncio.TaskGroup() as tasks:
-            with open_hub(configuration, tasks) as (hub, journal):
+            opened = open_hub(configuration, tasks, keeps_history=keeps_history)
+            with opened as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest | PeopleRequest):
+        if keeps_history and not isinstance(request, TokenRequest | PeopleRequest):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
@@ -132,7 +136,7 @@ def fold_offline(configuration: Configuration) -> None:
     store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
         # The writer of a hub that was killed a moment ago may still be at it.
         for _ in range(_FOLD_TRIES):
             if consumer.catch_up():
@@ -158,6 +162,9 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
         devices, series = store.registry()
         position = store.position()
         check_finished(position)
+        if position:
+            # The journal that is begun now is not the one of which this was a position.
+            store.set_position(position)
     finally:
         store.close()
     if not position:

@@ -43,6 +43,7 @@ TABLES: Final[dict[str, Table]] = {
     "reading_hour": _ROLLUP,
     "reading_day": _ROLLUP,
     "reading_unrolled": Table(("series", "since")),
+    "reading_settled": Table(("until", "next", "series")),
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,

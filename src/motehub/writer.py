@@ -18,14 +18,13 @@ from motehub.core.history import FoldIntoHistory
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
 from motehub.following import STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.logs import Logger
+from motehub.upkeep import Upkeep
 
 FOLD_SECONDS: Final = 0.2
 """Pause between two folds: larger folds cost less and spare flash cards."""
 
 _TRY_SECONDS: Final = 1.0
-
-_logger = Logger("motehub.writer")
+_TURN_SECONDS: Final = 0.01
 
 
 def main() -> None:
@@ -39,7 +38,7 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
     opened = _open(folder, store_name, hub)
     if opened is None:
         return 1
-    consumer, effect = opened
+    consumer, effect, upkeep = opened
 
     def report() -> None:
         total = effect.total
@@ -47,7 +46,6 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
         tell(Report(consumer.position, counts, consumer.trouble))
 
     report()
-    behind = True
     while True:
         hub_lived = hub.lives
         was_in_trouble = consumer.trouble is not None
@@ -56,32 +54,22 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
             report()
         if not hub_lived:
             return 0 if done else 1
-        if done and behind:
-            behind = _roll_up_some(effect)
+        if done and upkeep.step():
+            hub.pause(_TURN_SECONDS)
         else:
             hub.pause(FOLD_SECONDS if done else consumer.pause)
 
 
-def _roll_up_some(effect: FoldIntoHistory) -> bool:
-    """Go on with rollups that are still to be made; tell whether there may be more.
-
-    What is left when the storage fails is made after the next start.
-    """
-    try:
-        return effect.roll_up_some()
-    except StorageError as error:
-        _logger.error("rollups are not made until the next start", reason=str(error))
-        return False
-
-
-def _open(folder: Path, store_name: str, hub: Hub) -> tuple[Consumer, FoldIntoHistory] | None:
+def _open(
+    folder: Path, store_name: str, hub: Hub
+) -> tuple[Consumer, FoldIntoHistory, Upkeep] | None:
     """Open both databases, waiting for storage that fails; None when that is for the owner."""
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
             store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
-            effect = FoldIntoHistory(store, reader)
-            return Consumer("history", reader, effect), effect
+            effect = FoldIntoHistory(store, reader, reader.journal())
+            return Consumer("history", reader, effect), effect, Upkeep(store)
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
             return None

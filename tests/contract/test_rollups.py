@@ -33,7 +33,8 @@ from motehub.model import Admission, Device, Series
 from motehub.rollups import TIERS
 
 SECOND = 1_000_000
-DAY = 86_400 * SECOND
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
 START = 20_500 * DAY
 FOREVER = 2**62
 
@@ -104,6 +105,11 @@ def fold(
     store.fold(make_fold([(start + 1, frame)], known))
 
 
+def settle(store: HistoryStore, until: int) -> None:
+    while store.settle_some(until):
+        pass
+
+
 def table(store: HistoryStore, name: str) -> list[Any]:
     return [row for page in store.dump(name) for row in page]
 
@@ -111,9 +117,12 @@ def table(store: HistoryStore, name: str) -> list[Any]:
 def check(store: HistoryStore) -> None:
     """Compare the rollups of every tier with the readings that are stored."""
     readings = table(store, "reading")
+    settled = store.settled()
     for tier, width in TIERS.items():
         parted: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for series, time, value in readings:
+            if tier != "minute" and time >= settled.before(tier, series):
+                continue
             parted.setdefault((series, time // width * width), []).append((time, value))
         expected = [summed_up(*key, rows) for key, rows in parted.items()]
         found = table(store, f"reading_{tier}")
@@ -144,21 +153,28 @@ STEP = st.one_of(
     st.tuples(st.just("own"), HELD),
     st.tuples(st.just("rebuild"), st.just([])),
     st.tuples(st.just("some"), st.just([])),
+    st.tuples(st.just("settle"), st.integers(-26, 60)),
+    st.tuples(st.just("settle"), st.integers(-26, 60)),
 )
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(STEP, min_size=1, max_size=8), st.booleans())
 def test_rollups_are_those_of_the_readings_whatever_came(
     kind: str,
     tmp_path_factory: pytest.TempPathFactory,
     postgres: PostgresServer,
-    steps: list[tuple[str, list[tuple[int, int, float]]]],
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[tuple[str, Any]],
     removed: bool,
 ) -> None:
-    """Late, backdated, repeated and released readings, removals and rebuilds between them."""
+    """Late, backdated, repeated and released readings, removals and rebuilds between them.
+
+    Hours and days are made up to some time, in steps that other things come between.
+    """
+    monkeypatch.setattr("motehub.rolling.MINUTES_AT_ONCE", 1)
     url = postgres.new_database() if parts.store(kind).schemes else ""
     with closing(parts.store(kind).open(tmp_path_factory.mktemp("store"), url, False)) as store:
         with_devices(store)
@@ -167,6 +183,8 @@ def test_rollups_are_those_of_the_readings_whatever_came(
                 store.begin_rebuild()
             elif what == "some":
                 store.rebuild_some()
+            elif what == "settle":
+                store.settle_some(START + rows * HOUR)
             elif what == "held":
                 fold(store, held=rows)
             else:
@@ -175,6 +193,9 @@ def test_rollups_are_those_of_the_readings_whatever_came(
                 check(store)
         while store.rebuild_some():
             pass
+        check(store)
+        settle(store, START + 3 * DAY)
+        assert store.settled().before("day", 1) >= START + 3 * DAY
         check(store)
         if removed:
             fold(store, entries=[DeviceRemoved(1)])
@@ -188,6 +209,7 @@ def test_a_repetition_among_new_readings(store: HistoryStore) -> None:
     fold(store, [(1, START + 1, 5.0), (1, START + 2, 1.0)])
     fold(store, [(1, START + 2, 99.0), (1, START + 3, 2.0), (1, START + DAY, 3.0)])
     check(store)
+    settle(store, START + 2 * DAY)
     (first, second) = table(store, "reading_day")
     assert first == (1, START, 3, 1.0, 5.0, 8.0, START + 3, 2.0)
     assert second == (1, START + DAY, 1, 3.0, 3.0, 3.0, START + DAY, 3.0)
@@ -271,6 +293,7 @@ def reduced(
     return {name: list(getattr(buckets, name)) for name in names}
 
 
+@pytest.mark.parametrize("settled", [22 * DAY + 5 * HOUR, 40 * DAY])
 @pytest.mark.parametrize(
     ("since", "until", "points", "tiers"),
     [
@@ -282,11 +305,17 @@ def reduced(
     ],
 )
 def test_a_chart_from_rollups_is_that_from_readings(
-    store: HistoryStore, since: float, until: float, points: int, tiers: list[str]
+    store: HistoryStore, since: float, until: float, points: int, tiers: list[str], settled: int
 ) -> None:
-    """Whichever tier serves, the buckets are those of the readings, however the range begins."""
+    """Whichever tier serves, the buckets are those of the readings, however the range begins.
+
+    Some of the range has hours and days already, whether readings came before they did or after.
+    """
     times = range(-500, 2_600_000, 1_009)
-    fold(store, [(1, START + n * SECOND, float(n * 7 % 1_000)) for n in times])
+    rows = [(1, START + n * SECOND, float(n * 7 % 1_000)) for n in times]
+    fold(store, rows[:1_900])
+    settle(store, START + settled)
+    fold(store, rows[1_900:])
     begin, end = START + round(since * SECOND), START + round(until * SECOND)
     used: set[str] = set()
     rollups = store.rollups
@@ -317,7 +346,45 @@ def test_a_spike_of_a_second_shows_in_a_chart_of_a_year(store: HistoryStore) -> 
     values[300_000], values[400_000] = 85.0, -40.0
     made.add(1, times, values)
     store.fold(make_fold([(2, Frame(1, made, Columns(), []))], {1: 1}))
+    settle(store, START + 364 * DAY + HOUR)
     found = reduced(store, 1, START, START + 365 * DAY, 800)
     assert 400 < len(found["starts"]) <= 800
     assert (max(found["high"]), min(found["low"])) == (85.0, -40.0)
     assert sum(found["counts"]) == len(times)
+
+
+def test_hours_are_made_in_steps_that_an_interruption_does_not_harm(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two steps some series have them and others not; whatever comes then is in all."""
+    monkeypatch.setattr("motehub.rolling.MINUTES_AT_ONCE", 1)
+    store = with_devices(opener())
+    rows = [(n % 2 + 1, START + n * HOUR, float(n)) for n in range(60)]
+    fold(store, rows)
+    assert store.settle_some(START + 2 * DAY)
+    assert {row[0] for row in table(store, "reading_day")} == {1}
+    store.close()
+    store = opener()
+    fold(store, [(n, START + at, 3.0) for n in (1, 2) for at in (5, DAY + 7, 2 * DAY + HOUR)])
+    fold(store, [(2, START - 40 * DAY, 4.0)])
+    check(store)
+    settle(store, START + 2 * DAY)
+    check(store)
+    assert {row[1] for row in table(store, "reading_day")} == {
+        START - 40 * DAY,
+        START,
+        START + DAY,
+    }
+    assert not store.settle_some(START + DAY)
+    found = reduced(store, 2, START - 50 * DAY, START + 3 * DAY, 10)
+    assert sum(found["counts"]) == 33
+
+
+def test_a_day_is_made_also_when_nothing_came_after_its_hours(store: HistoryStore) -> None:
+    """Its hours were made before it was over."""
+    fold(store, [(1, START + HOUR, 1.0), (2, START + 2 * HOUR, 2.0)])
+    settle(store, START + 5 * HOUR)
+    assert table(store, "reading_day") == []
+    settle(store, START + 30 * HOUR)
+    assert [row[:2] for row in table(store, "reading_day")] == [(1, START), (2, START)]
+    check(store)

@@ -33,6 +33,17 @@ INSERT INTO rejected (device, source, time, reason, payload, count)
 UPDATE cursor SET position = 5;
 """
 
+DAY = 86_400_000_000
+
+FAR = 200_000 * DAY
+
+# What version 3 had of every reading: a row of each tier, also of days that are not over.
+ROLLED = "DELETE FROM reading_unrolled;" + "".join(
+    f"INSERT INTO reading_{tier} VALUES (3, 0, 2, 20.5, 21.5, 42.0, 20, 21.5), "
+    f"(3, {FAR}, 1, 7.5, 7.5, 7.5, {FAR}, 7.5);"
+    for tier in ("minute", "hour", "day")
+)
+
 VERSIONS = [
     pytest.param((kind, version), id=f"{kind} {version}")
     for kind in parts.store_names()
@@ -45,9 +56,10 @@ Open = Callable[[bool], HistoryStore]
 @pytest.fixture
 def old(request: pytest.FixtureRequest, tmp_path: Path, postgres: PostgresServer) -> Iterator[Open]:
     """Opens a history as a motehub of that version left it, for reading only or not."""
-    kind, version = request.param
+    kind, version, *further = request.param
     scripts = schema_scripts(f"motehub.stores.schema.{kind}")
     script = scripts[1] + CONTENT + "".join(scripts[number] for number in range(2, version + 1))
+    script += "".join(further)
     url = ""
     if kind == "sqlite":
         with closing(sqlite3.connect(tmp_path / "motehub.db")) as file:
@@ -92,10 +104,28 @@ def test_a_history_of_every_past_version_goes_on(old: Open) -> None:
         while store.rebuild_some():
             pass
         assert store.unrolled() == set()
+        while store.settle_some(DAY):
+            pass
         (days,) = store.dump("reading_day")
         assert days == [(3, 0, 3, 20.5, 23.5, 65.5, 40, 23.5)]
     with closing(old(True)) as reader:
         assert reader.position() == 6
+
+
+@pytest.mark.parametrize(
+    "old", [(kind, 3, ROLLED) for kind in parts.store_names()], ids=str, indirect=True
+)
+def test_hours_of_days_that_are_not_over_are_made_once_they_are(old: Open) -> None:
+    """They were kept up with each reading before; those of the past stay as they are."""
+    with closing(old(False)) as store:
+        assert [row[1] for page in store.dump("reading_hour") for row in page] == [0]
+        assert store.settled().before("day", 3) > DAY
+        while store.settle_some(FAR + DAY):
+            pass
+        for tier in ("hour", "day"):
+            (rows,) = store.dump(f"reading_{tier}")
+            assert rows[0] == (3, 0, 2, 20.5, 21.5, 42.0, 20, 21.5)
+            assert rows[1][1:4] == (FAR, 1, 7.5)
 
 
 @pytest.mark.parametrize("old", VERSIONS, indirect=True)

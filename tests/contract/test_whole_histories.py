@@ -61,6 +61,9 @@ def new(postgres: PostgresServer, tmp_path: Path) -> Iterator[Opener]:
         postgres.drop(url)
 
 
+DAY = 86_400_000_000
+
+
 def quiet(_what: str, _done: int, _total: int) -> None:
     pass
 
@@ -99,6 +102,8 @@ def fill(store: HistoryStore) -> None:
         (2, Frame(START, readings, Columns(), [])),
     ]
     assert store.fold(make_fold(frames, {})).duplicate == PAGE + 14
+    while store.settle_some(START // DAY * DAY + DAY):
+        pass
 
 
 def everything(store: HistoryStore) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def test_a_copy_that_broke_off_begins_again(new: Opener, kind: str) -> None:
         copy(one, two, break_off)
     assert two.position() == UNFINISHED
     with pytest.raises(StaleJournal, match="unfinished copy"):
-        Consumer("history", NoJournal(), FoldIntoHistory(two, NoJournal()))
+        Consumer("history", NoJournal(), FoldIntoHistory(two, NoJournal(), "journal"))
     move(one, two)
     assert everything(two) == everything(one)
 
@@ -240,7 +245,7 @@ def test_every_table_of_the_schemas_moves(
             )
         }
     expected = {name: table.columns for name, table in TABLES.items()}
-    assert found == expected | {"cursor": ("consumer", "position")}
+    assert found == expected | {"cursor": ("consumer", "position", "journal")}
     url = postgres.new_database()
     parts.store("postgres").open(tmp_path, url, False).close()
     with psycopg.connect(url) as connection:
@@ -253,7 +258,7 @@ def test_every_table_of_the_schemas_moves(
             tables[str(table)] = (*tables.get(str(table), ()), str(column))
     del tables["motehub_schema"]
     tables["text"] = tables.pop("text_reading")
-    assert tables == expected | {"cursor": ("consumer", "position")}
+    assert tables == expected | {"cursor": ("consumer", "position", "journal")}
     postgres.drop(url)
 
 

@@ -83,6 +83,28 @@ def test_what_can_not_be_stored_is_named(tmp_path: Path) -> None:
         assert len(hub.json("rejected")) == 3
 
 
+def test_values_out_of_range_are_named_line_by_line(tmp_path: Path) -> None:
+    """What the owner does not hold for valid is rejected by itself; the rest is calibrated."""
+    with WebHub(tmp_path / "hub", WEB) as hub:
+        token = hub.token("writer")
+        hub.send(reading(1), token=token)
+        done = hub.cli(
+            *("devices", "calibrate", "greenhouse", "temperature"),
+            *("--offset=0.5", "--low=-40", "--high=80"),
+        )
+        assert "temperature of greenhouse is taken from now on: plus 0.5, at least" in done.stdout
+        body = [reading(one, time=1_700_000_000 + n) for n, one in enumerate((20, 85, 21, -127))]
+        status, answer = hub.send(body, token=token)
+        assert (status, answer["stored"], answer["rejected"]) == (207, 2, 2)
+        assert [(one["line"], one["reason"]) for one in answer["errors"]] == [
+            (2, "temperature is above 80, the most that is valid"),
+            (4, "temperature is below -40, the least that is valid"),
+        ]
+        assert sorted(values(hub, "greenhouse", "temperature")) == [1, 20.5, 21.5]
+        (row,) = [one for one in hub.json("rejected") if "above" in one["reason"]]
+        assert row["payload"] == "temperature 85.0"
+
+
 def test_the_token_decides_who_may_write_what(tmp_path: Path) -> None:
     """No token, a wrong, revoked or read-only one: refused; a bound one names its device."""
     with WebHub(tmp_path / "hub", WEB) as hub:

@@ -15,6 +15,7 @@ import click
 
 from motehub import __version__
 from motehub.cli import (
+    alerts,
     base,
     certs,
     demo,
@@ -86,6 +87,9 @@ for command in (
     tokens.group,
     user.group,
     webhooks.group,
+    alerts.rules,
+    alerts.alerts,
+    alerts.mail,
     pusher.group,
     units.group,
     rollups.group,

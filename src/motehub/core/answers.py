@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from motehub.alerts.rule import decode
 from motehub.core import readings
+from motehub.core.calibrations import AS_IT_IS, Calibration
+from motehub.core.preview import preview
 from motehub.core.queries import (
     MOST_ROWS,
     PIECE_BYTES,
@@ -27,6 +30,7 @@ from motehub.core.queries import (
     Question,
     Readings,
     RejectedPayloads,
+    RulePreview,
     SeriesOf,
 )
 from motehub.core.shapes import (
@@ -90,6 +94,10 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
+        case RulePreview(rule, since, until, said):
+            shape = yield from preview(store, decode(rule), since, until, said)
+            yield Head(JSON, complete)
+            yield msgspec.json.encode(shape)
         case _:
             rows = _rows(store, question)
             yield Head(JSON, complete)
@@ -124,8 +132,8 @@ def _rows(
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
-        case SeriesOf(name):
-            return _series_rows(store, name)
+        case SeriesOf(name, calibrations):
+            return _series_rows(store, name, calibrations)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -140,13 +148,18 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
     raise UnknownDevice(f"There is no device called {name!r}. {readings.NAMES_ARE_AT}")
 
 
-def _series_rows(store: HistoryStore, name: str) -> list[Any]:
+def _series_rows(
+    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
     latest = {series: (moment, value) for series, moment, value in found}
-    return [show_series(series, latest.get(series.id)) for series in all_series]
+    return [
+        show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
+        for series in all_series
+    ]
 
 
 def _newest(store: HistoryStore, series: Series, count: int) -> RawColumns:

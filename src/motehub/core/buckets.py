@@ -99,7 +99,8 @@ def reduce_series(
     """Return the readings of a series in buckets, from rollups where they serve; yield at times."""
     buckets = Buckets(since, until, count)
     tiers = [] if buckets.tiers and series in store.unrolled() else buckets.tiers
-    for tier, begin, end in pieces(since, until, tiers):
+    settled = store.settled().before("hour", series)
+    for tier, begin, end in pieces(since, until, tiers, settled):
         if tier is None:
             yield from _add_readings(buckets, store, series, begin, end)
             continue

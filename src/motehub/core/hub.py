@@ -13,18 +13,30 @@ from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
 from motehub.core.audit import Audit
-from motehub.core.commands import Commands
+from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
+from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
+from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import InvalidProfile
 from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
-from motehub.model import Admission, Delivery, Device, Kind, Receipt, Scope, Token, given_name
+from motehub.model import (
+    Admission,
+    Delivery,
+    Device,
+    Kind,
+    Receipt,
+    Scope,
+    Series,
+    Token,
+    given_name,
+)
 
 _logger = Logger("motehub.hub")
 
@@ -47,6 +59,7 @@ class Hub:
         limits: RegistryLimits,
         clock: Callable[[], int],
         audit: Audit | None = None,
+        rules: RuleBook | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -54,6 +67,7 @@ class Hub:
         self.commands = commands
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
+        self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -178,11 +192,33 @@ class Hub:
         device = self.registry.by_name(name)
         labels, interval = checked_labels(labels), checked_interval(interval)
         given = self._give_units(batch, device, units)
+        if interval is not None:
+            self.rules.needed.set()
         self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
         # Whoever looks on is told that something has changed.
         batch.entries.append(DeviceChanged(device))
         await self._journal.append(batch)
         return device
+
+    async def calibrate(self, name: str, metric: str, calibration: Calibration) -> Calibration:
+        """Let the numbers of a metric that come from now on be calibrated so.
+
+        What is stored stays as it is.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, or numbers can't be calibrated so.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        series = self._numbers_of(device, metric)
+        old = self.registry.calibrations.of(series.id)
+        self.registry.calibrate(batch, series, checked_calibration(calibration))
+        if calibration != (old or AS_IT_IS):
+            text = f"{metric}: {calibration.describe(series.unit)}"
+            self._note_event(batch, device, "calibrated", text)
+        await self._journal.append(batch)
+        return calibration
 
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
@@ -210,6 +246,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
@@ -221,13 +258,13 @@ class Hub:
         value: Value | None = None,
         payload: str | None = None,
         seconds: float = DEFAULT_SECONDS,
-        note: Mapping[str, bytes | None] = MappingProxyType({}),
+        note: CommandNote = nothing_to_note,
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
         It says that ``setting`` is to be ``value``, or is a ``payload`` for the device as it is.
-        It is sent when the device can be reached, and expires after ``seconds``. ``note`` becomes
-        state of the journal with it; None deletes a key.
+        It is sent when the device can be reached, and expires after ``seconds``. What ``note``
+        returns for its id becomes state of the journal with it; None deletes a key.
 
         Raises:
             UnknownDevice: no device is called ``name``.
@@ -238,6 +275,10 @@ class Hub:
         device = self.registry.by_name(name)
         order = checked_order(setting, value, payload)
         return await self.commands.give(device, order, seconds, note)
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """See :class:`motehub.contracts.Commander`."""
+        self.commands.tell_outcome(command, tell)
 
     async def create_token(
         self,
@@ -283,9 +324,7 @@ class Hub:
         changes = []
         for metric, written in units.items():
             unit = checked_unit(written)
-            series = self.registry.find_series(device.id, metric, Kind.GAUGE)
-            if series is None:
-                raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+            series = self._numbers_of(device, metric)
             if unit == series.unit:
                 continue
             if series.unit and metric not in given:
@@ -299,6 +338,12 @@ class Hub:
             if unit:
                 given[series.metric] = None
         return tuple(given)
+
+    def _numbers_of(self, device: Device, metric: str) -> Series:
+        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
+        if series is None:
+            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+        return series
 
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.

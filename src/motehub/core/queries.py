@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from motehub.alerts.engine import Facts
+from motehub.core.calibrations import Calibration
 from motehub.core.profiles import Profile
 
 _HEADER: Final = struct.Struct(">IIB")
@@ -75,9 +77,10 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
     name: str
+    calibrations: dict[int, Calibration] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
@@ -116,7 +119,21 @@ class Events(msgspec.Struct, frozen=True, tag="events"):
     names: tuple[str, ...] | None = None
 
 
-Question = Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events
+class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
+    """What a rule (encoded) would have found in ``[since, until)`` (µs).
+
+    ``said`` are labels and expected interval of devices, by id.
+    """
+
+    rule: bytes
+    since: int
+    until: int
+    said: dict[int, Facts] = {}
+
+
+Question = (
+    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+)
 
 
 class Query(msgspec.Struct, frozen=True):

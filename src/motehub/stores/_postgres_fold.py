@@ -8,7 +8,6 @@ from itertools import islice, repeat
 from operator import eq
 from typing import Any, Final
 
-from motehub.errors import StorageError
 from motehub.frames import (
     DeviceChanged,
     DeviceRemoved,
@@ -52,11 +51,8 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
 
     ``newest`` is the time of each series' last reading, as far as this connection knows them;
     it is kept up to date. It may be too late a time, but must not be too early.
-
-    Raises:
-        StorageError: the cursor has passed the beginning of the fold.
     """
-    _move_cursor(db, fold)
+    db.execute("UPDATE cursor SET position = %s WHERE consumer = 'history'", (fold.end,))
     with db.pipeline():
         for entry in fold.entries:
             _apply_to_registry(db, entry)
@@ -86,20 +82,11 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     return tally.result
 
 
-def lock_cursor(db: Connection) -> int | None:
-    """Return where the cursor is, which stays there until the transaction ends."""
-    row = db.execute("SELECT position FROM cursor WHERE consumer = 'history' FOR UPDATE").fetchone()
-    return None if row is None else int(row[0])
-
-
-def _move_cursor(db: Connection, fold: Fold) -> None:
-    """Advance the cursor, unless another process has done so since ``fold`` was read."""
-    position = lock_cursor(db)
-    if position is not None and position > fold.start:
-        raise StorageError(
-            f"Another process writes the history: it is at {position}, not at {fold.start}."
-        )
-    db.execute("UPDATE cursor SET position = %s WHERE consumer = 'history'", (fold.end,))
+def lock_cursor(db: Connection) -> tuple[int, str] | None:
+    """Return position and journal of the cursor, which stay so until the transaction ends."""
+    query = "SELECT position, journal FROM cursor WHERE consumer = 'history' FOR UPDATE"
+    row = db.execute(query).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def _count(db: Connection, tally: Tally, seen: dict[int, int]) -> None:

@@ -16,10 +16,13 @@ from motehub.history_contract import (
     NumberColumns,
     RejectedRow,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
-from motehub.rolling import rebuild_some
-from motehub.rollups import RollupColumns
+from motehub.rolling import rebuild_some, settle_some
+from motehub.rollups import RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_rollups as rolled
@@ -55,6 +58,7 @@ class PostgresHistory:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._newest: dict[int, int] = {}
         self._read_only = read_only
+        self._journal: str | None = None
         self._database = Database(url, prepare=self._prepare)
         with self._database.use():
             pass
@@ -62,14 +66,21 @@ class PostgresHistory:
     def position(self) -> int:
         """Return the journal position up to which everything is folded in."""
         with self._database.use() as db:
-            row = db.execute("SELECT position FROM cursor WHERE consumer = 'history'").fetchone()
-            if row is None:
-                raise StorageError(f"{self._database.where} has lost its cursor: restore a backup.")
-            return int(row[0])
+            query = "SELECT position, journal FROM cursor WHERE consumer = 'history'"
+            return self._checked(db.execute(query).fetchone())
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other."""
+        with self._database.use() as db, db.transaction():
+            if (row := lock_cursor(db)) is not None:
+                check_free(row[1], journal, self._database.where)
+            db.execute("UPDATE cursor SET journal = %s WHERE consumer = 'history'", (journal,))
+        self._journal = journal
 
     def fold(self, fold: Fold) -> FoldResult:
         """Store ``fold`` and its end position in one transaction."""
         with self._database.use() as db, db.transaction():
+            check_next(self._checked(lock_cursor(db)), fold)
             return fold_into(db, fold, self._newest)
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -130,6 +141,21 @@ class PostgresHistory:
         """Return the series whose rollups are still to be made, or to be made again."""
         with self._database.use() as db:
             return set(rolled.PostgresRollups(db).unrolled())
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        with self._database.use() as db:
+            return rolled.PostgresRollups(db).settled()
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` or before; tell whether more are left."""
+        with self._database.use() as db:
+            if rolled.PostgresRollups(db).settled().until >= until:
+                return False
+            with db.transaction():
+                # A fold meanwhile would not be in them.
+                lock_cursor(db)
+                return settle_some(rolled.PostgresRollups(db), until)
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""
@@ -242,6 +268,7 @@ class PostgresHistory:
     def clear(self, position: int) -> None:
         """Delete everything, and put the cursor to ``position``, in one transaction."""
         self._newest.clear()
+        self._journal = None
         with self._database.use() as db, db.transaction():
             whole.clear(db)
             whole.set_position(db, position)
@@ -249,12 +276,20 @@ class PostgresHistory:
     def set_position(self, position: int) -> None:
         """Put the cursor to ``position``, when all that belongs to it has been loaded."""
         self._newest.clear()
+        self._journal = None
         with self._database.use() as db, db.transaction():
             whole.set_position(db, position)
 
     def close(self) -> None:
         """Close the connection; harmless when it is closed."""
         self._database.close()
+
+    def _checked(self, row: tuple[int, str] | None) -> int:
+        """Return the position in the cursor's row, if that is there and the expected one."""
+        if row is None:
+            raise StorageError(f"{self._database.where} has lost its cursor: restore a backup.")
+        check_same(row[1], self._journal, self._database.where)
+        return row[0]
 
     def _prepare(self, connection: Connection, where: str) -> None:
         # What was folded may have been rolled back, or another process may have folded since.

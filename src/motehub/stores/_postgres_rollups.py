@@ -8,7 +8,7 @@ from math import nan
 from typing import Any, Final
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, columns_of
+from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, Settled, columns_of
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
 
@@ -104,6 +104,49 @@ class PostgresRollups:
         for tier in TIERS:
             query = f"DELETE FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s"
             self._db.execute(query.encode(), (series, since, until))
+
+    def settled(self) -> Settled:
+        """Return how far hours and days have been made."""
+        row = self._db.execute("SELECT until, next, series FROM reading_settled").fetchone()
+        return Settled() if row is None else Settled(*row)
+
+    def settle(self, settled: Settled) -> None:
+        """Note how far hours and days have been made."""
+        self._db.execute("DELETE FROM reading_settled")
+        self._db.execute(
+            "INSERT INTO reading_settled VALUES (%s, %s, %s)",
+            (settled.until, settled.next, settled.series),
+        )
+
+    def first_minute(self, since: int) -> int | None:
+        """Return the beginning of the first minute of all series at ``since`` or later."""
+        row = self._db.execute(
+            "SELECT min((SELECT min(start) FROM reading_minute "
+            "WHERE series = known.id AND start >= %s)) FROM series AS known",
+            (since,),
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def gauges(self, after: int, limit: int) -> list[int]:
+        """Return the next series of numbers, ascending."""
+        query = "SELECT id FROM series WHERE id > %s AND kind = 'gauge' ORDER BY id LIMIT %s"
+        return [row[0] for row in self._db.execute(query, (after, limit))]
+
+    def rollups_of_all(
+        self, tier: str, after: int, upto: int, since: int, until: int
+    ) -> list[Rollup]:
+        """Return what ``rollups`` does of every series of ``(after, upto]``."""
+        query = (
+            # OFFSET 0 keeps it one stretch of the key for each series.
+            "SELECT finer.* FROM (SELECT id FROM series WHERE id > %s AND id <= %s ORDER BY id) "
+            f"AS known, LATERAL (SELECT {_COLUMNS} FROM reading_{tier} WHERE series = known.id "
+            "AND start >= %s AND start < %s ORDER BY start OFFSET 0) AS finer "
+            "ORDER BY known.id, finer.start"
+        )
+        rows: list[Rollup] = self._db.execute(
+            query.encode(), (after, upto, since, until), binary=True
+        ).fetchall()
+        return rows
 
     def mark(self, series: int, until: int | None) -> None:
         """Note that a series is rolled up before ``until``, or as a whole (None)."""

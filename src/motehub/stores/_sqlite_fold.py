@@ -9,7 +9,6 @@ from typing import Final
 
 import apsw
 
-from motehub.errors import StorageError
 from motehub.frames import (
     DeviceChanged,
     DeviceRemoved,
@@ -32,12 +31,8 @@ _ROWS_AT_ONCE: Final = 100
 
 
 def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
-    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes.
-
-    Raises:
-        StorageError: the cursor has passed the beginning of the fold.
-    """
-    _move_cursor(db, fold)
+    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes."""
+    db.execute("UPDATE cursor SET position = ? WHERE consumer = 'history'", (fold.end,))
     for entry in fold.entries:
         _apply_to_registry(db, entry)
     tally = Tally(fold.devices)
@@ -71,16 +66,6 @@ def _count(db: apsw.Connection, tally: Tally, seen: dict[int, int]) -> None:
         "UPDATE device SET last_seen = max(last_seen, ?) WHERE id = ?",
         ((time, device) for device, time in seen.items()),
     )
-
-
-def _move_cursor(db: apsw.Connection, fold: Fold) -> None:
-    """Advance the cursor, unless another process has done so since ``fold`` was read."""
-    position = db.execute("SELECT position FROM cursor WHERE consumer = 'history'").get
-    if position > fold.start:
-        raise StorageError(
-            f"Another process writes the history: it is at {position}, not at {fold.start}."
-        )
-    db.execute("UPDATE cursor SET position = ? WHERE consumer = 'history'", (fold.end,))
 
 
 def _insert(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, columns_of
+from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, Settled, columns_of
 
 _ROWS_AT_ONCE: Final = 50
 _MERGED: Final = (
@@ -86,6 +86,47 @@ class SqliteRollups:
                 f"DELETE FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ?",
                 (series, since, until),
             )
+
+    def settled(self) -> Settled:
+        """Return how far hours and days have been made."""
+        row = self._db.execute("SELECT until, next, series FROM reading_settled").fetchone()
+        return Settled() if row is None else Settled(*row)
+
+    def settle(self, settled: Settled) -> None:
+        """Note how far hours and days have been made."""
+        self._db.execute("DELETE FROM reading_settled")
+        self._db.execute(
+            "INSERT INTO reading_settled VALUES (?, ?, ?)",
+            (settled.until, settled.next, settled.series),
+        )
+
+    def first_minute(self, since: int) -> int | None:
+        """Return the beginning of the first minute of all series at ``since`` or later."""
+        found = self._db.execute(
+            "SELECT min((SELECT min(start) FROM reading_minute "
+            "WHERE series = known.id AND start >= ?)) FROM series AS known",
+            (since,),
+        ).get
+        return None if found is None else int(found)
+
+    def gauges(self, after: int, limit: int) -> list[int]:
+        """Return the next series of numbers, ascending."""
+        query = "SELECT id FROM series WHERE id > ? AND kind = 'gauge' ORDER BY id LIMIT ?"
+        return [row[0] for row in self._db.execute(query, (after, limit))]
+
+    def rollups_of_all(
+        self, tier: str, after: int, upto: int, since: int, until: int
+    ) -> list[Rollup]:
+        """Return what ``rollups`` does of every series of ``(after, upto]``."""
+        return list(
+            self._db.execute(
+                # The outer table first: of each series a stretch of the key.
+                f"SELECT finer.* FROM series CROSS JOIN reading_{tier} AS finer "
+                "ON finer.series = series.id AND finer.start >= ?3 AND finer.start < ?4 "
+                "WHERE series.id > ?1 AND series.id <= ?2 ORDER BY series.id, finer.start",
+                (after, upto, since, until),
+            )
+        )
 
     def mark(self, series: int, until: int | None) -> None:
         """Note that a series is rolled up before ``until``, or as a whole (None)."""

@@ -20,10 +20,13 @@ from motehub.history_contract import (
     RejectedRow,
     StorePart,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
-from motehub.rolling import rebuild_some
-from motehub.rollups import RollupColumns
+from motehub.rolling import rebuild_some, settle_some
+from motehub.rollups import RollupColumns, Settled
 from motehub.sqlite_files import (
     check_schema,
     open_database,
@@ -51,19 +54,29 @@ class SqliteHistory:
         self._read_only = read_only
         self._connection: apsw.Connection | None = None
         self._inode = 0
+        self._journal: str | None = None
         with self._storage():
             pass
 
     def position(self) -> int:
         """Return the journal position up to which everything is folded in."""
         with self._storage() as db:
-            return int(db.execute("SELECT position FROM cursor WHERE consumer = 'history'").get)
+            return self._cursor(db)
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other."""
+        with self._storage() as db, transaction(db):
+            mark = db.execute("SELECT journal FROM cursor WHERE consumer = 'history'").get
+            check_free(mark, journal, str(self._path))
+            db.execute("UPDATE cursor SET journal = ? WHERE consumer = 'history'", (journal,))
+        self._journal = journal
 
     def fold(self, fold: Fold) -> FoldResult:
         """Store ``fold`` and its end position in one transaction."""
         with self._storage() as db:
             self._check_not_replaced()
             with transaction(db):
+                check_next(self._cursor(db), fold)
                 return fold_into(db, fold)
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -139,6 +152,19 @@ class SqliteHistory:
         """Return the series whose rollups are still to be made, or to be made again."""
         with self._storage() as db:
             return set(rolled.SqliteRollups(db).unrolled())
+
+    def settled(self) -> Settled:
+        """Tell how far there are hours and days; later readings are in minutes only."""
+        with self._storage() as db:
+            return rolled.SqliteRollups(db).settled()
+
+    def settle_some(self, until: int) -> bool:
+        """Make some hours and days that end at ``until`` or before; tell whether more are left."""
+        with self._storage() as db:
+            if rolled.SqliteRollups(db).settled().until >= until:
+                return False
+            with transaction(db):
+                return settle_some(rolled.SqliteRollups(db), until)
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""
@@ -241,14 +267,22 @@ class SqliteHistory:
 
     def clear(self, position: int) -> None:
         """Delete everything, and put the cursor to ``position``, in one transaction."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.clear(db)
             whole.set_position(db, position)
 
     def set_position(self, position: int) -> None:
         """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.set_position(db, position)
+
+    def _cursor(self, db: apsw.Connection) -> int:
+        query = "SELECT position, journal FROM cursor WHERE consumer = 'history'"
+        position, mark = db.execute(query).get
+        check_same(mark, self._journal, str(self._path))
+        return int(position)
 
     def _check_not_replaced(self) -> None:
         """Notice that someone put another file in the place of the open one."""

@@ -33,7 +33,7 @@ _TOLD: Final = (
     "address",
     "ids",
 )
-_PERSONAL: Final = frozenset({"arrange_devices", "change_language"})
+_PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule"})
 """What changes nothing for others."""
 _COMING_IN: Final = frozenset({"log_in", "set_up", "accept_invitation"})
 """What is done by somebody who is not logged in yet, whatever the cookie says."""
@@ -73,9 +73,13 @@ async def begin_deed(request: AnyRequest) -> None:
         audit.begin(None)
         return
     body = _body(await request.body())
-    names = [str(one) for one in request.path_params.values()]
+    # Of a session the id says nothing to people; who comes in is who does it.
+    said = {} if deed in _COMING_IN else request.path_params
+    names = [str(value) for key, value in said.items() if key != "session"]
     told = {key: body[key] for key in _TOLD if body.get(key) not in (None, "", [], {})}
     subject = names[0] if names else str(told.pop("name", ""))
+    if deed in _COMING_IN:
+        subject = ""
     detail = ", ".join(f"{key}: {_words(value)}" for key, value in told.items())
     audit.begin(Deed(*_who(request, deed, body), deed, subject, detail))
 

@@ -90,7 +90,10 @@ async def show_device(request: ApiRequest, name: Name) -> ASGIApp:
 async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     """Return what a device measures."""
     _check_readable(request, name)
-    return Answering(services_of(request.app).queries, SeriesOf(name))
+    services = services_of(request.app)
+    registry = services.hub.registry
+    calibrations = registry.calibrations_of(registry.by_name(name))
+    return Answering(services.queries, SeriesOf(name, calibrations))
 
 
 @get(
@@ -125,6 +128,12 @@ async def change_device(
     """Give a device another name, to which its tokens follow, labels, an interval or units."""
     hub = services_of(request.app).hub
     device = hub.registry.by_name(name)
+    if data == DeviceChange():
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "Nothing is changed",
+            "The body says nothing of name, labels, interval or units.",
+        )
     if data.name is not UNSET:
         given_name(data.name)
     check_not_held_back(hub)

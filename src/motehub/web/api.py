@@ -15,8 +15,10 @@ from motehub.errors import (
     MotehubError,
     OwnerError,
     StorageError,
+    UnknownAlert,
     UnknownCommand,
     UnknownDevice,
+    UnknownRule,
     UnknownToken,
     UnknownUnit,
     UnknownUser,
@@ -24,8 +26,10 @@ from motehub.errors import (
     WrongPassword,
 )
 from motehub.logs import Logger
+from motehub.web import _api_alerts as alerts
 from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
@@ -74,6 +78,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.list_series,
             devices.list_newest,
             connect.show_connecting,
+            calibration.calibrate,
             commands.send_command,
             commands.list_commands,
             commands.show_one_command,
@@ -113,6 +118,17 @@ def make_api(services: ApiServices) -> Litestar:
             webhooks.show_log,
             webhooks.resend_messages,
             webhooks.send_test,
+            alerts.list_rules,
+            alerts.show_rule,
+            alerts.add_rule,
+            alerts.change_rule,
+            alerts.remove_rule,
+            alerts.try_rule,
+            alerts.list_alerts,
+            alerts.list_channels,
+            alerts.acknowledge_alert,
+            alerts.snooze_alert,
+            alerts.maintain_device,
             units.list_units,
             units.show_unit,
             units.add_unit,
@@ -172,6 +188,8 @@ def _problem_of(error: Exception) -> Problem:
             | UnknownUser()
             | UnknownWebhook()
             | UnknownUnit()
+            | UnknownRule()
+            | UnknownAlert()
         ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case WrongPassword():

@@ -33,6 +33,7 @@ from motehub.web.intake import Allowance, Intake
 from motehub.web.live import LiveStreams
 from motehub.web.metrics import Metrics
 from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
+from motehub.web.proxies import Proxies, parse_proxies
 from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
@@ -120,6 +121,7 @@ class WebServer:
             reach=reach,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
+        proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
             ingest,
             frozenset(handlers),
@@ -128,13 +130,15 @@ class WebServer:
             branches,
             guesses,
             UnitsWebhook(hub, hub.registry, hub.tokens.find, units, mark, ground.clock),
+            proxies,
         )
         self._branches = branches
         server = AsgiServer(application, settings.idle_timeout)
         ways = Upgrades(upgrades or {}, server.succeed)
 
         def converse(peer: Peer, _: Channel) -> Conversation:
-            return HttpFront(peer.address, intake, ways.beginnings)
+            through = proxies.has(peer.address)
+            return HttpFront(peer.address, intake, ways.beginnings, is_proxy=through)
 
         self._listener = StreamListener(
             NAME, ground, _limits(settings), converse, tls, succeed=ways.succeed, section=NAME

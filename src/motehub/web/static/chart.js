@@ -102,10 +102,12 @@ export class Chart {
     const width = reduced ? columns.width : 0;
     this.gap = longest(columns.times, width);
     this.rows = [[], [], [], []];
+    const end = this.span.bounds()[1];
     const mean = reduced ? columns.mean : columns.values;
     columns.times.forEach((time, i) => {
       const low = reduced ? columns.min[i] : mean[i];
-      this.push(time + width / 2, mean[i], low, reduced ? columns.max[i] : mean[i]);
+      // The last bucket is not over yet.
+      this.push(Math.min(time + width / 2, end), mean[i], low, reduced ? columns.max[i] : mean[i]);
     });
     this.stale = true;
   }

@@ -56,14 +56,16 @@ class Line {
     return colour(`--line-${this.slot}`);
   }
 
-  set(columns) {
+  // Shows what the API answers, up to `end`: the last bucket is not over yet.
+  set(columns, end) {
     const reduced = columns.form === "reduced";
     const width = reduced ? columns.width : 0;
     const mean = reduced ? columns.mean : columns.values;
     this.gap = longest(columns.times, width);
     this.rows = EMPTY();
     columns.times.forEach((time, i) => {
-      this.push(time + width / 2, mean[i], reduced ? columns.min[i] : mean[i], reduced ? columns.max[i] : mean[i]);
+      const middle = Math.min(time + width / 2, end);
+      this.push(middle, mean[i], reduced ? columns.min[i] : mean[i], reduced ? columns.max[i] : mean[i]);
     });
   }
 
@@ -136,7 +138,7 @@ export class Comparison {
     if (line !== undefined) {
       const another = line.unit !== columns.unit;
       line.unit = columns.unit;
-      line.set(columns);
+      line.set(columns, this.span.bounds()[1]);
       this.stale = true;
       this.stranger ||= another;
     }

@@ -58,6 +58,7 @@ function show(keys) {
   find("#comparing").hidden = chosen.length === 0;
   find("#hint").hidden = chosen.length > 0;
   comparison.choose(chosen);
+  find("#jump").textContent = t("history.jump", { count: chosen.length });
   for (const row of rows.values()) {
     row.check();
   }
@@ -111,6 +112,13 @@ find("#picture").addEventListener("click", async () => {
   link.click();
   URL.revokeObjectURL(link.href);
 });
+// Who ticks something far down gets to the chart with one touch.
+const jump = find("#jump");
+new IntersectionObserver(([{ isIntersecting }]) => {
+  jump.hidden = isIntersecting || chosen.length === 0;
+}).observe(find("#chart"));
+jump.addEventListener("click", () => find("#compared").scrollIntoView());
+
 find("#nothing").addEventListener("click", () => {
   show([]);
   keep();

@@ -130,7 +130,7 @@ const SILENT = 10 * 60_000;
 const PATIENCE = 3;
 
 // How a device is: a word for the style, and a text. `heard` is in ms since 1970, `interval` in s.
-export function presence({ admission, online, heard, interval }) {
+export function presence({ admission, online, heard, interval, dialect }) {
   if (admission === "pending") {
     return ["waiting", t("common.waits")];
   }
@@ -142,6 +142,10 @@ export function presence({ admission, online, heard, interval }) {
   }
   if (online === false) {
     return ["silent", t("common.offline", { time: moment(heard) })];
+  }
+  if (dialect === "units") {
+    // A unit that is only told something says nothing: nobody knows how it is.
+    return ["told", ""];
   }
   const still = Date.now() - heard;
   if (still > (interval ? PATIENCE * interval * 1000 : SILENT)) {

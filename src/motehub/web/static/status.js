@@ -67,7 +67,8 @@ function show(health) {
       one.trouble ?? t("health.no_trouble"),
     ]),
   );
-  const of = (name) => connections[name] ?? connections[name.replace(/_(tls|websocket)$/, "")];
+  // The ports of a transport share its counters.
+  const of = (name) => connections[name] ?? (transports[name] === undefined ? undefined : 0);
   const refused = (name) =>
     Object.entries(transports[name] ?? {}).reduce((sum, [what, count]) => sum + (what.startsWith("refused") ? count : 0), 0);
   table(
@@ -77,8 +78,8 @@ function show(health) {
       name,
       `${port}`,
       t(tls ? "health.yes" : "health.no"),
-      of(name) === undefined ? "–" : number(of(name)),
-      number(refused(name)),
+      of(name) === undefined ? "" : number(of(name)),
+      transports[name] === undefined ? "" : number(refused(name)),
     ]),
   );
   find("#troubled").hidden = troubles === undefined;
