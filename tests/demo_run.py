@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -18,19 +17,23 @@ from tests.harness import PATIENCE, START_SECONDS, environment
 
 
 class DemoRun:
-    """A demonstration that has been started, with its temporary files in ``folder``."""
+    """A demonstration that has been started, with its temporary files in ``folder``.
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    It opens ``browser``, a program, or none.
+    """
+
+    def __init__(self, folder: Path, *options: str, browser: Path | None = None) -> None:
         self.folder = folder
         folder.mkdir()
         self._log = folder.with_name(f"{folder.name}.log")
+        options += ("--no-browser",) if browser is None else ()
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "motehub", "demo", "--no-browser", *options],
+                [sys.executable, "-u", "-m", "motehub", "demo", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment() | {"TMPDIR": str(folder)},
+                env=environment() | {"TMPDIR": str(folder), "BROWSER": f"{browser} %s"},
             )
 
     @property
@@ -67,18 +70,20 @@ class DemoRun:
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}\n{self.said}"
+            assert time.monotonic() < deadline, (
+                f"not within {PATIENCE} s: {what}; ended: {self.process.poll()}\n{self.said}"
+            )
             time.sleep(0.05)
 
 
 @contextmanager
-def demo(folder: Path, *options: str) -> Iterator[DemoRun]:
+def demo(folder: Path, *options: str, browser: Path | None = None) -> Iterator[DemoRun]:
     """A demonstration, of which nothing is left at the end whatever happens."""
-    run = DemoRun(folder, *options)
+    run = DemoRun(folder, *options, browser=browser)
     try:
         yield run
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(run.process.pid, signal.SIGKILL)
+        # Nothing is done to a process that has ended: its number may be somebody else's by now.
+        run.process.kill()
         run.process.wait()
         run.wait(lambda: run.leftovers() == [], "nothing is left")

@@ -71,7 +71,7 @@ class MailServer:
             content = cast("bytes", envelope.content)
             mail = email.message_from_bytes(content, policy=email.policy.default)
             self.times.append(time.time())
-            self.mails.append(cast("EmailMessage", mail))
+            self.mails.append(mail)
         return self.answer
 
     def wait(self, count: int) -> list[EmailMessage]:
@@ -88,14 +88,14 @@ class MailServer:
         assert isinstance(data, LoginPassword)
         good = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         self.users.append(data.login.decode())
-        return AuthResult(success=good, handled=not good or True)
+        return AuthResult(success=good, handled=good)
 
 
 class _Controller(Controller):
     def _trigger_server(self) -> None:
         """Connect to see whether it listens: to the port that was free."""
         self.port = cast("Any", self.server).sockets[0].getsockname()[1]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 def plain(mail: EmailMessage) -> str:

@@ -1,8 +1,9 @@
 """The process of alerts: follows the journal, judges what devices say, and tells people.
 
-The hub starts it as ``python -m motehub.alert DIR``, with how people are told in the environment,
-since that holds secrets. The hub tells it of each commit; it tells the hub of alerts over the
-control socket. How it reports: :mod:`motehub.following`.
+The hub starts it as ``python -m motehub.alert DIR [POSITION]``, with how people are told in the
+environment, since that holds secrets. Where it has no cursor it begins after that position. The
+hub tells it of each commit; it tells the hub of alerts over the control socket. How it reports:
+:mod:`motehub.following`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def _alone(lock: IO[str], hub: Hub) -> bool:
 
 def _open(folder: Path, plan: Plan, hub: Hub) -> AlertService | None:
     """Open journal and alerts, waiting for storage that fails; None when that is for the owner."""
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else None
 
     def tell_hub(source: str, news: Sequence[AlertNews]) -> None:
         ask(folder, TellAlerts(source, list(news)))
@@ -71,7 +73,7 @@ def _open(folder: Path, plan: Plan, hub: Hub) -> AlertService | None:
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
-            return AlertService(folder, plan, reader, reader.journal(), tell_hub)
+            return AlertService(folder, plan, reader, reader.journal(), tell_hub, first)
         except (NewerSchema, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
             return None

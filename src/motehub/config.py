@@ -151,7 +151,7 @@ class Configuration(msgspec.Struct, frozen=True):
         return Path(self.hub.data_dir)
 
 
-TABLES: Final = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
+TABLES: Final[dict[str, Any]] = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,

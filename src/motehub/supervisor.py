@@ -35,6 +35,9 @@ from motehub.webhook_plans import base_plan, webhook_plan
 HISTORY: Final = "history"
 """Name of the consumer that folds the journal into the history."""
 
+ALERTS: Final = "alerts"
+"""Name of the consumer that looks after alerts."""
+
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
 # Frames are sent along to those who are waiting for them. Where commits follow each other more
@@ -83,7 +86,7 @@ def programs(configuration: Configuration) -> Iterator[Program]:
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
     if (alerts := alert_plan(configuration)) is not None:
         secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
-        yield Program("alerts", "alerts", "motehub.alert", (folder,), secret, True, told=True)
+        yield Program(ALERTS, ALERTS, "motehub.alert", (folder,), secret, optional=True, told=True)
 
 
 def condition_of(

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
 from tests.harness import PATIENCE
 from tests.mqtt_hub import BROKER, MqttHub
@@ -144,10 +145,34 @@ def test_an_operator_sees_the_way_but_makes_no_token(hub: MqttHub, browser: Brow
     """Only an administrator gives keys away."""
     with screen(browser) as page:
         log_in(page, hub.url, OSCAR)
-        page.get_by_role("link", name="Connect a device", exact=True).click()
+        page.get_by_role("link", name="Connect", exact=True).click()
         expect(page.locator("#text code")).to_contain_text("PUT-THE-TOKEN-HERE")
         expect(page.get_by_role("button", name="Make its token")).to_be_hidden()
         expect(page.locator("#ask")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(PHONE, "dark"), (DESK, "light")], ids=["phone", "desk"]
+)
+def test_nothing_keeps_people_out(
+    hub: MqttHub, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    """axe-core objects to nothing, nothing sticks out at the side; in French too."""
+    with screen(browser, size, scheme, locale="fr-FR") as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/connect#esp32_records")
+        expect(page.get_by_role("heading", name="Connecter un appareil")).to_be_visible()
+        expect(page.locator("#text code")).to_contain_text("#include")
+        for summary in page.locator("summary").all():
+            summary.click()
+        expect(page.locator("#fingerprint")).to_contain_text(":")
+        assert obstacles(page) == []
+        page.get_by_role("button", name="curl").click()
+        page.get_by_role("button", name="Créer son jeton").click()
+        expect(page.locator("#made")).to_contain_text("Voici le jeton de my-sensor")
+        assert obstacles(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        keep(page, f"connect-french-{scheme}")
 
 
 def test_code_is_copied_without_a_secure_page(hub: MqttHub, browser: Browser) -> None:

@@ -7,7 +7,7 @@ import io
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +59,7 @@ def two_days(device: str, phase: int) -> list[dict[str, Any]]:
     """A reading each half minute with three hours missing, until now."""
     now = time.time()
     times = [now - 30 * number for number in range(5760, -1, -1) if not 1200 < number < 1560]
-    metrics = (
+    metrics: tuple[tuple[str, str, Callable[[float], float]], ...] = (
         ("temperature", "°C", lambda at: 19 + 4 * math.sin(at / 9000 + phase) + math.sin(at) / 5),
         ("relative_humidity", "%", lambda at: 55 + 9 * math.cos(at / 9000 + phase)),
         ("level", "", lambda at: 100 + 50 * math.sin(at / 30_000 + phase)),

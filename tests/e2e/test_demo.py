@@ -102,9 +102,13 @@ def test_the_led_and_the_lamp_obey(run: DemoRun, visitor: Visitor) -> None:
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:
-    """Ctrl+C ends all of it, with its folder."""
-    with demo(tmp_path / "tmp") as run:
-        assert run.link
+    """It opens a browser; Ctrl+C ends all of it, with its folder."""
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    with demo(tmp_path / "tmp", browser=browser) as run:
+        run.wait(lambda: opened.exists() and bool(opened.read_text()), "a browser is opened")
+        assert opened.read_text().strip() == run.link
         assert run.leftovers() != []
         assert run.stop() == 0
         assert run.leftovers() == []

@@ -444,6 +444,8 @@ def test_commands_for_units_elsewhere_go_to_a_base_unit(hub: PusherHub, admin: s
         base.subscribe("private-requests")
         ids.append(order("blue"))
         got = [base.event("private-requests", "update.request")["data"] for _ in ids]
+        # How long each is still wanted.
+        assert all(0 < one.pop("seconds") <= 60 for one in got)
         assert got == [
             {"ip": "192.0.2.77", "payload": payload, "id": command}
             for payload, command in zip(["red", "#ff8800", "blue"], ids, strict=True)

@@ -89,7 +89,7 @@ def channels(folder: Path) -> list[ChannelShape]:
             "AND state = 0), delivered, failed, given_up, dropped, last_success, last_failure, "
             "trouble FROM channel ORDER BY name"
         )
-        return [ChannelShape(*row[:7], _iso(row[7]), _iso(row[8]), row[9]) for row in rows]
+        return [ChannelShape(*(*row[:7], _iso(row[7]), _iso(row[8]), row[9])) for row in rows]
 
 
 def check_open(folder: Path, number: int) -> AlertShape:

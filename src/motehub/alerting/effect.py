@@ -60,11 +60,13 @@ class JudgeFrames:
         clock: Callable[[], int],
         channels: Sequence[str],
         zone: ZoneInfo,
+        first: int | None = None,
     ) -> None:
         self._book = book
         self._reader = reader
         self._journal = journal
         self._clock = clock
+        self._first = first
         self._telling = Telling(channels, zone)
         self._engine = Engine()
         self._devices: dict[int, Device] = {}
@@ -81,7 +83,7 @@ class JudgeFrames:
         """Frames that the journal had no more when they were wanted."""
 
     def position(self) -> int:
-        """Return the cursor; without one in this journal it is put to the journal's end."""
+        """Return the cursor; without one in this journal it begins at ``first``, or at its end."""
         try:
             position = self._book.position(self._journal)
             if self._position is None or position != self.committed:
@@ -149,9 +151,9 @@ class JudgeFrames:
         """Begin with what is kept, as of ``position``."""
         head = self._reader.head()
         if position is None or position > head:
-            _logger.info("alerts begin with what comes now", position=head)
-            position = head
-            with self._book.writing(self._journal, head, durable=True):
+            position = head if self._first is None else min(self._first, head)
+            _logger.info("alerts begin with what comes now", position=position)
+            with self._book.writing(self._journal, position, durable=True):
                 pass
         self._engine = Engine(lambda device: self._said.get(device, Facts()))
         self._devices.clear()

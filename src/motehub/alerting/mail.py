@@ -61,6 +61,9 @@ def send_mail(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> str
     except TimeoutError as error:
         raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
     except (OSError, smtplib.SMTPException) as error:
+        if isinstance(error.__context__, TimeoutError):
+            # How the library says that an answer did not come in time.
+            raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
         raise NotDelivered(f"the server can't be reached: {error}") from error
     return _refusals(refused)
 

@@ -47,18 +47,25 @@ _occasional = OccasionalLogger(_logger)
 class AlertService:
     """Follows the journal of ``folder`` and tells people as ``plan`` says, until the hub is gone.
 
-    ``journal`` is the mark of the journal that ``reader`` reads.
+    ``journal`` is the mark of the journal that ``reader`` reads. ``first`` is where it begins if it
+    has not followed that yet, None for its end.
     """
 
     def __init__(
-        self, folder: Path, plan: Plan, reader: LogReader, journal: str, tell_hub: TellHub
+        self,
+        folder: Path,
+        plan: Plan,
+        reader: LogReader,
+        journal: str,
+        tell_hub: TellHub,
+        first: int | None = None,
     ) -> None:
         self._book = AlertBook(folder)
         self._book.register(plan.channels)
         self._zone = find_zone(plan.zone) if plan.zone else local_zone()
         self._plan = plan
         self._effect = JudgeFrames(
-            self._book, reader, journal, clock, list(plan.channels), self._zone
+            self._book, reader, journal, clock, list(plan.channels), self._zone, first
         )
         self._couriers = list(self._make_couriers(plan))
         self._reporter = _Reporter(self._book, tell_hub)

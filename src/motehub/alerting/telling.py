@@ -181,7 +181,8 @@ class Telling:
         wanted: list[str] = msgspec.json.decode(alert.notify)[0]
         if NOBODY in wanted:
             return ()
-        return [one for one in self._channels if not wanted or one in wanted]
+        # Where nobody is left of those who were to be told, everybody is.
+        return [one for one in self._channels if one in wanted] or self._channels
 
 
 def _schedule(alert: Alert) -> tuple[int, str]:

@@ -192,6 +192,8 @@ class Hub:
         device = self.registry.by_name(name)
         labels, interval = checked_labels(labels), checked_interval(interval)
         given = self._give_units(batch, device, units)
+        if interval is not None:
+            self.rules.needed.set()
         self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
         # Whoever looks on is told that something has changed.
         batch.entries.append(DeviceChanged(device))

@@ -112,6 +112,11 @@ class Rules:
         self._registry = registry
         self._journal = journal
         self._clock = clock
+        self.needed = asyncio.Event()
+        """Set as soon as there is anything to look at; it stays so."""
+        intervals = (one.interval for one in registry.profiles.all().values())
+        if any(one.origin != "built-in" for one in book.rules.values()) or any(intervals):
+            self.needed.set()
 
     def all(self) -> list[KeptRule]:
         """Return all rules, by name."""
@@ -255,6 +260,8 @@ class Rules:
             )
 
     def _put(self, batch: Batch, kept: KeptRule) -> None:
+        if kept.origin != "built-in":
+            self.needed.set()
         self.book.rules[kept.rule.name] = kept
         rule = encode(kept.rule)
         batch.state[_RULE + kept.rule.name] = kept.origin.encode() + b" " + rule

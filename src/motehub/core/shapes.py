@@ -24,8 +24,9 @@ class DeviceShape(msgspec.Struct, frozen=True):
 
     ``received = stored + duplicate + rejected + discarded + waiting``. ``online`` is null for a
     device that does not say when it comes and goes. ``discarded`` belonged to a session that was
-    over. ``interval`` is in how many seconds the owner expects something, ``lamp`` tells whether
-    it may be told a colour. ``identities`` are how the hub knows the device, for scope admin.
+    over. ``interval`` is in how many seconds the owner expects something, ``units`` are the metrics
+    whose unit the owner has given, ``lamp`` tells whether it may be told a colour. ``identities``
+    are how the hub knows the device, for scope admin.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DeviceShape(msgspec.Struct, frozen=True):
     waiting: int
     labels: tuple[str, ...]
     interval: float | None
+    units: tuple[str, ...]
     lamp: bool
     identities: tuple[str, ...]
 
@@ -161,6 +163,7 @@ def show_device(row: DeviceRow, said: Said) -> DeviceShape:
         waiting=row.device.held,
         labels=profile.labels,
         interval=profile.interval,
+        units=profile.units,
         lamp=row.device.id in said.lamps,
         identities=row.device.identities if said.identities else (),
     )

@@ -5,6 +5,8 @@ They hold no data and no secret. What they show, they ask of the API as whoever 
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
@@ -53,6 +55,12 @@ _ALWAYS: Final = (
 )
 _VARIES: Final = (b"vary", b"accept-language, cookie")
 
+# Whole lines only: what stands behind code may be part of a text.
+_UNNEEDED: Final = re.compile(rb"^[ \t]+(?://.*)?|^//.*", re.MULTILINE)
+_GZIP: Final = re.compile(
+    rb"(?<![\w-])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
+)
+
 _WELCOME: Final = (
     "This is motehub. Readings are taken at POST /api/v1/readings; "
     "/api/openapi.json describes the API.\n"
@@ -84,7 +92,9 @@ def _files(static: Traversable) -> Iterator[tuple[str, Answer]]:
         for one in folder.iterdir():
             kind = _KINDS.get(one.name.rpartition(".")[2])
             if kind is not None:
-                yield f"/static/{part}{one.name}", _file(one.read_bytes(), kind)
+                content = one.read_bytes()
+                own = one.name.endswith(".js") and not part
+                yield f"/static/{part}{one.name}", _file(lean(content) if own else content, kind)
 
 
 def _html(folder: Traversable) -> Iterator[tuple[str, str]]:
@@ -107,13 +117,29 @@ def _page(forms: Mapping[str, Answer], chosen: Choice, request: Request) -> Resp
     return Response(answer.status, (*answer.headers, _VARIES), answer.body)
 
 
+def lean(script: bytes) -> bytes:
+    """Return a script without indentation and comments, each line of it where it was."""
+    return _UNNEEDED.sub(b"", script)
+
+
 def _file(content: bytes, kind: bytes) -> Answer:
-    mark = b'"%s"' % sha256(content).hexdigest()[:16].encode()
-    headers = ((b"content-type", kind), (b"etag", mark), *_ALWAYS)
+    mark = sha256(content).hexdigest()[:16].encode()
+    fixed = ((b"content-type", kind), (b"vary", b"accept-encoding"), *_ALWAYS)
+    whole = (content, b'"%s"' % mark, fixed)
+    short = (
+        gzip.compress(content, mtime=0),
+        b'"%s-gzip"' % mark,
+        (*fixed, (b"content-encoding", b"gzip")),
+    )
 
     def answer(request: Request) -> Response:
-        if request.header(b"if-none-match") == mark:
-            return Response(304, headers)
-        return Response(200, headers, content)
+        body, own, headers = short if _takes_gzip(request) else whole
+        if request.header(b"if-none-match") == own:
+            return Response(304, ((b"etag", own), *fixed))
+        return Response(200, ((b"etag", own), *headers), body)
 
     return answer
+
+
+def _takes_gzip(request: Request) -> bool:
+    return _GZIP.search(request.header(b"accept-encoding")) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -292,15 +292,16 @@ def test_which_series_a_rule_looks_at(fields: dict[str, Any], looks: bool) -> No
 def test_what_a_rule_has_found_ends_with_it() -> None:
     """When it is removed or changed, when its device is renamed, blocked or removed."""
     one = rule(above=5, devices=["freezer"])
-    for act in (
+    renamed = msgspec.structs.replace(DEVICE, name="other")
+    blocked = msgspec.structs.replace(DEVICE, admission=Admission.BLOCKED)
+    acts: list[Callable[[Engine], None]] = [
         lambda engine: engine.remove_rule("r"),
         lambda engine: engine.put_rule(msgspec.structs.replace(one, above=50.0)),
-        lambda engine: engine.put_device(msgspec.structs.replace(DEVICE, name="other")),
-        lambda engine: engine.put_device(
-            msgspec.structs.replace(DEVICE, admission=Admission.BLOCKED)
-        ),
+        lambda engine: engine.put_device(renamed),
+        lambda engine: engine.put_device(blocked),
         lambda engine: engine.remove_device(1),
-    ):
+    ]
+    for act in acts:
         engine = engine_of(one)
         engine.read(1, [START + 1], [9.0], START + 1)
         engine.take()

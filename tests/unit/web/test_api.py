@@ -337,6 +337,7 @@ async def test_devices_and_series(stand: Stand) -> None:
         "waiting": 0,
         "labels": [],
         "interval": None,
+        "units": [],
         "lamp": False,
         "identities": [],
     }

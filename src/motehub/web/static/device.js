@@ -1,7 +1,7 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
 import { Chart } from "./chart.js";
-import { Colour, Switch, give, isLater, isSwitch, standing } from "./commands.js";
+import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, title } from "./hub.js";
 import { showProfile } from "./profile.js";
 import { TimeSpan } from "./timespan.js";
@@ -45,11 +45,13 @@ function measure(series, time, value) {
     return;
   }
   one.time = time;
-  if (mayControl && isSwitch(series.metric) && series.kind !== "text") {
-    if (one.control === undefined) {
-      one.control = new Switch(name, series.metric, title(series.metric));
+  if (mayControl && one.control === undefined) {
+    one.control = controlOf(name, series, title(series.metric));
+    if (one.control !== undefined) {
       one.value.replaceChildren(one.control.button, one.control.note);
     }
+  }
+  if (one.control !== undefined) {
     one.control.report(value);
     return;
   }
@@ -184,10 +186,10 @@ async function commands() {
     return;
   }
   if (device.lamp && lamp === undefined) {
-    lamp = new Colour(name, t("command.colour", { name }));
+    lamp = new Colour(name, undefined, t("command.colour", { name }));
     const group = element("div");
     const value = element("dd");
-    value.append(lamp.input, lamp.note);
+    value.append(lamp.button, lamp.note);
     group.append(element("dt", title("colour")), value);
     find("#now").append(group);
   }

@@ -1,7 +1,7 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
 import { arrange, handle, loadOrder, tidy } from "./arranging.js";
-import { Colour, Switch, isSwitch } from "./commands.js";
+import { Colour, controlOf } from "./commands.js";
 import { decision } from "./decision.js";
 import {
   ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
@@ -87,11 +87,11 @@ class Card {
     if (this.lamp !== undefined) {
       return;
     }
-    this.lamp = new Colour(this.name, t("command.colour", { name: this.name }));
+    this.lamp = new Colour(this.name, undefined, t("command.colour", { name: this.name }));
     const group = element("div", "", "lamp");
     const value = element("dd", "", "value");
     const note = element("dd", "", "under");
-    value.append(this.lamp.input);
+    value.append(this.lamp.button);
     note.append(this.lamp.note);
     group.append(element("dt", title("colour")), element("dd"), value, note);
     this.table.append(group);
@@ -135,20 +135,27 @@ class Card {
       return;
     }
     found.time = time;
-    const accepted = this.device.admission === "accepted";
-    if (mayControl && accepted && isSwitch(one.metric) && one.kind !== "text") {
-      if (found.control === undefined) {
-        found.control = new Switch(this.name, one.metric, t("overview.switch", { metric: title(one.metric), name: this.name }));
-          const note = element("dd", "", "under");
-        note.append(found.control.note);
-        found.cell.replaceChildren(found.control.button);
-        found.cell.after(note);
-      }
+    if (mayControl && this.device.admission === "accepted" && found.control === undefined) {
+      this.give(found, one);
+    }
+    if (found.control !== undefined) {
       found.control.report(value);
       return;
     }
     found.cell.textContent = reading(one, value);
     found.cell.title = dated(time * 1000);
+  }
+
+  // Lets people set a series, if it is one that they set.
+  give(found, one) {
+    const label = t("overview.switch", { metric: title(one.metric), name: this.name });
+    found.control = controlOf(this.name, one, label);
+    if (found.control !== undefined) {
+      const note = element("dd", "", "under");
+      note.append(found.control.note);
+      found.cell.replaceChildren(found.control.button);
+      found.cell.after(note);
+    }
   }
 
   tell(command) {

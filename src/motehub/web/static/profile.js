@@ -65,6 +65,8 @@ function fill(device, series) {
       const input = element("input");
       input.value = input.defaultValue = unit;
       input.maxLength = 16;
+      // What a device says itself is not for others to say.
+      input.disabled = unit !== "" && !device.units.includes(metric);
       input.autocomplete = "off";
       input.metric = metric;
       label.append(input);
