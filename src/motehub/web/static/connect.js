@@ -9,6 +9,7 @@ import { t } from "./words.js";
 const PLACE = "PUT-THE-TOKEN-HERE";
 const MOST_TRIES = 20;
 const MOST_SHOWN = 20;
+const SETTLED = 15_000;
 const BOARDS = ["esp32_records", "esp32_mqtt", "micropython", "raspberry_pi"];
 const TERMINAL = ["curl", "mosquitto_pub", "openssl"];
 
@@ -152,6 +153,9 @@ find("#naming form").addEventListener("submit", async (event) => {
     const made = await makeToken(device);
     chosen.token = made.secret;
     chosen.tokenOf = device;
+    if (old === undefined) {
+      ours.add(device);
+    }
     const row = element("p", "", "token");
     const again = element("button", t("connect.copy"), "plain");
     again.addEventListener("click", () => copy(again, made.secret));
@@ -168,7 +172,9 @@ find("#naming form").addEventListener("submit", async (event) => {
 // --- what arrives
 
 const shown = new Map();
+// What had spoken before this page was opened, as soon as that is known, and what is connected on it nevertheless.
 let old;
+const ours = new Set();
 
 class Arrival {
   constructor(name) {
@@ -216,7 +222,7 @@ class Arrival {
 
   async load() {
     for (const one of await ask(`${of(this.device.name)}/series`)) {
-      if (one.latest_time !== null) {
+      if (one.latest_time !== null && !(this.heard && this.values.has(one.metric))) {
         this.measure(one, one.latest);
       }
     }
@@ -230,11 +236,14 @@ async function fill() {
   old ??= new Set(devices.filter(({ received }) => received > 0).map(({ name }) => name));
   const wanted = devices.filter(
     ({ name, admission, received }) =>
-      admission === "pending" || (admission === "accepted" && received > 0 && !old.has(name)) || shown.has(name),
+      admission === "pending" ||
+      (admission === "accepted" && received > 0 && (!old.has(name) || ours.has(name))) ||
+      shown.has(name),
   );
   const names = new Set(wanted.map(({ name }) => name));
   for (const [name, one] of shown) {
-    if (!names.has(name)) {
+    // What has just spoken may not be in the history yet.
+    if (!names.has(name) && !(Date.now() - one.heard < SETTLED)) {
       one.row.remove();
       shown.delete(name);
     }
@@ -279,16 +288,21 @@ function refresh() {
   return filling;
 }
 
+// Shows at once what has spoken, whatever the history knows by now.
 function heard({ device, series }) {
-  const one = shown.get(device);
+  let one = shown.get(device);
+  if (one === undefined && (device === chosen.device || (old !== undefined && !old.has(device)))) {
+    ours.add(device);
+    one = new Arrival(device);
+    one.show({ name: device, admission: "accepted", last_seen: new Date().toISOString() });
+    one.row.scrollIntoView({ block: "nearest" });
+    tell();
+  }
   if (one !== undefined) {
+    one.heard = Date.now();
     for (const each of series) {
       one.measure(each, each.values.at(-1));
     }
-  } else if (!old?.has(device) || device === chosen.device) {
-    // One that is known already shows up when it is the one that was asked about.
-    old?.delete(device);
-    refresh().catch(complain);
   }
 }
 
