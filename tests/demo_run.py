@@ -24,7 +24,7 @@ class DemoRun:
 
     def __init__(self, folder: Path, *options: str, browser: Path | None = None) -> None:
         self.folder = folder
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self._log = folder.with_name(f"{folder.name}.log")
         options += ("--no-browser",) if browser is None else ()
         with open(self._log, "wb") as log:

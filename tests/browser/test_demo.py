@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -23,10 +22,12 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-def test_the_link_leads_to_devices_that_live(tmp_path: Path, browser: Browser) -> None:
+def test_the_link_leads_to_devices_that_live(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> None:
     """The LED and the lamp obey from the overview, for all who look on."""
     with (
-        demo(tmp_path / "tmp") as run,
+        demo(tmp_path_factory.mktemp("d")) as run,
         screen(browser, DESK) as one,
         screen(browser, PHONE, "dark") as other,
     ):

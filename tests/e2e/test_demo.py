@@ -49,7 +49,7 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoRun]:
-    with demo(tmp_path_factory.mktemp("demo") / "tmp") as started:
+    with demo(tmp_path_factory.mktemp("d")) as started:
         yield started
 
 
@@ -101,12 +101,18 @@ def test_the_led_and_the_lamp_obey(run: DemoRun, visitor: Visitor) -> None:
         assert done["state"] == end, done
 
 
-def test_nothing_is_left(tmp_path: Path) -> None:
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose path leaves room for that of the hub's socket."""
+    return tmp_path_factory.mktemp("d")
+
+
+def test_nothing_is_left(tmp_path: Path, place: Path) -> None:
     """It opens a browser; Ctrl+C ends all of it, with its folder."""
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(0o755)
-    with demo(tmp_path / "tmp", browser=browser) as run:
+    with demo(place, browser=browser) as run:
         run.wait(lambda: opened.exists() and bool(opened.read_text()), "a browser is opened")
         assert opened.read_text().strip() == run.link
         assert run.leftovers() != []
@@ -116,20 +122,20 @@ def test_nothing_is_left(tmp_path: Path) -> None:
         assert "Traceback" not in run.said
 
 
-def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
+def test_nothing_is_left_when_it_is_killed(place: Path) -> None:
     """A hub whose demonstration dies stops, and its folder goes, whenever that happens."""
-    with demo(tmp_path / "tmp") as run:
+    with demo(place) as run:
         run.wait(lambda: bool([*run.folder.glob("*/data/journal.db")]), "its hub begins")
         run.process.kill()
         run.process.wait()
         run.wait(lambda: run.leftovers() == [], "nothing is left")
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said(place: Path) -> None:
     """Who asks for a port that is in use is told so, and nothing is left either."""
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        demo(tmp_path / "tmp", "--port", str(taken.getsockname()[1])) as run,
+        demo(place, "--port", str(taken.getsockname()[1])) as run,
     ):
         assert run.process.wait(60) == 1
         assert "the port is in use" in run.said
