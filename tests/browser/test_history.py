@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, Download, Locator, Page, Response, expect
+from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, recent, records, send
 from tests.ports import free_port
@@ -339,7 +340,7 @@ def test_a_device_is_blocked_and_removed(hub: WebHub, browser: Browser) -> None:
 def test_the_history_fits(
     hub: WebHub, browser: Browser, size: tuple[int, int], scheme: str
 ) -> None:
-    """Nothing sticks out at the side, on a phone neither; pictures of the pages are kept."""
+    """Nothing sticks out at the side, axe-core objects to nothing; pictures are kept."""
     name = f"{'phone' if size is PHONE else 'desk'}-{scheme}"
     with screen(browser, size, scheme) as page:
         log_in(page, hub.url, MARIE)
@@ -353,5 +354,6 @@ def test_the_history_fits(
         device(page, "cellar").scroll_into_view_if_needed()
         expect(device(page, "cellar").locator("ol li").first).to_be_visible()
         page.evaluate("scrollTo(0, 0)")
+        assert obstacles(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         keep(page, f"history-{name}")
