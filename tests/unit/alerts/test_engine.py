@@ -47,7 +47,7 @@ def play(engine: Engine, happenings: Sequence[Happening], series: int = 1) -> No
         if isinstance(one, Read) and isinstance(one.value, str):
             engine.read(series, [one.time], [one.value], one.now)
         elif isinstance(one, Read):
-            engine.read_all([series], [1], [one.time], [one.value], one.now)
+            engine.read_all([series], [1], [one.time], [float(one.value)], one.now)
         else:
             engine.pass_time(one.now)
 
