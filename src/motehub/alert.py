@@ -29,11 +29,14 @@ from motehub.journals.sqlite import SqliteLogReader
 LOCK_FILE: Final = "alerts.lock"
 
 _TRY_SECONDS: Final = 0.2
+_NICENESS: Final = 10
 
 
 def main() -> None:
     """Judge and tell until the hub is gone."""
     begin()
+    # When there is not enough for all, what devices say comes first.
+    os.nice(_NICENESS)
     plan = msgspec.json.decode(os.environ[ALERT_PLAN], type=Plan)
     folder = Path(sys.argv[1])
     hub = Hub()

@@ -45,7 +45,7 @@ def said(server: MailServer) -> list[tuple[str, str]]:
     mails = {str(one["Message-ID"]): plain(one) for one in server.mails}
     found = []
     for mail in mails.values():
-        found += re.findall(r"^(WARNING|STILL|OVER)  .*\n.* alert (\d+)$", mail, re.MULTILINE)
+        found += re.findall(r"^(WARNING|STILL|OVER)  .*\n.* alert (\d+)\s*$", mail, re.MULTILINE)
     return found
 
 
@@ -75,8 +75,8 @@ def test_killed_in_every_state_each_alert_is_told_once(tmp_path: Path) -> None:
             hub.wait_until(lambda: states(hub).get("freezer") == "firing", "it fires")
             hub.wait_until(lambda: told(server, "WARNING  still") == 1, "silence is told")
             hub.say(token, 1)
-            # On a busy machine it may be over before anybody has looked.
-            hub.wait_until(lambda: states(hub)["freezer"] != "firing", "it recovers")
+            # On a machine that is slow it may be over before it was looked at.
+            hub.wait_until(lambda: states(hub)["freezer"] in {"recovering", "ok"}, "it recovers")
             kill(hub)  # recovering
             hub.start()
             hub.wait_until(lambda: told(server, "OVER  freezer") == 1, "it is over")

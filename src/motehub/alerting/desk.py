@@ -13,7 +13,7 @@ import msgspec
 from motehub.alerting.book import ALERT_COLUMNS, FILE_NAME, Alert
 from motehub.core.moments import iso
 from motehub.errors import UnknownAlert
-from motehub.sqlite_files import check_schema, open_database, plain_errors
+from motehub.sqlite_files import check_schema, open_database, plain_errors, schema_version
 
 MOST_ALERTS: Final = 1_000
 """Alerts in one answer."""
@@ -138,6 +138,12 @@ def _open(folder: Path) -> Iterator[apsw.Connection | None]:
         return
     connection = open_database(path, read_only=True)
     try:
+        with plain_errors(path):
+            is_new = schema_version(connection) == 0
+        if is_new:
+            # The process that makes the tables is starting.
+            yield None
+            return
         check_schema(connection, path, "motehub.alerting.schema")
         with plain_errors(path):
             yield connection

@@ -33,7 +33,6 @@ from motehub.frames import (
 )
 from motehub.logs import Logger
 from motehub.model import Device, Series
-from motehub.webhooks.names import runs_of
 
 FLUSH_SECONDS: Final = 5.0
 """How often it is kept how rules stand where nothing has happened that people should know."""
@@ -194,13 +193,16 @@ class JudgeFrames:
         engine, now = self._engine, frame.time
         if frame.entries:
             self._learn(frame.entries, now)
-        heard = set()
-        for number, times, values in runs_of(frame):
-            engine.read(number, times, values, now)
-            if (series := self._series.get(number)) is not None:
-                heard.add(series.device)
-        for device in heard:
-            engine.hear(device, now)
+        columns = frame.readings
+        engine.read_all(columns.series, columns.counts, columns.times, columns.values, now)
+        texts = [one for one in frame.entries if isinstance(one, TextReadings) and not one.held]
+        for one in texts:
+            engine.read(one.series, one.times, one.values, now)
+        if engine.listened:
+            spoken = {*columns.series, *(one.series for one in texts)}
+            known = (self._series[one].device for one in spoken if one in self._series)
+            for device in engine.listened.intersection(known):
+                engine.hear(device, now)
 
     def _learn(self, entries: Sequence[Entry], now: int) -> None:
         engine = self._engine
@@ -229,8 +231,6 @@ class JudgeFrames:
                     self._change_rule(entry)
                 case AlertAnswered() | MaintenanceChanged():
                     self._orders.append(entry)
-                case TextReadings():
-                    pass
 
     def _change_rule(self, entry: RuleChanged) -> None:
         if entry.rule is None:
@@ -264,6 +264,7 @@ class JudgeFrames:
 
     def _write(self, writing: Writing, transitions: Sequence[Transition], now: int) -> None:
         engine, telling = self._engine, self._telling
+        engine.settle()
         for one in transitions:
             device, series = self._subject(one.subject)
             telling.take(writing, one, device, series, now)

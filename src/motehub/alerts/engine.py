@@ -13,14 +13,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from math import inf
 from operator import gt
 from typing import Final
 
 import msgspec
 
 from motehub.alerts.matching import Matching
+from motehub.alerts.plain import NOTHING_IS_PLAIN, Band, Plain
 from motehub.alerts.rule import Kind, Rule
-from motehub.alerts.watch import Kept, State, Transition, Watch
+from motehub.alerts.watch import Kept, State, Transition, Watch, silence_of
 from motehub.model import MICROSECONDS, Admission, Device, Series
 
 TOLERANCE: Final = 2 * MICROSECONDS
@@ -43,7 +45,8 @@ _NOTHING: Final = Facts()
 class Engine:
     """Watches: rules on subjects. ``said`` tells what the owner says of a device.
 
-    ``changed`` are the watches that are not as they were kept, ``gone`` the keys of others.
+    ``changed`` are the watches that are not as they were kept, once it was ``settle``d; ``gone``
+    the keys of others. ``listened`` are the devices to which anything listens as a whole.
     """
 
     def __init__(self, said: Callable[[int], Facts] = lambda _device: _NOTHING) -> None:
@@ -55,11 +58,13 @@ class Engine:
         self._watches: dict[int, dict[str, Watch]] = {}
         # What looks at a subject, found anew when it is needed.
         self._looking: dict[int, tuple[Watch, ...]] = {}
+        self._plain = Plain(self._band)
         self._heap: list[tuple[int, str, int]] = []
-        self._now = 0
+        self._now = self._latest = 0
         self._transitions: list[Transition] = []
         self.changed: set[Watch] = set()
         self.gone: set[Key] = set()
+        self.listened: set[int] = set()
 
     def put_rule(self, rule: Rule) -> None:
         """Look at what ``rule`` says from now on; what the one of its name has found is over."""
@@ -68,6 +73,7 @@ class Engine:
         self.remove_rule(rule.name)
         self._rules.put(rule)
         self._looking.clear()
+        self._plain.clear()
         if rule.kind in (Kind.SILENT, Kind.OFFLINE):
             for device in self._devices.values():
                 self._arrange(device)
@@ -80,6 +86,7 @@ class Engine:
         for subject in [one for one, watches in self._watches.items() if name in watches]:
             self._drop(name, subject, "the rule was changed or removed")
         self._looking.clear()
+        self._plain.clear()
 
     def put_device(self, device: Device) -> None:
         """Learn of a device, or of what has changed of it."""
@@ -125,11 +132,37 @@ class Engine:
             elif watch.kind is Kind.OFFLINE and not watch.newest:
                 self._greet(watch)
 
+    def read_all(
+        self,
+        series: Sequence[int],
+        counts: Sequence[int],
+        times: Sequence[int],
+        values: Sequence[float],
+        now: int,
+    ) -> None:
+        """Take in runs of readings which came at ``now`` (µs), as a frame has them."""
+        self._latest = now
+        if len(series) == len(times):
+            # Each run is one reading. Mostly nothing of it is outside of any limit.
+            if self._plain.take_all(series, times, values, now):
+                return
+            plain = self._plain
+            for number, time, value in zip(series, times, values, strict=True):
+                if not plain.take(number, time, value, now):
+                    self.read(number, (time,), (value,), now)
+            return
+        start = 0
+        for number, count in zip(series, counts, strict=True):
+            end = start + count
+            self.read(number, times[start:end], values[start:end], now)
+            start = end
+
     def read(
         self, series: int, times: Sequence[int], values: Sequence[float | str], now: int
     ) -> None:
         """Take in readings of a series which came at ``now`` (µs)."""
         watches = self._looking.get(series)
+        self._merge(series)
         for watch in self._looking_at(series) if watches is None else watches:
             if watch.kind is Kind.SILENT:
                 self._hear(watch, now)
@@ -138,6 +171,7 @@ class Engine:
             else:
                 for time, value in _by_time(times, values):
                     self._note(watch, watch.judge(time, value, now))
+        self._plain.forget(series)
 
     def hear(self, device: int, now: int) -> None:
         """Take in that something came from a device at ``now`` (µs)."""
@@ -192,6 +226,31 @@ class Engine:
         for subject in (-device.id, *self._of_device.get(device.id, ())):
             self._look_anew(subject)
 
+    def _band(self, series: int) -> Band:
+        """Return between which numbers a reading changes nothing, as long as nothing else does."""
+        low, high = -inf, inf
+        for watch in self._looking_at(series):
+            if watch.kind is not Kind.LEVEL or watch.state is not State.OK:
+                return NOTHING_IS_PLAIN
+            if watch.newest > self._latest:
+                # A clock was wrong: what comes now is the measure again, though it is earlier.
+                return NOTHING_IS_PLAIN
+            low, high = max(low, watch.rule.below), min(high, watch.rule.above)
+        return low, high
+
+    def _merge(self, series: int) -> None:
+        """Let the watches on a series know of what was plain."""
+        newest = self._plain.newest_of(series)
+        if newest:
+            for watch in self._watches.get(series, {}).values():
+                watch.newest = max(watch.newest, newest)
+                self.changed.add(watch)
+
+    def settle(self) -> None:
+        """Bring ``changed`` up to date, before it is looked at."""
+        for series in self._plain.take_touched():
+            self._merge(series)
+
     def _look_anew(self, subject: int) -> None:
         self._looking.pop(subject, None)
         self._looking_at(subject)
@@ -208,6 +267,10 @@ class Engine:
             if not watches:
                 del self._watches[subject]
             self._looking[subject] = found
+            self._plain.forget(subject)
+            self.listened.discard(-subject)
+            if subject < 0 and found:
+                self.listened.add(-subject)
         return found
 
     def _rules_on(self, subject: int) -> tuple[list[Rule], float | None]:
@@ -217,8 +280,14 @@ class Engine:
             return [], None
         said = self._said(device.id)
         if series is None:
-            return self._rules.of_device(device, said.labels), said.interval
-        return self._rules.of_series(device, series, said.labels), said.interval
+            rules = self._rules.of_device(device, said.labels)
+        else:
+            rules = self._rules.of_series(device, series, said.labels)
+        # Where nothing is expected, there is no silence.
+        interval = said.interval
+        return [
+            one for one in rules if one.kind is not Kind.SILENT or silence_of(one, interval)
+        ], interval
 
     def _watch(self, rule: Rule, subject: int, interval: float | None) -> Watch:
         watches = self._watches.setdefault(subject, {})
@@ -258,6 +327,7 @@ class Engine:
 
     def _note(self, watch: Watch, transitions: Iterable[Transition]) -> None:
         self.changed.add(watch)
+        self._plain.forget(watch.subject)
         self._transitions += transitions
         self._await(watch)
 
@@ -270,6 +340,7 @@ class Engine:
     def _go_back(self, now: int) -> None:
         """Go on after the clock was set back: nothing began later than now."""
         self._heap.clear()
+        self._plain.clear()
         for watch in self._all():
             watch.go_back(now)
             self.changed.add(watch)

@@ -30,6 +30,7 @@ _PAGES: Final = {
     "/connect": "connect",
     "/history": "history",
     "/status": "status",
+    "/alerts": "alerts",
     "/settings": "settings",
     "/settings/people": "people",
     "/settings/tokens": "tokens",

@@ -44,14 +44,17 @@ def changes(engine: Engine) -> list[Change]:
 
 def play(engine: Engine, happenings: Sequence[Happening], series: int = 1) -> None:
     for one in happenings:
-        if isinstance(one, Read):
+        if isinstance(one, Read) and isinstance(one.value, str):
             engine.read(series, [one.time], [one.value], one.now)
+        elif isinstance(one, Read):
+            engine.read_all([series], [1], [one.time], [float(one.value)], one.now)
         else:
             engine.pass_time(one.now)
 
 
 def restarted(engine: Engine, *rules: Rule) -> Engine:
     """Return what another process makes of all that was kept."""
+    engine.settle()
     kept = [
         (
             one.rule.name,
@@ -175,6 +178,35 @@ def test_readings_that_come_together_are_judged_in_the_order_of_their_times(
     engine.pass_time(now)
     in_order = [Read(START + time * SECOND, value, now) for time, value in sorted(unique)]
     assert changes(engine) == judged(rule, [Passed(START), *in_order, Passed(now)])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(rules(), rules(), st.lists(numbers(_values), min_size=2, max_size=2), st.data())
+def test_a_frame_of_many_series_is_as_one_after_the_other(
+    first: Rule, second: Rule, both: list[list[Happening]], data: st.DataObject
+) -> None:
+    """By the column or one by one, with two rules on a series too, whatever they have kept."""
+    rules_ = [first, msgspec.structs.replace(second, name="other")]
+    other = msgspec.structs.replace(NUMBERS, id=3)
+    at_once, one_by_one = engine_of(*rules_), engine_of(*rules_)
+    for engine in (at_once, one_by_one):
+        engine.put_series(other)
+    merged = [(one, 1) for one in both[0]] + [(one, 3) for one in both[1]]
+    reads = [(one, series) for one, series in merged if isinstance(one, Read)]
+    reads.sort(key=lambda pair: pair[0].now)
+    while reads:
+        count = data.draw(st.integers(1, 6))
+        frame, reads = reads[:count], reads[count:]
+        now = frame[-1][0].now
+        columns = [s for _, s in frame], [one.time for one, _ in frame]
+        values = [float(one.value) for one, _ in frame]
+        at_once.read_all(columns[0], [1] * len(frame), columns[1], values, now)
+        for (one, series), value in zip(frame, values, strict=True):
+            one_by_one.read(series, [one.time], [value], now)
+        for engine in (at_once, one_by_one):
+            engine.pass_time(now)
+        key = lambda one: (one.rule.name, one.subject)  # noqa: E731
+        assert sorted(at_once.take(), key=key) == sorted(one_by_one.take(), key=key)
 
 
 @given(numbers(st.sampled_from(["on", "off", "1"])), _holds)
@@ -310,3 +342,18 @@ def test_what_a_rule_has_found_ends_with_it() -> None:
         assert (done.old, done.new) == (State.FIRING, State.OK)
         assert done.reason
         assert ("r", 1) in engine.gone
+
+
+def test_silence_ends_when_nothing_is_expected_any_more() -> None:
+    """The owner takes the interval back: there is nothing to be told of."""
+    said = {1: Facts((), 10.0)}
+    engine = Engine(lambda device: said.get(device, Facts()))
+    engine.put_rule(rule(metric="", silent="auto"))
+    engine.put_device(DEVICE)
+    engine.begin(START)
+    engine.pass_time(START + 60 * SECOND)
+    assert fired(engine)
+    said.clear()
+    engine.put_device(DEVICE)
+    assert not fired(engine)
+    assert [one.new for one in engine.take()][-1] is State.OK
