@@ -101,6 +101,13 @@ def test_the_led_and_the_lamp_obey(run: DemoRun, visitor: Visitor) -> None:
         assert done["state"] == end, done
 
 
+def test_an_alert_fires(run: DemoRun, visitor: Visitor) -> None:
+    """The program says before long that its battery is not being charged."""
+    run.wait(lambda: visitor.ask("alerts") != [], "the alert fires")
+    (alert,) = visitor.ask("alerts")
+    assert (alert["rule"], alert["device"]) == ("workshop on battery", "workshop")
+
+
 @pytest.fixture
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose path leaves room for that of the hub's socket."""

@@ -30,6 +30,9 @@ STEP: Final = 60
 """Seconds between two readings of the past."""
 
 HERE: Final = "127.0.0.1"
+ALERT: Final = "workshop on battery"
+"""The rule that fires a little after the start."""
+
 NEWCOMER_AT: Final = "127.0.0.2"
 """From where the board speaks that nobody has accepted; Linux has such addresses, others not."""
 
@@ -137,6 +140,12 @@ port = {boards.lamp.port}
 name = "lamp"
 kind = "updatable"
 newest_wins = true
+[[rule]]
+name = "{ALERT}"
+devices = ["workshop"]
+metric = "state"
+equals = "on battery"
+severity = "info"
 """
 
 
