@@ -17,6 +17,8 @@ find("#language").addEventListener("change", async ({ target }) => {
     complain(error);
   }
 });
+// Nobody's choice is lost before there is somebody to hear it.
+find("#language").disabled = false;
 
 // --- password
 
