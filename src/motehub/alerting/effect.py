@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from motehub.alerting.book import AlertBook, Writing
 from motehub.alerting.telling import Telling
-from motehub.alerts.engine import Engine, Facts
-from motehub.alerts.rule import decode, encode
+from motehub.alerts.engine import Engine
+from motehub.alerts.rule import Facts, decode, encode
 from motehub.alerts.watch import Transition
 from motehub.contracts import LogReader
 from motehub.core.preview import facts_of

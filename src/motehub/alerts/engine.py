@@ -21,7 +21,7 @@ import msgspec
 
 from motehub.alerts.matching import Matching
 from motehub.alerts.plain import NOTHING_IS_PLAIN, Band, Plain
-from motehub.alerts.rule import Kind, Rule
+from motehub.alerts.rule import Facts, Kind, Rule
 from motehub.alerts.watch import Kept, State, Transition, Watch, silence_of
 from motehub.model import MICROSECONDS, Admission, Device, Series
 
@@ -30,13 +30,6 @@ TOLERANCE: Final = 2 * MICROSECONDS
 
 Key = tuple[str, int]
 """Name of a rule, and its subject: the id of a series, or the negative id of a device."""
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What the owner says of a device: labels, and how often something is expected (seconds)."""
-
-    labels: tuple[str, ...] = ()
-    interval: float | None = None
 
 
 _NOTHING: Final = Facts()

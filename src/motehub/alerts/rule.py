@@ -44,6 +44,13 @@ class Kind(enum.Enum):
     """Whether the device has said that it leaves, or its connection was lost."""
 
 
+class Facts(msgspec.Struct, frozen=True):
+    """What the owner says of a device: labels, and how often something is expected (seconds)."""
+
+    labels: tuple[str, ...] = ()
+    interval: float | None = None
+
+
 class Severity(enum.Enum):
     """How bad it is."""
 

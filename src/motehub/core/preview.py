@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from motehub.alerts.engine import Engine, Facts
-from motehub.alerts.rule import Kind, Rule
+from motehub.alerts.engine import Engine
+from motehub.alerts.rule import Facts, Kind, Rule
 from motehub.alerts.watch import State, Transition
 from motehub.core.moments import iso
 from motehub.core.profiles import Profiles

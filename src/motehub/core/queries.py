@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from motehub.alerts.engine import Facts
+from motehub.alerts.rule import Facts
 from motehub.core.calibrations import Calibration
 from motehub.core.profiles import Profile
 

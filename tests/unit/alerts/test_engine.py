@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.unit.alerts.reference import SECOND, Change, Happening, Passed, Read, judged
 
-from motehub.alerts.engine import Engine, Facts
-from motehub.alerts.rule import Rule, rule_of
+from motehub.alerts.engine import Engine
+from motehub.alerts.rule import Facts, Rule, rule_of
 from motehub.alerts.watch import State
 from motehub.model import Admission, Device, Kind, Series
 
