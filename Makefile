@@ -77,6 +77,8 @@ ready-tests: ready-dev
 	  scripts/system-package mosquitto 'the tests start a private broker with it' mosquitto
 	@command -v mosquitto_pub >/dev/null || \
 	  scripts/system-package mosquitto-clients 'the tests use them as devices'
+	@command -v ip >/dev/null || \
+	  scripts/system-package iproute2 'the tests make a network that loses packets with it'
 	@command -v node >/dev/null || \
 	  scripts/system-package nodejs 'the tests run MQTT.js and pusher-js with it'
 	@command -v npm >/dev/null || \

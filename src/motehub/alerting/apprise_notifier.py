@@ -34,7 +34,8 @@ class Notifier:
             good = service.notify(
                 body=wording.text, title=wording.subject, notify_type=_KINDS[severity]
             )
-        # What the plug-ins of a hundred services may raise is not known.
+        # What the plug-ins of a hundred services may raise is not known. The message stays in the
+        # outbox and is tried again.
         except Exception as error:
             raise NotDelivered(f"Apprise failed: {error!r}") from error
         finally:

@@ -137,6 +137,7 @@ def _run() -> int:
     except _NobodyReads:
         raise
     except Exception as error:
+        # The last place: a hub's journal has all that was acknowledged, whatever ends it.
         return explain(error)
 
 
