@@ -76,6 +76,13 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
     said: Said = Said()
 
 
+class Overview(msgspec.Struct, frozen=True, tag="overview"):
+    """All devices with their series, or only those of ``names``."""
+
+    names: tuple[str, ...] | None = None
+    said: Said = Said()
+
+
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
     """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
@@ -132,7 +139,15 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
 
 
 Question = (
-    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+    Devices
+    | OneDevice
+    | Overview
+    | SeriesOf
+    | NewestOf
+    | Readings
+    | RejectedPayloads
+    | Events
+    | RulePreview
 )
 
 

@@ -36,6 +36,7 @@ LOOKING: Final = {
     "/events",
     "/export",
     "/health",
+    "/overview",
     "/readings",
     "/rejected",
     "/rules",
