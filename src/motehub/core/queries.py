@@ -78,10 +78,11 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class Overview(msgspec.Struct, frozen=True, tag="overview"):
-    """All devices with their series, or only those of ``names``."""
+    """All devices with their series, or only those of ``names``; those of ``order`` (ids) first."""
 
     names: tuple[str, ...] | None = None
     said: Said = Said()
+    order: tuple[int, ...] = ()
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
