@@ -4,6 +4,7 @@ import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, title } from "./hub.js";
 import { showProfile } from "./profile.js";
+import { showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, number, t } from "./words.js";
 
@@ -176,7 +177,7 @@ async function begin() {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals(), commands()]);
+  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name)]);
 }
 
 // --- commands
