@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
+from motehub.announcing import announced
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -20,6 +21,7 @@ from motehub.certificates import (
     make_certificates,
     renew_certificates_daily,
     server_tls,
+    wanted_names,
     web_tls,
 )
 from motehub.config import Configuration
@@ -263,6 +265,7 @@ async def running(
             folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
+        await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub
 
 
@@ -355,7 +358,7 @@ def _reach(
         listeners,
         names=(
             *host.names,
-            *configuration.hub.certificate_names,
+            *wanted_names(configuration),
             *added_names(configuration.data_dir),
         ),
         addresses=tuple(str(one) for one in host.addresses),
