@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
+from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
 from motehub.certificates import (
     CA_FILE,
@@ -216,7 +217,9 @@ async def running(
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
-        hub.rules.configure(configuration.rule)
+        hub.rules.configure(
+            configuration.rule, channel_names(configuration.mail, configuration.notify)
+        )
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)

@@ -32,6 +32,7 @@ LOOKING: Final = {
     "/devices",
     "/devices/{}",
     "/devices/{}/newest",
+    "/devices/{}/quality",
     "/devices/{}/series",
     "/events",
     "/export",
