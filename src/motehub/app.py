@@ -203,7 +203,7 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not (configuration.rule or hub.rules.needed.is_set()):
+            if program.name == ALERTS and not _needs_alerts(configuration, hub):
                 # A process costs memory: it is there once there is a rule.
                 late = _LateConsumer(program, hub, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
@@ -215,6 +215,7 @@ async def running(
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
         hub.rules.configure(configuration.rule)
+        hub.reports.configure(configuration.report)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -264,6 +265,10 @@ async def running(
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
+
+
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
 
 
 class _LateConsumer:
