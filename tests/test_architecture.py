@@ -74,7 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks", "alerting", "alerts", "reports", "schedules"}
+    | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
     | {"protocols"}
     | {"people_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},

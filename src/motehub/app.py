@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
+from motehub.alerting.settings import channel_names
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -214,7 +215,9 @@ async def running(
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
-        hub.rules.configure(configuration.rule)
+        hub.rules.configure(
+            configuration.rule, channel_names(configuration.mail, configuration.notify)
+        )
         hub.reports.configure(configuration.report)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
@@ -340,6 +343,7 @@ def _web(
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
+        name=configuration.hub.name,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),

@@ -165,8 +165,9 @@ def _schedules(db: apsw.Connection) -> Iterator[Schedule]:
     rows = list(
         db.execute("SELECT report, timing, mark, until, ordered, ran, result, ok FROM schedule")
     )
-    for row in rows:
-        yield Schedule(*row[:7], ok=bool(row[7]))
+    for *fields, ok in rows:
+        report, timing, mark, until, ordered, ran, result = fields
+        yield Schedule(report, timing, mark, until, ordered, ran, result, bool(ok))
 
 
 def _put(db: apsw.Connection, one: Schedule) -> None:

@@ -142,7 +142,7 @@ def written(letter: WaitingLetter, document: Document, plan: Plan, leave: str) -
         headers.append(("List-Unsubscribe", f"<{leave}>"))
         if leave.startswith("https:"):
             headers.append(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
-    attachments = ()
+    attachments: tuple[Attachment, ...] = ()
     if document.sheet is not None:
         attachments = (Attachment(document.file, document.sheet, "text/csv"),)
     return Letter(

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from motehub.alerting.book import Alert
-from motehub.alerts.rule import Rule, describe, spoken
+from motehub.alerts.rule import Kind, Rule, describe, held, spoken
 from motehub.alerts.watch import State, Value
 from motehub.model import MICROSECONDS, Device, Series
 
@@ -83,6 +83,9 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
         return f"{device.name}: nothing comes any more{f' of {metric}' if metric else ''}"
     if rule.offline:
         return f"{device.name} is offline"
+    if rule.kind is Kind.EQUAL:
+        # What it is says already why.
+        return f"{device.name}: {metric} is {said}" + held(rule)
     return f"{device.name}: {metric} is {said} ({describe(rule)})"
 
 

@@ -128,7 +128,10 @@ class Rule(
     ] = Delay(0)
     quiet: Annotated[
         str,
-        Meta(description='When nobody is told, in the zone of the hub: "22:00-07:00"; "" = never.'),
+        Meta(
+            description='When nobody is told, in the zone of the hub: "22:00-07:00"; "" = never. '
+            "What is critical is told at any time."
+        ),
     ] = ""
     message: Annotated[
         str,
@@ -231,7 +234,12 @@ def describe(rule: Rule) -> str:
             text = f"no {what}" + ("" if after is None else f" for {spoken(after)}")
         case Kind.OFFLINE:
             text = "offline"
-    return f"{text} for {spoken(rule.hold)}" if rule.hold else text
+    return text + held(rule)
+
+
+def held(rule: Rule) -> str:
+    """Return for how long it must be so, as the end of a sentence."""
+    return f" for {spoken(rule.hold)}" if rule.hold else ""
 
 
 def spoken(seconds: float) -> str:

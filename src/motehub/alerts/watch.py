@@ -159,6 +159,13 @@ class Watch:
         if self.kind in (Kind.SILENT, Kind.OFFLINE):
             self.newest = min(self.newest, now)
 
+    def doubt(self, now: int) -> Transition | None:
+        """Forget what only holds as long as no reading was missed, as of ``now`` (µs)."""
+        self.buckets.clear()
+        if self.state is State.PENDING:
+            return self._enter(State.OK, now)
+        return self._enter(State.FIRING, now) if self.state is State.RECOVERING else None
+
     def is_plain(self, times: Sequence[int], values: Sequence[float | str], now: int) -> bool:
         """Take in readings of which none changes anything; False if that has to be looked at."""
         if self.kind is not Kind.LEVEL or self.state is not State.OK:

@@ -18,6 +18,7 @@ from motehub.alerts.rule import decode
 from motehub.core import readings
 from motehub.core.calibrations import AS_IT_IS, Calibration
 from motehub.core.preview import preview
+from motehub.core.quality import quality_of
 from motehub.core.queries import (
     MOST_ROWS,
     PIECE_BYTES,
@@ -26,6 +27,7 @@ from motehub.core.queries import (
     Head,
     NewestOf,
     OneDevice,
+    Quality,
     Query,
     Question,
     Readings,
@@ -94,6 +96,11 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
+        case Quality(name, days, now, interval):
+            own = readings.find_device(store, name)
+            found_of_days = yield from quality_of(store, *own, days, now, interval)
+            yield Head(JSON, complete)
+            yield from _pieces(iter([msgspec.json.encode(found_of_days)]))
         case RulePreview(rule, since, until, said):
             shape = yield from preview(store, decode(rule), since, until, said)
             yield Head(JSON, complete)

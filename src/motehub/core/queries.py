@@ -14,6 +14,7 @@ import msgspec
 
 from motehub.alerts.rule import Facts
 from motehub.core.calibrations import Calibration
+from motehub.core.days import Day
 from motehub.core.profiles import Profile
 
 _HEADER: Final = struct.Struct(">IIB")
@@ -105,6 +106,18 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
     csv: bool = False
 
 
+class Quality(msgspec.Struct, frozen=True, tag="quality"):
+    """What is there of the readings that the device called ``name`` should have sent.
+
+    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds.
+    """
+
+    name: str
+    days: tuple[Day, ...]
+    now: int
+    interval: float | None = None
+
+
 class RejectedPayloads(msgspec.Struct, frozen=True, tag="rejected"):
     """The newest rejected payloads, or only those of the devices of ``names``."""
 
@@ -132,7 +145,15 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
 
 
 Question = (
-    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+    Devices
+    | OneDevice
+    | SeriesOf
+    | NewestOf
+    | Readings
+    | Quality
+    | RejectedPayloads
+    | Events
+    | RulePreview
 )
 
 

@@ -23,10 +23,11 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Beyond(msgspec.Struct, frozen=True):
-    """How long readings were beyond a limit."""
+    """How long readings were beyond a limit, and what ``share`` of the time known that is."""
 
     limit: Limit
     seconds: float
+    share: float
 
 
 class SeriesPart(msgspec.Struct, frozen=True):
@@ -52,12 +53,13 @@ class SeriesPart(msgspec.Struct, frozen=True):
 class DevicePart(msgspec.Struct, frozen=True):
     """What is told of a device; ``availability`` is the share of expected readings that came.
 
-    It is None where nothing is expected.
+    It and how many are ``missing`` are None where nothing is expected.
     """
 
     name: str
     series: tuple[SeriesPart, ...]
     availability: float | None = None
+    missing: int | None = None
 
 
 class AlertPart(msgspec.Struct, frozen=True):

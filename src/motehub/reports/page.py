@@ -38,8 +38,7 @@ def opening(contents: Contents, zone: tzinfo, pictures: Sequence[str], link: str
         parts.append(_alerts(contents, zone))
     for chart, address in zip(contents.charts, pictures, strict=False):
         parts.append(_chart(chart, address))
-    seconds = (contents.until - contents.since) / MICROSECONDS
-    parts += [_device(one, seconds, link) for one in contents.devices]
+    parts += [_device(one, link) for one in contents.devices]
     if not contents.devices:
         parts.append(_paragraph("There is no device that this report is about."))
     return (
@@ -66,6 +65,7 @@ def closing(hub: str, link: str, leave: str) -> str:
     if leave:
         end = f' · <a href="{escape(leave)}" style="{_QUIET}">Send me this report no more</a>'
     return (
+        '<tr><td style="height:16px;font-size:1px">&nbsp;</td></tr>'
         f'<tr><td style="padding:16px;{_QUIET};font-size:12px;border-top:1px solid #d1d9e0">'
         f"{own}, a motehub{end}</td></tr></table></td></tr></table></body></html>"
     )
@@ -127,7 +127,7 @@ def _chart(chart: Chart, address: str) -> str:
     )
 
 
-def _device(device: DevicePart, seconds: float, link: str) -> str:
+def _device(device: DevicePart, link: str) -> str:
     name = escape(device.name)
     if link:
         address = f"{link.rstrip('/')}/device#{quote(device.name, safe='')}"
@@ -138,10 +138,10 @@ def _device(device: DevicePart, seconds: float, link: str) -> str:
         body = f'<div style="{_QUIET}">It has no such metric.</div>'
     else:
         head = "".join(
-            f'<th align="right" style="{_cell()}{_QUIET};font-weight:normal">{one}</th>'
+            f'<th width="13%" align="right" style="{_cell()}{_QUIET};font-weight:normal">{one}</th>'
             for one in _NUMBERS
         )
-        rows = "".join(_series(one, seconds) for one in device.series)
+        rows = "".join(_series(one) for one in device.series)
         body = (
             '<table width="100%" cellpadding="0" cellspacing="0" border="0" '
             'style="border-collapse:collapse;font-size:13px">'
@@ -151,13 +151,13 @@ def _device(device: DevicePart, seconds: float, link: str) -> str:
     return f'<tr><td style="padding:16px 16px 0">{_title(name)}{note}{body}</td></tr>'
 
 
-def _series(one: SeriesPart, seconds: float) -> str:
+def _series(one: SeriesPart) -> str:
     unit = f' <span style="{_QUIET}">{escape(one.unit)}</span>' if one.unit else ""
     cells = "".join(
         f'<td align="right" style="{_cell()}{_INK}">{escape(text)}</td>'
         for text in (*map(number, (one.low, one.mean, one.high, one.last)), whole(one.count))
     )
-    said = notes(one, seconds)
+    said = notes(one)
     more = ""
     if said:
         more = (

@@ -37,9 +37,8 @@ def text_of(contents: Contents, zone: tzinfo) -> str:
         if more := contents.alert_count - len(contents.alerts):
             lines.append(f"  … and {more} more.")
         lines.append("")
-    seconds = (contents.until - contents.since) / MICROSECONDS
     for device in contents.devices:
-        lines += [*_device(device, seconds), ""]
+        lines += [*_device(device), ""]
     if not contents.devices:
         lines += ["There is no device that this report is about.", ""]
     return "\n".join(lines)
@@ -49,7 +48,7 @@ def ending(hub: str, link: str, leave: str) -> str:
     """Return the end of the text; ``leave`` is where its reader leaves the report, or ""."""
     where = f"{link}\n" if link else ""
     last = f"Send me this report no more: {leave}\n" if leave else ""
-    return f"{where}{last}-- \n{hub}, a motehub\n"
+    return f"\n{where}{last}-- \n{hub}, a motehub\n"
 
 
 def _alert(one: AlertPart, zone: tzinfo) -> Iterator[str]:
@@ -60,7 +59,7 @@ def _alert(one: AlertPart, zone: tzinfo) -> Iterator[str]:
     yield f"    {moment(one.began, zone)}, {over}"
 
 
-def _device(device: DevicePart, seconds: float) -> Iterator[str]:
+def _device(device: DevicePart) -> Iterator[str]:
     came = expected(device)
     yield device.name + (f" ({came})" if came else "")
     if not device.series:
@@ -75,7 +74,7 @@ def _device(device: DevicePart, seconds: float) -> Iterator[str]:
     yield _row(rows[0], widths)
     for one, row in zip(device.series, rows[1:], strict=True):
         yield _row(row, widths)
-        for note in notes(one, seconds):
+        for note in notes(one):
             yield f"    {note}"
 
 

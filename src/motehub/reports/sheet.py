@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.core.buckets import Buckets, reduce_series
+from motehub.core.buckets import reduce_series
 from motehub.core.moments import iso
 from motehub.history_contract import HistoryStore
 from motehub.model import Device, Kind, Series
 from motehub.reports.contents import Contents
-from motehub.reports.summary import Selection
+from motehub.reports.summary import Selection, drain
 from motehub.rollups import TIERS
 
 MOST_ROWS: Final = 50_000
@@ -84,7 +84,7 @@ def _reduced_rows(
     points: int,
 ) -> Iterator[tuple[Any, ...]]:
     for device, series in members:
-        buckets = _whole(store, series.id, since, until, points)
+        buckets = drain(reduce_series(store, series.id, since, until, points))
         name, metric, unit = map(_harmless, (device.name, series.metric, series.unit))
         for start, *numbers in zip(
             buckets.starts,
@@ -96,16 +96,6 @@ def _reduced_rows(
             strict=True,
         ):
             yield iso(int(start)), name, metric, *numbers, unit
-
-
-def _whole(store: HistoryStore, series: int, since: int, until: int, points: int) -> Buckets:
-    steps = reduce_series(store, series, since, until, points)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Buckets = end.value
-            return found
 
 
 def _written(names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:

@@ -62,7 +62,7 @@ def _draw(chart: Chart, since: int, until: int, zone: ZoneInfo) -> bytes:
     formatter = dates.ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(formatter)
     if len(chart.lines) > 1:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=7)
+        sheet.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=7)
     picture = io.BytesIO()
     sheet.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()

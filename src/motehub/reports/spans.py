@@ -33,7 +33,8 @@ _SAMPLE: Final = 2_000
 class Sweep:
     """Goes over readings in order; ``longest_step`` in µs. See the module.
 
-    ``beyond`` are µs for each limit, ``gaps`` how many gaps there were, ``longest_gap`` in µs.
+    ``held`` are the µs in which there was a reading, ``beyond`` those of them beyond each limit;
+    there were ``gaps`` gaps, the longest of ``longest_gap`` µs.
     """
 
     def __init__(self, limits: Sequence[Limit], longest_step: int) -> None:
@@ -41,6 +42,7 @@ class Sweep:
         self._longest = longest_step
         self._time: int | None = None
         self._value = 0.0
+        self.held = 0
         self.beyond = [0] * len(limits)
         self.gaps = 0
         self.longest_gap = 0
@@ -58,6 +60,7 @@ class Sweep:
                 if step > longest:
                     self._gap(step)
             steps = [min(step, longest) for step in steps]
+        self.held += sum(steps)
         for number, limit in enumerate(self._limits):
             edge = limit.value
             if limit.above:
@@ -90,6 +93,8 @@ class Sweep:
         self._hold(min(step, self._longest))
 
     def _hold(self, step: int) -> None:
+        if self._value == self._value:
+            self.held += step
         for number, limit in enumerate(self._limits):
             if limit.is_beyond(self._value):
                 self.beyond[number] += step

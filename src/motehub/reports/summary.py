@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from math import isfinite
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from motehub.alerts.matching import Matching
 from motehub.alerts.rule import Facts, Kind, Rule
-from motehub.core.buckets import Buckets, reduce_series
+from motehub.core.buckets import reduce_series
+from motehub.core.days import Day
+from motehub.core.quality import quality_of
 from motehub.history_contract import HistoryStore
 from motehub.model import MICROSECONDS, Admission, Device, Series
 from motehub.model import Kind as SeriesKind
@@ -30,7 +32,7 @@ from motehub.schedules.report import Report
 MOST_SERIES: Final = 500
 """Series in one report; of more it says that they were left out."""
 
-MOST_ALERTS: Final = 50
+MOST_ALERTS: Final = 12
 """Alerts that a report names; it counts all."""
 
 MOST_CHARTS: Final = 12
@@ -38,6 +40,8 @@ MOST_CHARTS: Final = 12
 
 MOST_LINES: Final = 8
 """Devices in one chart."""
+
+_Result = TypeVar("_Result")
 
 _POINTS: Final = 320
 _MOST_TEXTS: Final = 100_000
@@ -102,6 +106,7 @@ def summarise(
     ]
     names = {device.name for device, _ in selection.devices}
     alerts = [one for one in known.alerts if one.device in names]
+    alerts.sort(key=lambda one: (one.ended is not None, -one.began))
     charts, uncharted = _charts(store, selection, limits, span) if report.charts else ([], 0)
     return Contents(
         name=report.name,
@@ -134,17 +139,10 @@ def _device_part(
 ) -> DevicePart:
     series = tuple(_series_part(store, one, limits[one.id], span) for one in all_series)
     interval = known.said.get(device.id, _NOTHING).interval
-    return DevicePart(device.name, series, availability(series, interval, span))
-
-
-def availability(
-    series: Sequence[SeriesPart], interval: float | None, span: tuple[int, int]
-) -> float | None:
-    """Return which share of the expected readings came, 0 to 1; None where none are expected."""
-    if interval is None or not series:
-        return None
-    expected = (span[1] - span[0]) / MICROSECONDS / interval
-    return min(1.0, max(one.count for one in series) / expected) if expected >= 1 else None
+    days = (Day("", *span),)
+    quality = drain(quality_of(store, device, all_series, days, span[1], interval))
+    share = None if quality.share is None else quality.share / 100
+    return DevicePart(device.name, series, share, quality.missing)
 
 
 def _series_part(
@@ -153,7 +151,7 @@ def _series_part(
     since, until = span
     if series.kind is SeriesKind.TEXT:
         return _text_part(store, series, since, until)
-    buckets = _run(reduce_series(store, series.id, since, until, 1))
+    buckets = drain(reduce_series(store, series.id, since, until, 1))
     count = sum(buckets.counts)
     if not count:
         return SeriesPart(series.metric, series.unit, series.kind, 0)
@@ -169,7 +167,7 @@ def _series_part(
         mean=buckets.mean[-1],
         last=buckets.last[-1],
         beyond=tuple(
-            Beyond(limit, held / MICROSECONDS)
+            Beyond(limit, held / MICROSECONDS, held / swept.held if swept.held else 0.0)
             for limit, held in zip(limits, swept.beyond, strict=True)
         ),
         gaps=swept.gaps,
@@ -237,7 +235,7 @@ def _charts(
 
 
 def _line(store: HistoryStore, label: str, series: int, span: tuple[int, int]) -> Line | None:
-    buckets = _run(reduce_series(store, series, *span, _POINTS))
+    buckets = drain(reduce_series(store, series, *span, _POINTS))
     if not buckets.starts:
         return None
     return Line(
@@ -250,13 +248,13 @@ def _line(store: HistoryStore, label: str, series: int, span: tuple[int, int]) -
     )
 
 
-def _run(steps: Generator[None, None, Buckets]) -> Buckets:
-    """Return what a reduction comes to; nobody else waits meanwhile."""
+def drain(steps: Generator[None, None, _Result]) -> _Result:
+    """Return what is worked out step by step; nobody else waits meanwhile."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            found: Buckets = end.value
+            found: _Result = end.value
             return found
 
 

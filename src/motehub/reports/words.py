@@ -82,19 +82,20 @@ def expected(device: DevicePart) -> str:
     """Return how much came of what was expected of a device, "" where nothing was."""
     if device.availability is None:
         return ""
-    return f"{share(device.availability)} of expected readings"
+    missing = f", {whole(device.missing)} missing" if device.missing else ""
+    return f"{share(device.availability)} of expected readings{missing}"
 
 
-def notes(series: SeriesPart, seconds: float) -> list[str]:
-    """Return what there is to say of a series beside its numbers, in a time of so long."""
-    found = [beyond(one, series.unit, seconds) for one in series.beyond]
+def notes(series: SeriesPart) -> list[str]:
+    """Return what there is to say of a series beside its numbers."""
+    found = [beyond(one, series.unit) for one in series.beyond]
     if series.gaps:
         longest = lasting(series.longest_gap)
         found.append(f"1 gap of {longest}" if series.gaps == 1 else _gaps(series.gaps, longest))
     return found
 
 
-def beyond(one: Beyond, unit: str, seconds: float) -> str:
+def beyond(one: Beyond, unit: str) -> str:
     """Return how long readings were beyond a limit."""
     limit = one.limit
     where = (
@@ -103,7 +104,7 @@ def beyond(one: Beyond, unit: str, seconds: float) -> str:
     rule = f" (rule {limit.rule})" if limit.rule else ""
     if not one.seconds:
         return f"never {where}{rule}"
-    return f"{where} for {lasting(one.seconds)}, {share(min(1.0, one.seconds / seconds))}{rule}"
+    return f"{where} for {lasting(one.seconds)}, {share(one.share)} of the time{rule}"
 
 
 def width(text: str) -> int:
