@@ -23,6 +23,7 @@ def alert_plan(configuration: Configuration) -> Plan | None:
         link=settings.link,
         rate=settings.rate,
         mail=mail_plan(configuration),
+        store=configuration.store.type,
         apprise=tuple(_apprise(one) for one in configuration.notify if one.enabled),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, tzinfo
 from http import HTTPStatus
 from pathlib import Path
@@ -45,6 +46,21 @@ ApiRequest = Request[Any, Token, State]
 AnyRequest = Request[Any, Any, State]
 
 
+class ReportMaking(msgspec.Struct, frozen=True):
+    """What reports are made of and how the hub is called in them; ``room`` lets in one at a time.
+
+    ``environment`` has the address of the store. ``zone`` is the name of the hub's zone, "" for
+    the machine's.
+    """
+
+    folder: Path
+    store: str
+    environment: Mapping[str, str]
+    hub: str
+    zone: str
+    room: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+
+
 class ApiServices(msgspec.Struct, frozen=True):
     """What the API stands on.
 
@@ -52,7 +68,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
     ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
-    ``zone`` is where its days begin and end.
+    ``zone`` is where its days begin and end, ``reports`` is for previews of reports.
     """
 
     hub: Hub
@@ -66,6 +82,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
     zone: tzinfo = UTC
+    reports: ReportMaking | None = None
 
 
 def services_of(app: Litestar) -> ApiServices:
