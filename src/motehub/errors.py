@@ -24,6 +24,7 @@
     │   ├── UnknownRule         no rule has that name
     │   ├── InvalidRule         a rule that can't be, or can't be dealt with so
     │   ├── UnknownAlert        no alert has that number, or it is over
+    │   ├── BackupError         nothing to back up, a back-up that is none, or nowhere to put it
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -124,6 +125,10 @@ class InvalidRule(OwnerError):
 
 class UnknownAlert(OwnerError):
     """No alert has the number that was given, or it is over."""
+
+
+class BackupError(OwnerError):
+    """There is nothing to back up, a back-up is none or damaged, or a folder is not empty."""
 
 
 class HubRunning(OwnerError):
