@@ -87,6 +87,7 @@ ALLOWED: dict[str, set[str]] = {
 
 ABOVE = {
     "announcing",
+    "backup",
     "app",
     "base",
     "base_unit",
