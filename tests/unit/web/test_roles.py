@@ -37,6 +37,7 @@ LOOKING: Final = {
     "/events",
     "/export",
     "/health",
+    "/overview",
     "/readings",
     "/rejected",
     "/rules",
