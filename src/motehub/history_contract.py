@@ -27,7 +27,9 @@ class Fold(msgspec.Struct, frozen=True):
     """Many frames made ready for a store: columns by series, ascending in time, series ascending.
 
     ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
-    of each series in it, ``seen`` the last contact (µs) of each device.
+    of each series in it, ``seen`` the last contact (µs) of each device. ``discarded`` is how many
+    readings by device were spared, and are not in it; fewer than none where more are in it that
+    were spared before.
 
     The store applies device and series entries first, then what is held, then the other
     entries, then readings and texts, then removals: a device is never pending again, so this
@@ -44,6 +46,7 @@ class Fold(msgspec.Struct, frozen=True):
     devices: dict[int, int]
     entries: list[Entry]
     seen: dict[int, int]
+    discarded: dict[int, int] = {}
 
 
 class DeviceRow(msgspec.Struct, frozen=True):

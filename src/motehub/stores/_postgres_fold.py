@@ -57,6 +57,7 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
         for entry in fold.entries:
             _apply_to_registry(db, entry)
     tally = Tally(fold.devices)
+    tally.spare(fold.discarded)
     tally.hold(_insert_numbers(db, "held_reading", fold.held))
     tally.hold(_insert_texts(db, "held_text", fold.held_texts))
     with db.pipeline():

@@ -36,6 +36,7 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     for entry in fold.entries:
         _apply_to_registry(db, entry)
     tally = Tally(fold.devices)
+    tally.spare(fold.discarded)
     tally.hold(_insert(db, "held_reading", fold.held))
     tally.hold(_insert(db, "held_text", fold.held_texts))
     for entry in fold.entries:
