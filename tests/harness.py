@@ -51,7 +51,9 @@ class HubProcess:
         self.log_file = data.with_name(f"{data.name}.log")
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.config.write_text(_toml(settings or {}), "utf-8")
+        # Tests write of times long past, and count what is there.
+        kept: Settings = {"retention": {"raw": "forever", "minute": "forever"}}
+        self.config.write_text(_toml({**kept, **(settings or {})}), "utf-8")
 
     def __enter__(self) -> Self:
         """Start the hub unless it runs."""

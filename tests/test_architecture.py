@@ -40,13 +40,15 @@ ALLOWED: dict[str, set[str]] = {
     "rollups": {"model"},
     "history_contract": {"frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
+    "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "core": FOUNDATION | {"contracts", "history_contract", "mirror_contract", "rollups"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
-    "stores": FOUNDATION | {"history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    "stores": FOUNDATION
+    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -69,9 +71,10 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
     | {"webhooks"}
     | {"protocols"}
-    | {"people_requests", "unit_requests", "units", "websocket_frames"},
+    | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
     "people_requests": FOUNDATION | {"core"},
+    "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
     "transfer": FOUNDATION | {"core", "history_contract", "reports"},
 }
@@ -102,6 +105,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "thinning",
     "upkeep",
     "webhook",
     "webhook_plans",

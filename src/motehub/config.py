@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from motehub import parts
 from motehub.core.admission import Policy
+from motehub.core.retention import RetentionSettings
 from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
@@ -138,6 +139,7 @@ class Configuration(msgspec.Struct, frozen=True):
     pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -149,6 +151,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
     "pusher": PusherSettings,

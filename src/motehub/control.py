@@ -21,6 +21,7 @@ from motehub.core.shapes import show_command
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
+from motehub.retention_requests import RetentionRequest, carry_out_for_retention
 from motehub.transfer import pieces
 from motehub.unit_requests import UnitRequest, carry_out_for_units
 from motehub.units import UnitDesk
@@ -113,6 +114,7 @@ Request = (
     | CommandRequest
     | UnitRequest
     | PeopleRequest
+    | RetentionRequest
     | ImportReadings
     | Status
 )
@@ -145,6 +147,8 @@ async def carry_out(
         return _shown(hub, await _carry_out_command(hub, request))
     if isinstance(request, PeopleRequest):
         return await carry_out_for_people(hub, request)
+    if isinstance(request, RetentionRequest):
+        return await carry_out_for_retention(hub, request)
     if isinstance(request, UnitRequest):
         return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import NEVER, TIERS, Rollup, Settled, coarser, minutes_of
+from motehub.rollups import NEVER, TIERS, Kept, Rollup, Settled, coarser, minutes_of
 
 READINGS_AT_ONCE: Final = 50_000
 """About how many readings one step of a rebuild sums up: other writers wait for it."""
@@ -67,6 +67,10 @@ class Tables(Protocol):
         """Note how far hours and days have been made."""
         ...
 
+    def kept(self, series: Iterable[int]) -> dict[int, Kept]:
+        """Return what is deleted of these series; those of which nothing is may be missing."""
+        ...
+
     def first_minute(self, since: int) -> int | None:
         """Return the beginning of the first minute of all series at ``since`` or later."""
         ...
@@ -107,6 +111,22 @@ def roll_up(
             _sum_up_anew(tables, settled, series, times)
         else:
             _add(new, settled, minutes_of(series, times, values))
+    _merge(tables, new)
+
+
+def add_late(tables: Tables, columns: dict[int, NumberColumns]) -> None:
+    """Add readings that are new to rollups, where those are kept."""
+    settled, kept = tables.settled(), tables.kept(columns)
+    new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
+    for series, (times, values) in columns.items():
+        _add(new, settled, minutes_of(series, times, values))
+        since = kept.get(series, Kept())
+        for tier in TIERS:
+            new[tier] = [one for one in new[tier] if one[0] != series or one[1] >= since.of(tier)]
+    _merge(tables, new)
+
+
+def _merge(tables: Tables, new: dict[str, list[Rollup]]) -> None:
     for tier, rollups in new.items():
         if rollups:
             tables.merge(tier, rollups)
@@ -115,9 +135,12 @@ def roll_up(
 def sum_up_anew(tables: Tables, times: dict[int, array[int]]) -> None:
     """Sum up again the minutes, hours and days of readings at ``times`` by series, ascending."""
     unrolled, settled = tables.unrolled(), tables.settled()
+    kept = tables.kept(times)
     for series, moments in times.items():
+        # What is left of readings of before can't replace what they were summed up to.
+        begin = bisect_left(moments, kept.get(series, Kept()).raw)
         end = bisect_left(moments, unrolled[series]) if series in unrolled else len(moments)
-        _sum_up_anew(tables, settled, series, moments[:end])
+        _sum_up_anew(tables, settled, series, moments[begin:end])
 
 
 def rebuild_some(tables: Tables) -> int:

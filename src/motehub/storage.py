@@ -20,6 +20,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.retention import Retention
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
@@ -29,6 +30,7 @@ from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
 from motehub.people_requests import PeopleRequest
+from motehub.retention_requests import RetentionRequest
 
 _FOLD_TRIES: Final = 4
 
@@ -88,6 +90,7 @@ def open_hub(
             settings.admission,
             bounds,
             utc_microseconds,
+            Retention.from_state(configuration.retention.plan, log.state()),
         )
         yield hub, journal
     finally:
@@ -106,7 +109,7 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             with open_hub(configuration, tasks) as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest | PeopleRequest):
+        if not isinstance(request, TokenRequest | PeopleRequest | RetentionRequest):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result

@@ -17,11 +17,13 @@ from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.registry import Registry
+from motehub.core.retention import Plan, Retention, Rule
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
+from motehub.errors import OwnerError
 from motehub.frames import Batch, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
-from motehub.model import Admission, Delivery, Device, Receipt, Scope, Token, given_name
+from motehub.model import Admission, Delivery, Device, Kind, Receipt, Scope, Token, given_name
 
 _logger = Logger("motehub.hub")
 
@@ -43,12 +45,14 @@ class Hub:
         policy: Policy,
         limits: RegistryLimits,
         clock: Callable[[], int],
+        retention: Retention | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
         self.sessions = sessions
         self.commands = commands
         self.accounts = accounts
+        self.retention = retention or Retention(Plan(), {})
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -171,6 +175,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.retention.forget(batch, device)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
@@ -199,6 +204,24 @@ class Hub:
         device = self.registry.by_name(name)
         order = checked_order(setting, value, payload)
         return await self.commands.give(device, order, seconds, note)
+
+    async def keep(self, name: str, metric: str, rule: Rule) -> None:
+        """Let the readings of a metric of a device (all, if it is empty) be kept for so long.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            OwnerError: the rule says something that is no duration, or there is no such metric.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        if metric and all(
+            self.registry.find_series(device.id, metric, kind) is None for kind in Kind
+        ):
+            raise OwnerError(f"{name} has no metric {metric!r}.")
+        self.retention.set(batch, device, metric, rule)
+        if batch:
+            await self._journal.append(batch)
+        _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
 
     async def create_token(
         self,

@@ -28,6 +28,7 @@ from motehub.web import _api_commands as commands
 from motehub.web import _api_devices as devices
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
+from motehub.web import _api_retention as retention
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -87,6 +88,8 @@ def make_api(services: ApiServices) -> Litestar:
             people.invite_user,
             people.change_user,
             people.remove_user,
+            retention.list_rules,
+            retention.set_rule,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,
