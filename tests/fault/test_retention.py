@@ -93,6 +93,7 @@ def test_a_small_disk_lasts_when_there_is_a_budget(tmp_path: Path, budget: int |
                 entries, now, days = [], now + DAY, days + 1
                 while store.settle_some(now * MICROSECONDS):
                     pass
+                thinning.begin()
                 thinning.measure()
                 while thinning.step():
                     pass
