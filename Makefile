@@ -10,7 +10,7 @@ export PYTHON
 AT_ONCE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
+.PHONY: help run demo test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
 
 help: ## list the targets
 	@echo 'make TARGET [ARGS="…"] [PYTHON=python3.12]'
@@ -18,6 +18,9 @@ help: ## list the targets
 
 run: ready-run ## install what is missing and start the hub (ARGS: options of `motehub serve`)
 	@exec .venv/bin/motehub serve $(ARGS)
+
+demo: ready-run ## look at a hub with simulated devices, of which nothing is left (ARGS: of `motehub demo`)
+	@exec .venv/bin/motehub demo $(ARGS)
 
 test: ready-tests lint types unit ## install what is missing and run every check
 
@@ -52,7 +55,7 @@ lock: ready-run ## resolve pyproject.toml into requirements/ (ARGS=--upgrade: ne
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv and caches; the hub's data stays
-	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules tests/axe_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-run:
@@ -74,11 +77,14 @@ ready-tests: ready-dev
 	  scripts/system-package mosquitto 'the tests start a private broker with it' mosquitto
 	@command -v mosquitto_pub >/dev/null || \
 	  scripts/system-package mosquitto-clients 'the tests use them as devices'
+	@command -v ip >/dev/null || \
+	  scripts/system-package iproute2 'the tests make a network that loses packets with it'
 	@command -v node >/dev/null || \
 	  scripts/system-package nodejs 'the tests run MQTT.js and pusher-js with it'
 	@command -v npm >/dev/null || \
-	  scripts/system-package npm 'it installs MQTT.js and pusher-js for the tests'
+	  scripts/system-package npm 'it installs MQTT.js, pusher-js and axe-core for the tests'
 	@command -v chromium >/dev/null || \
 	  scripts/system-package chromium 'the tests look at the pages with it'
 	@scripts/node-packages tests/mqtt_js
 	@scripts/node-packages tests/pusher_js
+	@scripts/node-packages tests/axe_js

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import json
-import subprocess
-import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from motehub.simulate.units import Behaviour, Board, Lamp, ReadBoard
-from tests.harness import HubProcess, Settings, _toml_value, environment
+from tests.harness import PATIENCE, HubProcess, Settings, _toml_value
+from tests.ports import free_port
 from tests.pusher_hub import PusherHub
 
 _Result = TypeVar("_Result")
@@ -41,7 +42,7 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         future: Future[_Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(30)
+        return future.result(PATIENCE)
 
     def lamp(self, host: str, **keys: Any) -> Lamp:
         """Switch on a lamp."""
@@ -49,6 +50,13 @@ class Loop:
         self.run(lamp.__aenter__())
         self._open.append(lamp)
         return lamp
+
+    @contextmanager
+    def again(self, board: Board) -> Iterator[None]:
+        """Switch a board on that has been switched off, at the same port."""
+        self.run(board.__aenter__())
+        yield
+        self.run(board.__aexit__())
 
     def reader(self, host: str, rate: float) -> ReadBoard:
         """Switch on a unit that sends readings."""
@@ -72,37 +80,49 @@ async def _cancel_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
+class Way(enum.Enum):
+    """The two ways of a link: from who connects, and back."""
+
+    UP = "up"
+    DOWN = "down"
+
+
 class Link:
     """A TCP proxy: what a network does between two machines."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.connections = 0
-        self._target = target
+        self.target = target
+        self._swallowed: Way | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
         """Carry connections, on the same port as before."""
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Break off all connections, and let nobody connect."""
+        """Break off all connections, and let nobody connect; nothing is swallowed any more."""
+        self._swallowed = None
         assert self._server is not None
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
 
+    def swallow(self, way: Way) -> None:
+        """Lose what goes this way from now on, until the next cut."""
+        self._swallowed = way
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.transport.abort()
             return
         self.connections += 1
         self._writers |= {writer, back}
-        both = (_pass(reader, back), _pass(there, writer))
+        both = (self._pass(reader, back, Way.UP), self._pass(there, writer, Way.DOWN))
         ways = [asyncio.ensure_future(way) for way in both]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -114,11 +134,13 @@ class Link:
                 self._writers.discard(one)
                 one.transport.abort()
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way
+    ) -> None:
+        while data := await reader.read(65_536):
+            if way is not self._swallowed:
+                writer.write(data)
+                await writer.drain()
 
 
 class BaseProcess(HubProcess):
@@ -134,24 +156,7 @@ class BaseProcess(HubProcess):
             ),
             "utf-8",
         )
-        self.arguments = ["base", "--config", str(self.config)]
-        self.environment: dict[str, str] = {}
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        """Start it and return at once."""
-        self.run_file_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "motehub", *self.arguments]
-        command += ["--data", str(self.data), *self._options]
-        with open(self.log_file, "ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment() | self.environment,
-                start_new_session=True,
-            )
-        return self._process
+        self.arguments = ["base", "--config", str(self.config), "--data", str(data), *options]
 
     @property
     def counters(self) -> dict[str, int]:
@@ -169,7 +174,8 @@ def base_settings(
 ) -> Settings:
     """Return the configuration of a base whose dashboard is behind ``port``."""
     return {
-        "transport.units": units,
+        # A lamp that a busy machine holds up is not told twice.
+        "transport.units": {"write_timeout": "60s", **units},
         "transport.pusher_client": {
             "api_url": f"http://127.0.0.1:{port}",
             "api_token": dashboard.token("base", "write,control"),
@@ -183,13 +189,15 @@ def base_settings(
     }
 
 
-def commanded(dashboard: PusherHub, token: str, device: str, payload: str) -> str:
+def commanded(
+    dashboard: PusherHub, token: str, device: str, payload: str, seconds: float = 60
+) -> str:
     """Have the dashboard's API command a device; return the command's id."""
     status, _, answer = dashboard.curl(
         f"/api/v1/devices/{device}/commands",
         "-H",
         "Content-Type: application/json",
-        body=json.dumps({"payload": payload}).encode(),
+        body=json.dumps({"payload": payload, "timeout": seconds}).encode(),
         token=token,
     )
     assert status == 202, answer

@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.ports import free_port
 from tests.servers import PostgresServer
 
 _LONGEST_FIRST: Final = ("fault", "e2e", "browser", "contract")
 """Folders whose files take longest; at the end there should be short ones left to share out."""
+
+# How long examples take is nothing to go by while others want the processor too.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 # A shell ignores it for what it starts in the background, and so would the programs that are
 # interrupted here, and Python in them.

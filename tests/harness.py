@@ -20,6 +20,8 @@ from typing import Any, Self
 import psutil
 
 from motehub.control import Status, ask
+from tests import prepared
+from tests.prepared import Running
 
 Settings = Mapping[str, Mapping[str, object]]
 Stored = dict[tuple[str, str], list[tuple[int, float]]]
@@ -43,14 +45,19 @@ class HubProcess:
     ``settings`` are sections of the configuration; the text stream listens on a free port of
     127.0.0.1 unless they say otherwise. ``options`` go to the command line. Whatever happens
     inside the ``with`` block, no process of the hub is left after it.
+
+    The hub is a fork of a prepared process, unless it is ``fresh``: started as its owner does.
     """
+
+    fresh = False
 
     def __init__(self, data: Path, settings: Settings | None = None, *options: str) -> None:
         self.data = data
         self.config = data.with_name(f"{data.name}.toml")
         self.log_file = data.with_name(f"{data.name}.log")
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self.arguments = ["serve", "--config", str(self.config), "--data", str(data), *options]
+        self.environment: dict[str, str] = {}
+        self._process: Running | None = None
         # Tests write of times long past, and count what is there.
         kept: Settings = {"retention": {"raw": "forever", "minute": "forever"}}
         self.config.write_text(_toml({**kept, **(settings or {})}), "utf-8")
@@ -75,33 +82,27 @@ class HubProcess:
         self.launch()
         deadline = time.monotonic() + START_SECONDS
         while not self.run_file_path.exists():
-            if self.process.poll() is not None:
-                raise AssertionError(f"the hub ended with {self.process.returncode}:\n{self.log}")
+            if (status := self.process.poll()) is not None:
+                raise AssertionError(f"the hub ended with {status}:\n{self.log}")
             if time.monotonic() > deadline:
                 raise AssertionError(f"the hub did not start:\n{self.log}")
             time.sleep(0.01)
         return self
 
-    def launch(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> Running:
         """Start the hub and return at once."""
         # A hub that was killed leaves its run.json behind.
         self.run_file_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "motehub", "serve", "--config", str(self.config)]
-        command += ["--data", str(self.data), *self._options]
-        with open(self.log_file, "ab") as log:
+        start = prepared.start_fresh if self.fresh else prepared.start
+        with open(self.log_file, "ab") as log, open(os.devnull, "rb") as nothing:
+            files = (nothing.fileno(), log.fileno(), log.fileno())
             # A group of its own, in which the writer is too: all of it can be killed.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-                start_new_session=True,
-            )
+            given = environment() | self.environment
+            self._process = start(self.arguments, files, given, new_session=True)
         return self._process
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Running:
         """The hub's process."""
         assert self._process is not None, "the hub was not started"
         return self._process
@@ -229,6 +230,12 @@ class HubProcess:
         self.wait_until(done, "the history has everything")
 
 
+class FreshHub(HubProcess):
+    """A hub with a Python of its own; tests that weigh its memory need that, for one."""
+
+    fresh = True
+
+
 def environment() -> dict[str, str]:
     """Return this process's environment without settings for a hub."""
     return {key: text for key, text in os.environ.items() if not key.startswith("MOTEHUB_")}
@@ -238,15 +245,8 @@ def cli(
     *arguments: str, data: Path | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run ``motehub …`` and return how it ended and what it printed."""
-    return subprocess.run(
-        [sys.executable, "-m", "motehub", *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-        check=False,
-        env=environment() | ({"MOTEHUB_DATA": str(data)} if data else {}),
-    )
+    where = {"MOTEHUB_DATA": str(data)} if data else {}
+    return prepared.run(arguments, environment() | where, given, 2 * PATIENCE)
 
 
 def stored(data: Path) -> Stored:

@@ -15,7 +15,8 @@ _TRIES: Final = 1_000
 _TAKEN: Final = Path(tempfile.gettempdir()) / f"motehub-test-ports-{os.geteuid()}"
 """A byte for each port: whoever has locked it has the port, until its process ends."""
 
-_taken = open(_TAKEN, "ab")  # noqa: SIM115 - closed, it would give up what it has locked
+# Never closed, which would give up what is locked; a file object would warn of that at the end.
+_taken = os.open(_TAKEN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 _mine: set[int] = set()
 
 

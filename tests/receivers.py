@@ -32,6 +32,7 @@ Behave = Callable[[Received], int]
 class Receiver:
     """Listens within the ``with`` block; ``behave`` decides each answer, 204 at first.
 
+    ``refused`` is what a dashboard says of a refusal: ``unit`` when it is for that unit alone.
     ``hang`` keeps all requests waiting from when it is set until it is cleared.
     """
 
@@ -46,6 +47,8 @@ class Receiver:
         self.received: list[Received] = []
         self.behave: Behave = lambda _: 204
         self.location = ""
+        self.refused = ""
+        self.retry_after = ""
         self.hanging = threading.Event()
         self._server: ThreadingHTTPServer
         self._lock = threading.Lock()
@@ -82,6 +85,10 @@ class Receiver:
                 self.send_response(status)
                 if receiver.location:
                     self.send_header("Location", receiver.location)
+                if receiver.retry_after and status >= 400:
+                    self.send_header("Retry-After", receiver.retry_after)
+                if receiver.refused and status >= 400:
+                    self.send_header("Motehub-Refused", receiver.refused)
                 if status != 204:
                     self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -38,11 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
-    "history_contract": {"frames", "model", "rollups", "tables"},
+    "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
-    "core": FOUNDATION | {"contracts", "history_contract", "mirror_contract", "rollups"},
+    "alerts": {"errors", "model", "quantities"},
+    "core": FOUNDATION | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
@@ -66,10 +67,11 @@ ALLOWED: dict[str, set[str]] = {
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
+    "alerting": FOUNDATION | {"alerts", "contracts", "core", "sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks"}
+    | {"webhooks", "alerting", "alerts"}
     | {"protocols"}
     | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
@@ -87,11 +89,15 @@ ABOVE = {
     "certificates",
     "cli",
     "config",
+    "config_choices",
     "config_sample",
     "config_shown",
     "consumer_thread",
     "control",
     "data_folder",
+    "deeds",
+    "demo",
+    "health",
     "importing",
     "moving",
     "original_config",
@@ -110,6 +116,9 @@ ABOVE = {
     "webhook",
     "webhook_plans",
     "writer",
+    "alert",
+    "alert_plans",
+    "alert_requests",
     "__main__",
     "__init__",
 }

@@ -2,8 +2,10 @@
 
 from bench.harness import Scenario
 from bench.scenarios import (
+    alerts,
     burst,
     colour,
+    fanout,
     fold,
     http,
     idle,
@@ -27,5 +29,7 @@ SCENARIOS: dict[str, Scenario] = {
     "mqtt": mqtt.cases,
     "units": units.cases,
     "colour": colour.cases,
+    "fanout": fanout.cases,
+    "alerts": alerts.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -14,6 +14,9 @@ import msgspec
 
 from motehub import __version__, data_folder, parts
 from motehub.certificates import (
+    CA_FILE,
+    DeskOfCertificates,
+    added_names,
     make_certificates,
     renew_certificates_daily,
     server_tls,
@@ -26,7 +29,10 @@ from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.moments import iso
+from motehub.errors import StorageError
 from motehub.following import STORE_URL
+from motehub.health import Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.process import (
@@ -43,13 +49,14 @@ from motehub.storage import (
     utc_microseconds,
     where_history_is,
 )
-from motehub.supervisor import HISTORY, ConsumerProcess, condition_of, programs
+from motehub.supervisor import ALERTS, HISTORY, ConsumerProcess, Program, condition_of, programs
 from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
 from motehub.zones import find_zone, local_zone
 
 if TYPE_CHECKING:
     from motehub.web.pusher import PusherServer
+    from motehub.web.snippets import Reach
 
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
 _OWN_FILES: Final = 100
@@ -68,6 +75,7 @@ class RunningHub:
         consumers: dict[str, ConsumerProcess],
         transports: dict[str, Transport],
         history: str,
+        troubles: Troubles,
     ) -> None:
         self.folder = folder
         self._history = history
@@ -83,6 +91,8 @@ class RunningHub:
         self._reader = SqliteLogReader(folder)
         self._transports = transports
         self._units = _unit_desk(transports)
+        self._troubles = troubles
+        self._since = utc_microseconds()
 
     @property
     def setup_link(self) -> str | None:
@@ -105,16 +115,23 @@ class RunningHub:
             for name, consumer in self.consumers.items()
         }
         history = consumers[HISTORY]
+        counters = {name: dict(one.counters) for name, one in self._transports.items()}
         return {
             "version": __version__,
+            "versions": versions(),
+            "since": iso(self._since),
+            "speed": speed(self._journal.pace),
+            "sizes": sizes(self.folder, self._history),
+            "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.
             "writer": {**{k: v for k, v in history.items() if k != "counts"}, **history["counts"]},
             "consumers": consumers,
             "devices_pending": self.hub.registry.pending(),
-            "transports": {
-                name: dict(transport.counters) for name, transport in self._transports.items()
-            },
+            "listeners": msgspec.to_builtins(self.listeners),
+            "connections": connections(counters),
+            "transports": counters,
+            "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
     def write_run_file(self) -> None:
@@ -124,7 +141,7 @@ class RunningHub:
             writer_pid=self.writer.process_id,
             version=__version__,
             database=self._history,
-            ca=str((self.folder / "ca.crt").absolute()),
+            ca=str((self.folder / CA_FILE).absolute()),
             listeners=self.listeners,
         ).write(self.folder)
 
@@ -179,18 +196,25 @@ async def running(
     """
     folder = configuration.data_dir
     async with AsyncExitStack() as stack:
+        troubles = stack.enter_context(remembering())
         await make_certificates(configuration)
         renewal = tasks.create_task(renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
+            if program.name == ALERTS and not (configuration.rule or hub.rules.needed.is_set()):
+                # A process costs memory: it is there once there is a rule.
+                late = _LateConsumer(program, hub, journal, tasks, consumers)
+                stack.push_async_callback(late.stop)
+                continue
             consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
             stack.push_async_callback(consumer.stop)
             await consumer.start()
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
+        hub.rules.configure(configuration.rule)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -236,10 +260,48 @@ async def running(
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
         running_hub = RunningHub(
-            folder, hub, journal, consumers, transports, where_history_is(configuration)
+            folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         yield running_hub
+
+
+class _LateConsumer:
+    """Starts the process of alerts when there is something to look at, from there on."""
+
+    def __init__(
+        self,
+        program: Program,
+        hub: Hub,
+        journal: Journal,
+        tasks: asyncio.TaskGroup,
+        consumers: dict[str, ConsumerProcess],
+    ) -> None:
+        self._program = program
+        self._hub = hub
+        self._journal = journal
+        self._tasks = tasks
+        self._consumers = consumers
+        self._task = tasks.create_task(self._start(), name=program.name)
+
+    async def stop(self) -> None:
+        """Stop it, or wait no more."""
+        self._task.cancel()
+        if (consumer := self._consumers.get(self._program.name)) is not None:
+            await consumer.stop()
+
+    async def _start(self) -> None:
+        await self._hub.rules.needed.wait()
+        # What made it needed is durable later: the process has to see it.
+        first = str(self._journal.health.head)
+        arguments = (*self._program.arguments, first)
+        program = msgspec.structs.replace(self._program, arguments=arguments)
+        consumer = ConsumerProcess(program, self._journal, self._tasks)
+        self._consumers[program.name] = consumer
+        try:
+            await consumer.start()
+        except StorageError as error:
+            _logger.error("alerts can't be looked after", reason=str(error))
 
 
 def _web(
@@ -275,8 +337,30 @@ def _web(
         zone=find_zone(zone) if zone else local_zone(),
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
+        certificates=DeskOfCertificates(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
+        reach=lambda: _reach(configuration, settings, running_hub().listeners),
+    )
+
+
+def _reach(
+    configuration: Configuration, settings: WebSettings, listeners: Mapping[str, Listener]
+) -> Reach:
+    """Return how devices reach the hub at this moment."""
+    from motehub.web.snippets import Reach
+
+    host = this_host()
+    return Reach(
+        listeners,
+        names=(
+            *host.names,
+            *configuration.hub.certificate_names,
+            *added_names(configuration.data_dir),
+        ),
+        addresses=tuple(str(one) for one in host.addresses),
+        ca=(configuration.data_dir / CA_FILE).read_text("ascii"),
+        web_ca=settings.tls == "auto",
     )
 
 

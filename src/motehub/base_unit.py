@@ -50,6 +50,7 @@ def main() -> None:
         set_up_logs(sys.stderr, settings.hub.log_level)
         asyncio.run(serve_base(settings, _tell))
     except Exception as error:
+        # What was taken is in the journal, and goes on from there at the next start.
         from motehub.cli import explain
 
         sys.exit(explain(error))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from motehub.config import Configuration
-from motehub.contracts import ClientTrust
+from motehub.contracts import CertificateShape, ClientTrust, HandedOut
 from motehub.errors import CertificateError
 from motehub.logs import Logger
-from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates
+from motehub.security.tls import REVOKED_FILE, ServerTls, ensure_certificates, run_authority
 from motehub.web.settings import CertificateFiles, WebSettings
+
+CA_FILE: Final = "ca.crt"
+"""The authority's certificate, in the data folder."""
 
 _DAY_SECONDS: Final = 86_400
 
@@ -31,7 +34,7 @@ def server_tls(configuration: Configuration, trust: ClientTrust) -> ServerTls:
     tls = ServerTls(
         certificates / "server.crt",
         certificates / "server.key",
-        configuration.data_dir / "ca.crt",
+        configuration.data_dir / CA_FILE,
         client_required=trust.required,
         bundle=trust.bundle,
         protocols=trust.protocols,
@@ -66,6 +69,14 @@ def web_tls(configuration: Configuration, web: WebSettings) -> ServerTls | None:
     return tls
 
 
+def added_names(folder: Path) -> tuple[str, ...]:
+    """Return the names and addresses that the owner has added to the server's certificate."""
+    try:
+        return tuple((folder / "certificates" / "server.names").read_text("utf-8").split())
+    except (OSError, UnicodeError):
+        return ()
+
+
 async def make_certificates(configuration: Configuration) -> None:
     """Make or renew what is needed, in a process of its own."""
     wanted = configuration.hub.certificate_names
@@ -84,6 +95,44 @@ async def renew_certificates_daily(configuration: Configuration) -> None:
             await make_certificates(configuration)
         except (CertificateError, OSError, msgspec.MsgspecError) as error:
             _logger.error("certificates not renewed", reason=str(error))
+
+
+class DeskOfCertificates:
+    """See :class:`motehub.contracts.CertificateDesk`; each is made in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # However many ask, one process at a time.
+        self._turn = asyncio.Lock()
+
+    def authority(self) -> str:
+        """Return the certificate that devices trust, in PEM."""
+        try:
+            return (self._folder / "ca.crt").read_text("ascii")
+        except (OSError, UnicodeError) as error:
+            raise CertificateError(
+                f"The authority's certificate can't be read: {error}."
+            ) from error
+
+    async def all(self) -> list[CertificateShape]:
+        """Return all certificates: the authority's, the hub's own, those of devices."""
+        rows: list[CertificateShape] = await self._run(list[CertificateShape], "--list")
+        return rows
+
+    async def hand_out(self, name: str) -> HandedOut:
+        """Issue a certificate to a device, whose key is not kept."""
+        handed: HandedOut = await self._run(HandedOut, f"--hand-out={name}")
+        _logger.info("certificate issued", name=name)
+        return handed
+
+    async def revoke(self, name: str) -> None:
+        """Have a device's certificate refused from its next connection on."""
+        await self._run(CertificateShape, f"--revoke={name}")
+        _logger.info("certificate revoked", name=name)
+
+    async def _run(self, shape: Any, option: str) -> Any:
+        async with self._turn:
+            return msgspec.json.decode(await run_authority(self._folder, option), type=shape)
 
 
 def _is_address(text: str) -> bool:

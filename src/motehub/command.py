@@ -112,7 +112,8 @@ class Command(msgspec.Struct, frozen=True):
     """An order to the device with the id ``device``, as of the moment ``changed``.
 
     Times are UTC microseconds. ``reason`` says why it failed or expired. Ids are texts of
-    which a later one is greater, and none is used twice.
+    which a later one is greater, and none is used twice. With ``unheard`` no reading will tell
+    whether it was carried out: its end is that it was sent.
     """
 
     id: str
@@ -123,12 +124,13 @@ class Command(msgspec.Struct, frozen=True):
     state: CommandState
     changed: int
     reason: str = ""
+    unheard: bool = False
 
     @property
     def is_over(self) -> bool:
         """Whether it stays as it is."""
         if self.state is CommandState.SENT:
-            return not self.order.can_be_confirmed
+            return self.unheard or not self.order.can_be_confirmed
         return self.state in _ENDS
 
 
@@ -161,8 +163,15 @@ class CommandDesk(Protocol):
         """Say that the device called ``name``, or any, may be reached now: what waits is sent."""
         ...
 
-    def sent(self, command: str) -> None:
-        """Say that the command of that id has left for its device."""
+    def is_wanted(self, command: str) -> bool:
+        """Tell whether the command of that id still has to leave."""
+        ...
+
+    def sent(self, command: str, *, unheard: bool = False) -> None:
+        """Say that the command of that id has left for its device.
+
+        ``unheard`` says that this device does not report what it was told.
+        """
         ...
 
     def failed(self, command: str, reason: str) -> None:

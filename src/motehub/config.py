@@ -6,25 +6,28 @@ file: ``MOTEHUB_TRANSPORT_DHT_STREAM_PORT=8091``.
 
 from __future__ import annotations
 
-import enum
 import os
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from motehub import parts
+from motehub.alerting.settings import AlertSettings, MailSettings, NotifySettings, check_channels
+from motehub.alerts.rule import Rule
+from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
 from motehub.core.retention import RetentionSettings
 from motehub.core.sessions import Contest, check_name_pattern
 from motehub.errors import ConfigurationError, InvalidName, OwnerError
 from motehub.logs import LogLevel
 from motehub.mqtt_meaning.settings import MqttSettings
-from motehub.quantities import Duration, Size
+from motehub.quantities import Delay, Duration, Size
 from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.webhooks.settings import WebhookSettings
@@ -124,8 +127,7 @@ class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
 class Configuration(msgspec.Struct, frozen=True):
     """Everything that the owner can set. ``transport`` maps sections to their settings.
 
-    ``web`` is None where that listener does not run. ``mirror`` maps the names of consumers to
-    the settings of their mirrors.
+    ``web`` is None where it does not run. ``mirror`` maps consumers to settings of their mirrors.
     """
 
     hub: HubSettings
@@ -134,6 +136,10 @@ class Configuration(msgspec.Struct, frozen=True):
     transport: dict[str, Any]
     mirror: dict[str, Any] = {}
     webhook: tuple[WebhookSettings, ...] = ()
+    rule: tuple[Rule, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
+    alerts: AlertSettings = AlertSettings()
+    mail: MailSettings = MailSettings()
     web: WebSettings | None = None
     pimonitor: PimonitorSettings = PimonitorSettings()
     pusher: PusherSettings = PusherSettings()
@@ -147,6 +153,7 @@ class Configuration(msgspec.Struct, frozen=True):
         return Path(self.hub.data_dir)
 
 
+TABLES: Final[dict[str, Any]] = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
@@ -157,6 +164,8 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "pusher": PusherSettings,
     "device_sessions": DeviceSessionSettings,
     "mqtt": MqttSettings,
+    "alerts": AlertSettings,
+    "mail": MailSettings,
 }
 
 
@@ -221,7 +230,7 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[list[str
         for field in msgspec.structs.fields(settings)
     }
     known[f"{ENVIRONMENT_PREFIX}MIRROR"] = (["mirror"], list)
-    known[f"{ENVIRONMENT_PREFIX}WEBHOOK"] = (["webhook"], list)
+    known |= {f"{ENVIRONMENT_PREFIX}{one.upper()}": ([one], list) for one in TABLES}
     for variable in sorted(given):
         if variable not in known:
             near = _nearest(variable, known)
@@ -248,7 +257,7 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _check(tree: dict[str, Any], origin: str) -> Configuration:
-    _check_keys(tree, [*SECTIONS, "transport", "mirror", "webhook"], origin, "")
+    _check_keys(tree, [*SECTIONS, *TABLES, "transport", "mirror"], origin, "")
     found = {
         name: _convert(tree.get(name, {}), settings, origin, name)
         for name, settings in SECTIONS.items()
@@ -267,7 +276,7 @@ def _check(tree: dict[str, Any], origin: str) -> Configuration:
         ).enabled
     }
     found["mirror"] = _mirrors(tree.get("mirror", []), origin)
-    found["webhook"] = _webhooks(tree.get("webhook", []), origin)
+    found |= {name: _tables(tree.get(name, []), origin, name) for name in TABLES}
     configuration = Configuration(**found)
     _check_values(configuration, origin)
     return configuration
@@ -290,6 +299,10 @@ def _check_values(configuration: Configuration, origin: str) -> None:
         if not path.startswith("/"):
             message = f"{origin}: pimonitor.paths: {path!r} is no path: it must begin with /."
             raise ConfigurationError(message)
+    try:
+        check_channels(configuration.rule, configuration.notify)
+    except ValueError as error:
+        raise ConfigurationError(f"{origin}: {error}.") from error
     web = configuration.web
     if web is not None and isinstance(web.tls, str) and web.tls not in TLS_MODES:
         raise ConfigurationError(
@@ -338,16 +351,17 @@ def _mirrors(sections: object, origin: str) -> dict[str, Any]:
     return found
 
 
-def _webhooks(sections: object, origin: str) -> tuple[WebhookSettings, ...]:
+def _tables(sections: object, origin: str, name: str) -> tuple[Any, ...]:
+    """Check sections ``[[name]]``, each of which is called otherwise."""
     if not isinstance(sections, list):
-        raise ConfigurationError(
-            f"{origin}: webhook must be sections [[webhook]], or in the environment such a list."
+        message = (
+            f"{origin}: {name} must be sections [[{name}]], or in the environment such a list."
         )
-    found: tuple[WebhookSettings, ...]
-    found = tuple(_convert(one, WebhookSettings, origin, "webhook") for one in sections)
-    for one in found:
-        if sum(one.name == other.name for other in found) > 1:
-            raise ConfigurationError(f"{origin}: webhook.name: two are called {one.name!r}.")
+        raise ConfigurationError(message)
+    found = tuple(_convert(one, TABLES[name], origin, name) for one in sections)
+    for one, count in Counter(getattr(one, "name") for one in found).items():  # noqa: B009
+        if count > 1:
+            raise ConfigurationError(f"{origin}: {name}.name: two are called {one!r}.")
     return found
 
 
@@ -369,23 +383,12 @@ def _convert(section: object, settings: type[msgspec.Struct], origin: str, name:
     except (msgspec.ValidationError, OwnerError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         key = f"{name}.{path.rstrip('`')}" if path else name
-        choices = _choices(settings, path.rstrip("`"))
+        choices = choices_at(settings, path.rstrip("`"), reason)
         raise ConfigurationError(f"{origin}: {key}: {reason:.300}{choices}.") from error
 
 
-def _choices(settings: type[msgspec.Struct], key: str) -> str:
-    """Return what may be written for ``key``, when there is a list of that."""
-    for field in msgspec.structs.fields(settings):
-        kind = get_args(field.type)[0] if field.encode_name == key.partition("[")[0] else None
-        if get_origin(kind) is list:
-            (kind,) = get_args(kind)
-        if isinstance(kind, type) and issubclass(kind, enum.Enum):
-            return "; choose " + " or ".join(str(one.value) or '""' for one in kind)
-    return ""
-
-
 def _quantity(kind: type, value: object) -> object:
-    if kind is Duration or kind is Size:
+    if kind is Duration or kind is Delay or kind is Size:
         try:
             return kind.parse(value)
         except OwnerError as error:

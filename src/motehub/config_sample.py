@@ -8,6 +8,8 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from motehub.alerting.settings import NotifySettings
+from motehub.alerts.rule import Rule
 from motehub.config import ENVIRONMENT_PREFIX, sections
 from motehub.parts import mirror, mirror_names, transports
 from motehub.quantities import Duration, Size
@@ -29,6 +31,9 @@ _MIRRORS: Final = f"""\
 """
 
 _WEBHOOKS: Final = "Programs elsewhere that are told what happens: one such section for each."
+
+_NOTIFIERS: Final = "Services that Apprise knows, through which people are told of alerts."
+_RULES: Final = "What you want to be told of: one such section for each rule."
 
 
 def sample() -> str:
@@ -53,6 +58,8 @@ def sample() -> str:
         settings = mirror(name).settings
         parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n{_commented(settings)}')
     parts.append(_tables("webhook", _WEBHOOKS, WebhookSettings))
+    parts.append(_tables("rule", _RULES, Rule))
+    parts.append(_tables("notify", _NOTIFIERS, NotifySettings))
     return "".join(parts)
 
 
@@ -117,7 +124,7 @@ def _toml(value: Any) -> str:
 
 
 def _scaled(value: float, units: tuple[tuple[str, int], ...], space: str = "") -> str:
-    for unit, factor in units:
+    for unit, factor in units if value else units[-1:]:
         if value % factor == 0:
             return f"{value / factor:g}{space}{unit}"
     return f"{value:g}"

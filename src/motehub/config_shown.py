@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub import parts
+from motehub.alerts.rule import to_fields
 from motehub.config import Configuration
 from motehub.http_client import place_of
 from motehub.web.pusher_settings import PusherSettings
@@ -40,10 +41,16 @@ def to_json(configuration: Configuration) -> bytes:
         store=store,
         mirror=mirrors,
         transport=transports,
+        mail=_without_password(configuration.mail),
         pusher=_without_secrets(configuration.pusher),
     )
     shown_all = msgspec.structs.asdict(public)
     shown_all["webhook"] = [_without_secret(one) for one in configuration.webhook]
+    shown_all["notify"] = [
+        {**msgspec.structs.asdict(one), "url": _HIDDEN if one.url else ""}
+        for one in configuration.notify
+    ]
+    shown_all["rule"] = [to_fields(one) for one in configuration.rule]
     return msgspec.json.encode(shown_all, enc_hook=plain)
 
 

@@ -78,15 +78,24 @@ class Commander(Protocol):
         name: str,
         *,
         payload: str | None = None,
-        note: Mapping[str, bytes | None] = ...,
+        seconds: float = ...,
+        note: Callable[[str], Mapping[str, bytes | None]] = ...,
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
-        The keys of ``note`` become state of the journal in the same commit, None deletes one.
+        It has ``seconds`` for all its steps. ``note`` is called with its id; the keys that it
+        returns become state of the journal in the same commit, None deletes one.
 
         Raises:
             OwnerError: the device can't be told that, or not now.
             StorageError: the hub is stopping and the journal can't be written.
+        """
+        ...
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """Call ``tell`` once the command of that id has left or can't, at once if it has.
+
+        With None when it has been forgotten. ``tell`` leaves what it does for later.
         """
         ...
 
@@ -117,6 +126,50 @@ class ClientTrust(msgspec.Struct, frozen=True):
     required: bool = False
     bundle: Path | None = None
     protocols: tuple[str, ...] = ()
+
+
+class CertificateShape(msgspec.Struct, frozen=True):
+    """A certificate of the hub's own authority, without what is secret.
+
+    ``kind`` is ``ca``, ``server`` or ``client``; ``fingerprint`` is the SHA-256 of its DER form
+    in hexadecimal. Times are ISO 8601 in UTC, ``covers`` host names and addresses.
+    """
+
+    kind: str
+    name: str
+    not_before: str
+    not_after: str
+    fingerprint: str
+    covers: list[str]
+
+
+class HandedOut(msgspec.Struct, frozen=True):
+    """A device's new certificate with its key, which is shown this once, and ``ca``; all in PEM."""
+
+    name: str
+    certificate: str
+    key: str
+    ca: str
+
+
+class CertificateDesk(Protocol):
+    """Where the owner issues certificates; each method raises CertificateError."""
+
+    def authority(self) -> str:
+        """Return the certificate that devices trust, in PEM."""
+        ...
+
+    async def all(self) -> list[CertificateShape]:
+        """Return all certificates."""
+        ...
+
+    async def hand_out(self, name: str) -> HandedOut:
+        """Issue a certificate to a device, whose key is not kept."""
+        ...
+
+    async def revoke(self, name: str) -> None:
+        """Have a device's certificate refused from its next connection on."""
+        ...
 
 
 class Places:

@@ -15,9 +15,13 @@ from typing import Any, Final
 import msgspec
 
 from motehub import errors
+from motehub.alert_requests import AlertRequest, carry_out_for_alerts
 from motehub.command import DEFAULT_SECONDS, Command, Value
+from motehub.core.audit import doing
+from motehub.core.calibrations import Calibration
 from motehub.core.hub import Hub
 from motehub.core.shapes import show_command
+from motehub.deeds import deed_of
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
@@ -57,6 +61,14 @@ class RemoveDevice(msgspec.Struct, frozen=True, tag="remove"):
     """Remove a device and everything that is stored of it."""
 
     name: str
+
+
+class CalibrateSeries(msgspec.Struct, frozen=True, tag="calibrate"):
+    """Let the numbers of a device's metric be calibrated so from now on."""
+
+    name: str
+    metric: str
+    calibration: Calibration
 
 
 class CreateToken(msgspec.Struct, frozen=True, tag="create_token"):
@@ -105,19 +117,20 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
     """Tell how the hub is."""
 
 
-DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice
+DeviceRequest = AcceptDevice | RenameDevice | BlockDevice | RemoveDevice | CalibrateSeries
 TokenRequest = CreateToken | ListTokens | RevokeToken
 CommandRequest = SendCommand | FindCommand
-Request = (
+ChangingRequest = (
     DeviceRequest
     | TokenRequest
     | CommandRequest
     | UnitRequest
     | PeopleRequest
     | RetentionRequest
+    | AlertRequest
     | ImportReadings
-    | Status
 )
+Request = ChangingRequest | Status
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -141,6 +154,13 @@ async def carry_out(
     """
     if isinstance(request, Status):
         return health()
+    with doing(deed_of(request)):
+        result = await _carry_out(hub, request, units)
+        hub.note_deed()
+    return result
+
+
+async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None) -> dict[str, Any]:
     if isinstance(request, TokenRequest):
         return await _carry_out_for_token(hub, request)
     if isinstance(request, CommandRequest):
@@ -149,6 +169,8 @@ async def carry_out(
         return await carry_out_for_people(hub, request)
     if isinstance(request, RetentionRequest):
         return await carry_out_for_retention(hub, request)
+    if isinstance(request, AlertRequest):
+        return await carry_out_for_alerts(hub, request)
     if isinstance(request, UnitRequest):
         return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):
@@ -167,6 +189,9 @@ async def _carry_out_for_device(hub: Hub, request: DeviceRequest) -> dict[str, A
             device = await hub.block_device(name)
         case RemoveDevice(name):
             device = await hub.remove_device(name)
+        case CalibrateSeries(name, metric, calibration):
+            await hub.calibrate(name, metric, calibration)
+            device = hub.registry.by_name(name)
     return {"name": device.name, "admission": device.admission.value}
 
 
@@ -338,7 +363,10 @@ class Client:
 
 
 def _no_hub(folder: Path) -> NoHub:
-    return NoHub(f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}'.")
+    return NoHub(
+        f"No hub runs on {folder}. Start one with 'motehub serve --data {folder}' "
+        "('motehub base' for a base unit)."
+    )
 
 
 def _result(answer: Answer) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from motehub import parts
 from motehub.config import StoreSettings, check_store
 from motehub.control import SOCKET_NAME
 from motehub.errors import ConfigurationError, HubRunning
+from motehub.webhooks.outbox import BASE_FILE_NAME
 
 LOCK_WAIT: Final = 5.0
 """Longest wait in seconds for a command that owns the folder for a moment."""
@@ -163,6 +164,15 @@ def remembered_store(folder: Path) -> StoreSettings | None:
     store = StoreSettings(found.type, found.url)
     check_store(store, str(path))
     return store
+
+
+def is_of_base(folder: Path) -> bool:
+    """Tell whether a base unit alone has run on the folder: there is no history.
+
+    Raises:
+        ConfigurationError: it is not this user's.
+    """
+    return exists(folder, BASE_FILE_NAME) and remembered_store(folder) is None
 
 
 def check_not_left(folder: Path, store: StoreSettings) -> None:

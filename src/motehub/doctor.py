@@ -28,6 +28,9 @@ from motehub.security.authority import Authority
 from motehub.sqlite_files import check_database
 from motehub.storage import open_store, where_history_is
 from motehub.supervisor import HISTORY
+from motehub.webhooks import desk
+from motehub.webhooks.endpoints import BASE
+from motehub.webhooks.outbox import BASE_FILE_NAME, FILE_NAME
 
 LOW_DISK: Final = 500_000_000
 """Free bytes below which the disk is called nearly full."""
@@ -62,22 +65,35 @@ def examine(configuration: Configuration) -> Iterator[Finding]:
     except MotehubError as error:
         yield Finding(Level.PROBLEM, "data folder", str(error))
         return
-    yield Finding(Level.OK, "hub", f"{'running' if running else 'not running'} on {folder}")
+    is_base = _is_base(configuration)
+    subject = "base unit" if is_base else "hub"
+    yield Finding(Level.OK, subject, f"{'running' if running else 'not running'} on {folder}")
     yield from _check_disk(folder)
     yield from _check_clock(folder)
-    yield from _check_certificates(folder)
+    if not is_base:
+        yield from _check_certificates(folder)
     yield _check_database(folder / JOURNAL_FILE)
-    yield _check_history(configuration)
+    if not is_base:
+        yield _check_history(configuration)
     for name, settings in configuration.mirror.items():
         yield _check_mirror(name, settings)
+    yield from _check_outboxes(folder)
     if running:
         yield from _check_health(folder)
         yield from _check_listeners(folder)
-    else:
+    elif not is_base:
         for name, settings in configuration.transport.items():
             if not parts.transport(name).listens:
                 continue
             yield _check_free(name, settings.host, settings.port)
+
+
+def _is_base(configuration: Configuration) -> bool:
+    """Tell whether it is a base unit alone: it has no history, no certificates and no ports."""
+    folder = configuration.data_dir
+    if data_folder.exists(folder, JOURNAL_FILE):
+        return data_folder.is_of_base(folder)
+    return "pusher_client" in configuration.transport and configuration.web is None
 
 
 def _check_disk(folder: Path) -> Iterator[Finding]:
@@ -197,6 +213,41 @@ def _check_mirror(name: str, settings: Any) -> Finding:
     return Finding(Level.OK, name, f"{part.where(settings)} answers")
 
 
+def _check_outboxes(folder: Path) -> Iterator[Finding]:
+    """Check what waits for receivers of webhooks, and for the dashboard of a base unit."""
+    for name in (FILE_NAME, BASE_FILE_NAME):
+        if (folder / name).exists():
+            yield _check_database(folder / name)
+    try:
+        endpoints = desk.endpoints(folder)
+    except StorageError:
+        # The check of the database says so.
+        return
+    for one in endpoints:
+        subject = "dashboard" if one.kind == BASE else f"webhook {one.name}"
+        counts = f"{one.delivered} delivered, {one.waiting} waiting"
+        if one.trouble:
+            mend = f"'motehub webhooks log {one.name}' shows the attempts."
+            yield Finding(Level.WARNING, subject, f"{one.trouble}; {counts}", mend)
+        else:
+            yield Finding(Level.OK, subject, f"{one.address}: {counts}")
+
+
+def _check_commands(counters: dict[str, int]) -> Finding | None:
+    """Check that a base unit hears what its dashboard asks; None when it does not try to."""
+    subject = "commands of the dashboard"
+    if code := counters["given_up"]:
+        text = f"The server has closed the connection with {code}: it wants no such connection."
+        return Finding(Level.PROBLEM, subject, text, "Look at key and host, and start it again.")
+    if counters["subscribed"]:
+        return Finding(Level.OK, subject, "heard")
+    if not counters["connections"] + counters["connections_failed"]:
+        return None
+    why = "the subscription is refused" if counters["subscriptions_refused"] else "no connection"
+    mend = "Look at the log. Commands wait at the dashboard meanwhile."
+    return Finding(Level.WARNING, subject, f"Not heard: {why}.", mend)
+
+
 def _check_health(folder: Path) -> Iterator[Finding]:
     try:
         health: dict[str, Any] = ask(folder, Status())
@@ -214,6 +265,10 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         if name != HISTORY and (trouble := consumer["trouble"]):
             mend = "The hub goes on without it, and catches up when it is back."
             yield Finding(Level.WARNING, name, trouble, mend)
+    if (counters := health["transports"].get("pusher_client")) and (
+        finding := _check_commands(counters)
+    ):
+        yield finding
     if pending := health["devices_pending"]:
         text = f"{pending} devices wait for approval"
         yield Finding(

@@ -7,6 +7,7 @@
     │   ├── ConfigurationError  the configuration file or an environment variable
     │   ├── UnknownDevice       no device has that name
     │   ├── InvalidName         a device or token name that the rules forbid, or that is taken
+    │   ├── InvalidProfile      labels, an interval or a unit that a device can't have
     │   ├── UnknownToken        no token has that name
     │   ├── UnknownWebhook      no webhook has that name, or no message of it that id
     │   ├── InvalidToken        a token that can't be made: its key, its scopes, its end
@@ -20,6 +21,9 @@
     │   ├── UnknownUnit         no unit has that name or address
     │   ├── InvalidUnit         a unit that can't be, or can't be dealt with so
     │   ├── UnitExists          a unit has that address, or another device that name
+    │   ├── UnknownRule         no rule has that name
+    │   ├── InvalidRule         a rule that can't be, or can't be dealt with so
+    │   ├── UnknownAlert        no alert has that number, or it is over
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -52,6 +56,10 @@ class UnknownDevice(OwnerError):
 
 class InvalidName(OwnerError):
     """A device or token name is empty, too long, holds a forbidden character or is taken."""
+
+
+class InvalidProfile(OwnerError):
+    """A label, an expected interval or a unit that can't be given to a device."""
 
 
 class UnknownToken(OwnerError):
@@ -104,6 +112,18 @@ class InvalidUnit(OwnerError):
 
 class UnitExists(OwnerError):
     """There is a unit at that address already, or another device has the name."""
+
+
+class UnknownRule(OwnerError):
+    """No rule has the name that was given."""
+
+
+class InvalidRule(OwnerError):
+    """A rule can't be as it is described, or can't be dealt with so."""
+
+
+class UnknownAlert(OwnerError):
+    """No alert has the number that was given, or it is over."""
 
 
 class HubRunning(OwnerError):

@@ -131,11 +131,8 @@ def _expire(
 
 def _bound(one: Expiring, tier: str, kept: Kept, settled: Settled) -> int:
     wanted = one.until.of(tier)
-    if tier == "minute":
-        return min(wanted, settled.before("hour", one.series))
-    if tier in ("hour", "day"):
-        return min(wanted, settled.before("day", one.series))
-    return wanted
+    # Minutes as well stay until their day is made: by them it is found that there is one to make.
+    return wanted if tier == "raw" else min(wanted, settled.before("day", one.series))
 
 
 def _moved(kept: Kept, tier: str, until: int) -> Kept:

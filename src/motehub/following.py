@@ -31,6 +31,9 @@ RETENTION_PLAN: Final = "MOTEHUB_RETENTION_PLAN"
 WEBHOOK_PLAN: Final = "MOTEHUB_WEBHOOK_PLAN"
 """Variable with what is sent where, as JSON."""
 
+ALERT_PLAN: Final = "MOTEHUB_ALERT_PLAN"
+"""Variable with how people are told of alerts, as JSON."""
+
 NEWS: Final = b"\n"
 """What the hub writes when the journal has to be read."""
 

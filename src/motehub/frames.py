@@ -72,7 +72,7 @@ class PresenceChanged(msgspec.Struct, frozen=True, tag="presence"):
 
 
 class SeriesAdded(msgspec.Struct, frozen=True, tag="series"):
-    """A device reported a metric for the first time."""
+    """A device reported a metric for the first time, or its unit is another one now."""
 
     series: Series
 
@@ -155,6 +155,45 @@ class WebhookPosted(msgspec.Struct, frozen=True, tag="webhook"):
     body: bytes
 
 
+class RuleChanged(msgspec.Struct, frozen=True, tag="rule"):
+    """A rule for alerts is there from now on, as ``motehub.alerts.rule`` encodes it, or gone."""
+
+    name: str
+    rule: bytes | None
+
+
+class MaintenanceChanged(msgspec.Struct, frozen=True, tag="maintenance"):
+    """Nobody is told of a device's alerts until then (µs)."""
+
+    device: int
+    until: int
+
+
+class AlertAnswered(msgspec.Struct, frozen=True, tag="answered"):
+    """Somebody has acknowledged an alert at ``time`` (µs), or wants to hear of it later.
+
+    ``act`` is ``acknowledge`` or ``snooze``, the latter until ``until`` (µs).
+    """
+
+    alert: int
+    act: str
+    until: int
+    by: str
+    time: int
+
+
+class AlertChanged(msgspec.Struct, frozen=True, tag="alert"):
+    """An alert began, is over or was answered; ``body`` says all of it in JSON, for programs.
+
+    The history has an event of it.
+    """
+
+    device: int
+    time: int
+    state: str
+    body: bytes
+
+
 Entry = (
     DeviceChanged
     | PresenceChanged
@@ -168,6 +207,10 @@ Entry = (
     | DeviceRemoved
     | CommandChanged
     | WebhookPosted
+    | RuleChanged
+    | MaintenanceChanged
+    | AlertAnswered
+    | AlertChanged
 )
 
 
@@ -198,7 +241,7 @@ class Batch:
                 weight += sum(map(len, entry.values))
             elif isinstance(entry, Written):
                 weight += sum(map(len, entry.texts)) + 8 * len(entry.times)
-            elif isinstance(entry, WebhookPosted):
+            elif isinstance(entry, WebhookPosted | AlertChanged):
                 weight += len(entry.body)
         if self.state:
             weight += sum(len(key) + len(value or b"") for key, value in self.state.items())

@@ -35,6 +35,45 @@ _MOST: Final = FREE + 8.0
 _logger = OccasionalLogger(Logger("motehub.access"))
 
 
+class Attempts:
+    """Attempts by whoever makes them: ``free`` at once, then one every ``seconds``.
+
+    Unlike with :class:`Guesses` one too many is not made at all: what is tried could be guessed.
+    ``clock`` returns seconds that go on evenly.
+    """
+
+    def __init__(
+        self, free: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._free = free
+        self._seconds = seconds
+        self._clock = clock
+        # How many were made that are not forgotten, and when that was so; the newest last.
+        self._made: dict[str, tuple[float, float]] = {}
+
+    def wait(self, key: str) -> float:
+        """Return the seconds until another attempt may be made; 0 is at once."""
+        return max(0.0, (self._count(key) + 1 - self._free) * self._seconds)
+
+    def begin(self, key: str) -> None:
+        """Count an attempt."""
+        count = self._count(key) + 1
+        self._made.pop(key, None)
+        if len(self._made) >= REMEMBERED:
+            del self._made[next(iter(self._made))]
+        self._made[key] = count, self._clock()
+
+    def forgive(self, key: str) -> None:
+        """Take an attempt back: it was a good one."""
+        if key in self._made:
+            count, since = self._made[key]
+            self._made[key] = max(0.0, count - 1), since
+
+    def _count(self, key: str) -> float:
+        count, since = self._made.get(key, (0.0, 0.0))
+        return max(0.0, count - (self._clock() - since) / self._seconds)
+
+
 class Guesses:
     """The failures of late, by address; ``clock`` returns seconds that go on evenly."""
 
@@ -45,7 +84,7 @@ class Guesses:
 
     def failed(self, address: str) -> float:
         """Count a failed attempt from ``address``; return the seconds that it has to wait."""
-        key = _network(address)
+        key = network_of(address)
         now = self._clock()
         before, since = self._failures.pop(key, (0.0, now))
         count = max(0.0, before - (now - since) / SECONDS_EACH) + 1
@@ -59,7 +98,8 @@ class Guesses:
         return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** int(count - FREE))
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """Return what stands for whoever has ``address``: of IPv6 the network."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
 from motehub.rollups import Kept, RollupColumns, Settled
@@ -99,15 +100,72 @@ UNFINISHED: Final = 2**62
 """Position of a history that is still being copied from another: no journal comes so far."""
 
 
+def check_free(mark: str, journal: str, where: str) -> None:
+    """See that a database with this ``mark`` may be, or become, the history of ``journal``.
+
+    Raises:
+        StaleJournal: it is the history of another one.
+    """
+    if mark not in {"", journal}:
+        raise StaleJournal(
+            f"The history in {where} was written after another journal: it is another hub's, or "
+            "journal.db was replaced. Give this hub a database of its own, put back the journal "
+            "that belongs to it, or move journal.db away to begin a new one after the history."
+        )
+
+
+def check_same(mark: str, journal: str | None, where: str) -> None:
+    """See that the database is still the one that was bound to ``journal``.
+
+    Raises:
+        StorageError: another has taken its place.
+    """
+    if journal is not None and mark != journal:
+        whose = "an empty one" if not mark else "the history of another hub"
+        raise StorageError(
+            f"{where} is {whose}, not the history that was there before. Readings wait in the "
+            "journal until that is back; if it is lost, restart the hub to begin a new history "
+            "in an empty database."
+        )
+
+
+def check_next(position: int, fold: Fold) -> None:
+    """See that ``fold`` follows the cursor, which no other process may have moved.
+
+    Raises:
+        StorageError: it does not.
+    """
+    if position > fold.start:
+        raise StorageError(
+            f"Another process writes the history: it is at {position}, not at {fold.start}."
+        )
+
+
 class HistoryStore(Protocol):
     """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
 
     def position(self) -> int:
-        """Return the journal position up to which everything is folded in."""
+        """Return the journal position up to which everything is folded in.
+
+        Raises:
+            StorageError: another database has taken the place of the one that was bound.
+        """
+        ...
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other.
+
+        Raises:
+            StaleJournal: it is the history of another journal.
+        """
         ...
 
     def fold(self, fold: Fold) -> FoldResult:
-        """Store ``fold`` and its end position in one transaction."""
+        """Store ``fold`` and its end position in one transaction.
+
+        Raises:
+            StorageError: the cursor has passed the beginning of the fold; or as ``position``.
+        """
         ...
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -224,6 +282,10 @@ class HistoryStore(Protocol):
         """
         ...
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        ...
+
     def snapshot(self) -> AbstractContextManager[None]:
         """Let all that is read within the block be as it is now, whatever is folded meanwhile.
 
@@ -251,7 +313,10 @@ class HistoryStore(Protocol):
         ...
 
     def set_position(self, position: int) -> None:
-        """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        """Put the cursor to ``position``, when all that belongs to it has been loaded.
+
+        Of which journal it is a position is open until it is bound.
+        """
         ...
 
     def close(self) -> None:

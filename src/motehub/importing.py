@@ -228,7 +228,7 @@ async def _own_hub(configuration: Configuration) -> AsyncIterator[_Door]:
             closing(open_store(configuration)) as store,
             closing(SqliteLogReader(configuration.data_dir)) as reader,
         ):
-            consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+            consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
             async with journal:
                 door = _OwnHub(hub, journal, consumer)
                 yield door

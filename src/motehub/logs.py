@@ -88,6 +88,12 @@ class OccasionalLogger:
         return True
 
 
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """Return the fields of a line."""
+    fields: dict[str, object] = getattr(record, _FIELDS, {})
+    return fields
+
+
 class LineFormatter(logging.Formatter):
     """Writes a record as ``time level event key=value …``; odd values are quoted as in JSON."""
 
@@ -95,7 +101,7 @@ class LineFormatter(logging.Formatter):
         """Return the line, with the stack trace of an unexpected exception in a field."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields: dict[str, object] = {"event": record.getMessage(), "logger": record.name}
-        fields |= getattr(record, _FIELDS, {})
+        fields |= fields_of(record)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         words = (f"{key}={_quoted(str(value))}" for key, value in fields.items())

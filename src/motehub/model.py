@@ -111,9 +111,13 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Left(msgspec.Struct, frozen=True):
-    """A device is offline from now on: it said so, or its connection was lost."""
+    """A device is offline from now on: it said so, or its connection was lost.
+
+    With ``was_sought`` that is known too of one that has never come.
+    """
 
     reason: str = ""
+    was_sought: bool = False
 
 
 Record = Samples | Texts | Diagnostic | Malformed | Announced | Joined | Left
@@ -179,11 +183,15 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
-    """Of record number ``record`` of a delivery the readings from ``start`` on were rejected."""
+    """Of record number ``record`` of a delivery the readings from ``start`` on were rejected.
+
+    ``stop`` is the first after them; without it, they are all the rest.
+    """
 
     record: int
     start: int
     reason: str
+    stop: int | None = None
 
 
 class Assignment(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ _BYTES: Final = {
 LARGEST: Final = 2.0**60
 """Bound of every quantity, in seconds or bytes: no clock and no disk goes so far."""
 
+_NONE: Final = {"0", "0s", "0.0"}
 _QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -34,6 +35,21 @@ class Duration(float):
             OwnerError: it is not a positive number with one of the units.
         """
         return cls(_parse(value, _SECONDS, "s", "a duration such as 90, '15m' or '7d'"))
+
+
+class Delay(Duration):
+    """Seconds that may be none at all: 0, or as a duration."""
+
+    @classmethod
+    def parse(cls, value: object) -> Delay:
+        """Return the delay that ``value`` means.
+
+        Raises:
+            OwnerError: it is neither 0 nor a duration.
+        """
+        if not isinstance(value, bool) and str(value) in _NONE:
+            return cls(0)
+        return cls(super().parse(value))
 
 
 class Size(int):

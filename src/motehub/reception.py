@@ -101,6 +101,7 @@ class Reception:
             self._refuse("refused_no_files", address)
             return False
         self.counters["connections"] += 1
+        self.counters["open"] += 1
         self._addresses[address] += 1
         self.connections.add(connection)
         return True
@@ -109,6 +110,7 @@ class Reception:
         """Count a connection out."""
         if connection in self.connections:
             self.connections.discard(connection)
+            self.counters["open"] -= 1
             self.ground.places.give_back()
             self._addresses[address] -= 1
             if not self._addresses[address]:

@@ -48,7 +48,7 @@ class Tables(Protocol):
         ...
 
     def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
-        """Add what is summed up of readings that are new."""
+        """Add what is summed up of readings that are new; once for each tier in a transaction."""
         ...
 
     def replace(self, tier: str, rollups: Sequence[Rollup]) -> None:
@@ -91,12 +91,16 @@ class Tables(Protocol):
 
 
 def roll_up(
-    tables: Tables, columns: dict[int, NumberColumns], inserted: Iterable[tuple[int, int, int]]
+    tables: Tables,
+    columns: dict[int, NumberColumns],
+    inserted: Iterable[tuple[int, int, int]],
+    late: dict[int, NumberColumns],
 ) -> None:
-    """Bring the rollups up to readings of ``columns`` that have just been inserted.
+    """Bring the rollups up to readings of ``columns`` and ``late`` that have just been inserted.
 
     ``inserted`` gives series, readings given and readings that were new. Where all were new, what
-    they come to is added; where some were, the minutes of all are summed up anew.
+    they come to is added; where some were, the minutes of all are summed up anew. Those of
+    ``late`` are from before what is kept, and all new: they are added where rollups are kept.
     """
     unrolled, settled = tables.unrolled(), tables.settled()
     new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
@@ -111,22 +115,8 @@ def roll_up(
             _sum_up_anew(tables, settled, series, times)
         else:
             _add(new, settled, minutes_of(series, times, values))
-    _merge(tables, new)
-
-
-def add_late(tables: Tables, columns: dict[int, NumberColumns]) -> None:
-    """Add readings that are new to rollups, where those are kept."""
-    settled, kept = tables.settled(), tables.kept(columns)
-    new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
-    for series, (times, values) in columns.items():
-        _add(new, settled, minutes_of(series, times, values))
-        since = kept.get(series, Kept())
-        for tier in TIERS:
-            new[tier] = [one for one in new[tier] if one[0] != series or one[1] >= since.of(tier)]
-    _merge(tables, new)
-
-
-def _merge(tables: Tables, new: dict[str, list[Rollup]]) -> None:
+    if late:
+        _add_late(new, settled, tables.kept(late), late)
     for tier, rollups in new.items():
         if rollups:
             tables.merge(tier, rollups)
@@ -215,6 +205,21 @@ def _add(to: dict[str, list[Rollup]], settled: Settled, minutes: list[Rollup]) -
             return
         rollups = coarser([one for one in rollups if one[1] < until], TIERS[tier])
         to[tier] += rollups
+
+
+def _add_late(
+    to: dict[str, list[Rollup]],
+    settled: Settled,
+    kept: dict[int, Kept],
+    late: dict[int, NumberColumns],
+) -> None:
+    """Add what is kept of readings from before what is kept of their series itself."""
+    for series, (times, values) in late.items():
+        made: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
+        _add(made, settled, minutes_of(series, times, values))
+        since = kept.get(series, Kept())
+        for tier, rollups in made.items():
+            to[tier] += [one for one in rollups if one[1] >= since.of(tier)]
 
 
 def _sum_up_anew(tables: Tables, settled: Settled, series: int, times: array[int]) -> None:

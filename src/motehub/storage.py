@@ -13,6 +13,7 @@ from motehub.config import Configuration
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.accounts import Accounts
 from motehub.core.admission import RegistryLimits
+from motehub.core.audit import Audit
 from motehub.core.commands import Commands
 from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
@@ -21,6 +22,7 @@ from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.retention import Retention
+from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.errors import StorageError
@@ -90,26 +92,32 @@ def open_hub(
             settings.admission,
             bounds,
             utc_microseconds,
-            Retention.from_state(configuration.retention.plan, log.state()),
+            audit=Audit.from_state(log.state(), utc_microseconds),
+            rules=RuleBook.from_state(log.state()),
+            retention=Retention.from_state(configuration.retention.plan, log.state()),
         )
+        journal.before_commit(hub.audit.note)
         yield hub, journal
     finally:
         log.close()
 
 
 async def carry_out_offline(configuration: Configuration, request: Request) -> dict[str, Any]:
-    """Carry out a request while no hub runs, and fold it into the history.
+    """Carry out a request while no hub runs, and fold it into the history, if there is one.
 
     Raises:
         HubRunning: a hub does run.
         OwnerError: the request can't be carried out.
     """
+    keeps_history = not data_folder.is_of_base(configuration.data_dir)
     with data_folder.locked(configuration.data_dir), plain_exceptions():
         async with asyncio.TaskGroup() as tasks:
-            with open_hub(configuration, tasks) as (hub, journal):
+            opened = open_hub(configuration, tasks, keeps_history=keeps_history)
+            with opened as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if not isinstance(request, TokenRequest | PeopleRequest | RetentionRequest):
+        owners_only = TokenRequest | PeopleRequest | RetentionRequest
+        if keeps_history and not isinstance(request, owners_only):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
@@ -132,7 +140,7 @@ def fold_offline(configuration: Configuration) -> None:
     store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store, reader))
+        consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
         # The writer of a hub that was killed a moment ago may still be at it.
         for _ in range(_FOLD_TRIES):
             if consumer.catch_up():
@@ -158,6 +166,9 @@ def _registry_of_history(configuration: Configuration) -> tuple[Registry | None,
         devices, series = store.registry()
         position = store.position()
         check_finished(position)
+        if position:
+            # The journal that is begun now is not the one of which this was a position.
+            store.set_position(position)
     finally:
         store.close()
     if not position:

@@ -13,10 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from motehub import parts
+from motehub.alert_plans import alert_plan
 from motehub.config import Configuration
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.following import (
+    ALERT_PLAN,
     MIRROR_SETTINGS,
     NEWS,
     NOTICE_BYTES,
@@ -33,6 +35,9 @@ from motehub.webhook_plans import base_plan, webhook_plan
 
 HISTORY: Final = "history"
 """Name of the consumer that folds the journal into the history."""
+
+ALERTS: Final = "alerts"
+"""Name of the consumer that looks after alerts."""
 
 _RESTART_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_SECONDS: Final = 10.0
@@ -81,6 +86,9 @@ def programs(configuration: Configuration) -> Iterator[Program]:
         if plan is not None:
             secret = {WEBHOOK_PLAN: plan.to_json()}
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
+    if (alerts := alert_plan(configuration)) is not None:
+        secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
+        yield Program(ALERTS, ALERTS, "motehub.alert", (folder,), secret, optional=True, told=True)
 
 
 def condition_of(

@@ -33,6 +33,8 @@ MOST_SCANNED: Final = 1_024
 
 # Bare IPv6 addresses have colons of their own, and so no port.
 _ADDRESS: Final = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::([0-9]{1,5}))?|([^\[]*:[^\[]*:[^\[]*)")
+# Python takes anything as the name of an interface (fe80::1%eth0), line ends too.
+_WRITTEN: Final = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]{1,15})?")
 _UNLIMITED: Final = {"minimum": -inf, "maximum": inf}
 
 
@@ -138,6 +140,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def first_name(self) -> str:
         """What its device is called when it is new."""
         return self.name or derived_device_name(self.key)
+
+    def reports(self, name: str | None) -> bool:
+        """Tell whether its readings show what ``name`` is: all are of one metric."""
+        return self.kind is not UnitKind.UPDATABLE and name == self.metric
 
     @property
     def longest_silence(self) -> float:
@@ -307,27 +313,10 @@ def unit_of(fields: Mapping[str, object], base: Unit | None = None) -> Unit:
 def show_unit(state: UnitState) -> UnitShape:
     """Return a unit as programs see it."""
     unit = state.definition
-    return UnitShape(
-        name=state.name,
-        address=unit.address,
-        port=unit.port,
-        kind=unit.kind,
-        metric=unit.metric,
-        unit=unit.unit,
-        scale=unit.scale,
-        offset=unit.offset,
-        input_range=unit.input_range,
-        output_range=unit.output_range,
-        minimum=unit.minimum if isfinite(unit.minimum) else None,
-        maximum=unit.maximum if isfinite(unit.maximum) else None,
-        expected_interval=float(unit.expected_interval),
-        newest_wins=unit.newest_wins,
-        origin=state.origin,
-        state=state.state,
-        trouble=state.trouble,
-        readings=state.readings,
-        commands=state.commands,
-    )
+    fields = msgspec.structs.asdict(unit) | msgspec.structs.asdict(state)
+    fields |= {key: None for key in _UNLIMITED if not isfinite(fields[key])}
+    fields["expected_interval"] = float(unit.expected_interval)
+    return UnitShape(**{key: fields[key] for key in UnitShape.__struct_fields__})
 
 
 def _duration(kind: type, value: object) -> object:
@@ -344,7 +333,7 @@ def plain_unit_address(text: str) -> str:
         ValueError: it is none that a unit can have.
     """
     try:
-        address = ip_address(text)
+        address = ip_address(text if _WRITTEN.fullmatch(text) else "")
     except ValueError:
         why = "units are known by address, since what a name leads to may change"
         raise ValueError(f"{text[:100]!r} is not an IP address: {why}") from None
@@ -358,14 +347,11 @@ def plain_unit_address(text: str) -> str:
 def unit_key(text: str) -> str | None:
     """Return an address, with its port unless that is the usual one, in its plain form."""
     match = _ADDRESS.fullmatch(text)
-    if match is None:
+    if match is None or not 0 < (port := int(match[3] or PORT)) < 2**16:
         return None
-    port = int(match[3]) if match[3] else PORT
     try:
         address = plain_unit_address(match[1] or match[2] or match[4])
     except ValueError:
-        return None
-    if not 0 < port < 2**16:
         return None
     if port == PORT:
         return address

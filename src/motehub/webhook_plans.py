@@ -46,7 +46,7 @@ def dashboard_of(settings: ClientSettings) -> Dashboard:
     Raises:
         ConfigurationError: the file with the token can't be read.
     """
-    token = settings.api_token or _secret_of(settings.api_token_file, f"{SECTION} api_token_file")
+    token = settings.api_token or secret_of(settings.api_token_file, f"{SECTION} api_token_file")
     return Dashboard(
         url=settings.api_url,
         token=token,
@@ -79,7 +79,7 @@ def _endpoint(settings: WebhookSettings) -> Endpoint:
     secret = settings.secret
     if settings.secret_file:
         origin = f"[[webhook]] {settings.name}: secret_file"
-        secret = _secret_of(settings.secret_file, origin)
+        secret = secret_of(settings.secret_file, origin)
         try:
             key_of(secret)
         except ValueError as error:
@@ -113,7 +113,12 @@ def _of_app(app_id: str, key: str, secret: str, urls: list[str]) -> Iterator[End
         )
 
 
-def _secret_of(file: str, origin: str) -> str:
+def secret_of(file: str, origin: str) -> str:
+    """Return the secret that a file holds; ``origin`` is the setting that names it.
+
+    Raises:
+        ConfigurationError: it can't be read.
+    """
     try:
         with Path(file).open(encoding="utf-8") as content:
             return content.read(_SECRET_BYTES).strip()

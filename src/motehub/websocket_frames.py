@@ -50,7 +50,16 @@ class WebSocket:
     speak in text.
     """
 
-    __slots__ = ("_fault", "_head", "_kind", "_names", "_origins", "_parts", "_protocol", "target")
+    __slots__ = (
+        "_fault",
+        "_head",
+        "_kind",
+        "_message",
+        "_names",
+        "_origins",
+        "_protocol",
+        "target",
+    )
 
     def __init__(
         self,
@@ -69,7 +78,8 @@ class WebSocket:
         self._origins = frozenset(origins)
         self._names = names
         self._head: bytearray | None = bytearray()
-        self._parts: list[bytes] = []
+        # One buffer: a list of fragments would grow with their number, and they may be empty.
+        self._message: bytearray | None = None
         self._fault = ""
         self.target = ""
         """Path and query of the request, once that is here."""
@@ -103,13 +113,15 @@ class WebSocket:
         """Return the messages that ``data`` completes; whether a text is UTF-8 is not checked."""
         messages = []
         for frame in self._frames(data):
-            if self._parts or not frame.fin:
-                self._parts.append(bytes(frame.data))
-                if frame.fin:
-                    messages.append(b"".join(self._parts))
-                    self._parts.clear()
-            else:
+            if self._message is None and frame.fin:
                 messages.append(bytes(frame.data))
+                continue
+            if self._message is None:
+                self._message = bytearray()
+            self._message += frame.data
+            if frame.fin:
+                messages.append(bytes(self._message))
+                self._message = None
         return messages
 
     def send(self, data: bytes) -> None:

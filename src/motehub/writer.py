@@ -82,7 +82,7 @@ def _open(
         try:
             reader = SqliteLogReader(folder)
             store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
-            effect = FoldIntoHistory(store, reader)
+            effect = FoldIntoHistory(store, reader, reader.journal())
             thinning = Thinning(store, partial(_rules, reader), lambda: time.time_ns() // 1000)
             return Consumer("history", reader, effect), effect, thinning
         except (NewerSchema, StaleJournal, OwnerError) as error:

@@ -41,6 +41,7 @@ def screen(
     size: tuple[int, int] = DESK,
     scheme: Any = "light",
     excused: str = "(?!)",
+    locale: str = "en-GB",
 ) -> Iterator[Page]:
     """A page in a browser of its own, in Paris; fails when it complains of what is not excused."""
     complaints: list[str] = []
@@ -52,7 +53,7 @@ def screen(
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme=scheme,
-        locale="en-GB",
+        locale=locale,
         timezone_id="Europe/Paris",
     )
     context.set_default_timeout(PATIENCE * 1000)

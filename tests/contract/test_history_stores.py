@@ -6,6 +6,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from tests.servers import PostgresServer
 from motehub import parts
 from motehub.core.history import FoldIntoHistory, make_fold
 from motehub.core.registry import Registry
-from motehub.errors import StorageError
+from motehub.errors import StaleJournal, StorageError
 from motehub.frames import (
     Batch,
     Columns,
@@ -266,7 +267,7 @@ def test_a_history_that_was_lost_learns_the_registry_again(opener: Opener) -> No
     registry.describe(batch)
     log = EmptyLog({key: value for key, value in batch.state.items() if value is not None})
     store = opener()
-    effect = FoldIntoHistory(store, log)
+    effect = FoldIntoHistory(store, log, "journal")
     assert effect.position() == 0
     renamed = DeviceChanged(device(2, "a"))
     effect.apply([(41, frame([renamed], columns((1, 10, 1.0), (9, 10, 1.0))))])
@@ -310,6 +311,36 @@ def test_a_fold_that_was_done_is_refused(store: HistoryStore) -> None:
         store.fold(made)
     (row,) = store.devices()
     assert row.received == 1
+
+
+def test_a_history_belongs_to_one_journal(opener: Opener) -> None:
+    """Another journal's readings are refused; one that begins after the history is not."""
+    store = opener()
+    store.bind("one")
+    fold(store, frame(A, columns((1, 10, 1.0))))
+    other = opener()
+    with pytest.raises(StaleJournal, match="another journal"):
+        other.bind("two")
+    other.bind("one")
+    assert other.position() == 1
+    other.set_position(1)
+    other.bind("two")
+    with pytest.raises(StorageError, match="another hub"):
+        store.position()
+
+
+def test_a_history_in_the_place_of_another_is_not_written(opener: Opener) -> None:
+    """One that is empty, or another journal's: neither is anything told of its position."""
+    store, other = opener(), opener()
+    store.bind("one")
+    made = make_fold([(1, frame(A, columns((1, 10, 1.0))))], {})
+    other.clear(0)
+    for whose in ("empty", "another hub"):
+        for act in (store.position, partial(store.fold, made)):
+            with pytest.raises(StorageError, match=whose):
+                act()
+        other.bind("two")
+    assert (other.position(), other.registry()) == (0, ([], []))
 
 
 def test_a_fold_that_fails_leaves_nothing(store: HistoryStore) -> None:
@@ -449,7 +480,8 @@ def test_the_last_contact_is_when_the_device_last_spoke(store: HistoryStore) -> 
     joined: list[Entry] = [EventOccurred(1, 5000, "joined", "…"), PresenceChanged(1, True)]
     fold(store, frame(joined, time=5000))
     # Its will may have spoken, or a stranger.
-    left: list[Entry] = [EventOccurred(1, 6000, kind, "…") for kind in ("left", "contested")]
+    kinds = ("left", "contested", "command")
+    left: list[Entry] = [EventOccurred(1, 6000, kind, "…") for kind in kinds]
     fold(store, frame([*left, PresenceChanged(1, False)], time=6000))
     assert store.devices()[0].last_seen == 5000
 
@@ -490,6 +522,26 @@ def test_the_newest_of_every_series(store: HistoryStore) -> None:
     assert store.latest(7) == []
     assert store.latest(held=True) == store.latest(2, held=True) == [(2, 99, 9.0)]
     assert store.latest(1, held=True) == []
+
+
+def test_the_newest_of_a_series(store: HistoryStore) -> None:
+    """The newest readings of one series come newest first, as do texts."""
+    text = Series(3, 1, "door", "", Kind.TEXT)
+    entries: list[Entry] = [*A, SeriesAdded(text), TextReadings(3, [7, 9, 8], ["a", "c", "b"])]
+    fold(store, frame(entries, columns((1, 10, 1.0), (1, 30, 3.0), (1, 20, 2.0))))
+    (gauge,) = [one for one in store.registry()[1] if one.id == 1]
+    assert store.newest(gauge, 2) == [(30, 3.0), (20, 2.0)]
+    assert store.newest(text, 9) == [(9, "c"), (8, "b"), (7, "a")]
+    assert store.newest(Series(9, 1, "never", ""), 5) == []
+
+
+def test_a_unit_that_changes(store: HistoryStore) -> None:
+    """A series that is told again has the unit that was told last, and its readings."""
+    fold(store, frame(A, columns((1, 10, 1.0))))
+    (known,) = store.registry()[1]
+    fold(store, frame([SeriesAdded(msgspec.structs.replace(known, unit="lx"))]))
+    assert [one.unit for one in store.registry()[1]] == ["lx"]
+    assert rows(store, 1) == [(10, 1.0)]
 
 
 def test_names_can_change_hands(store: HistoryStore) -> None:
@@ -549,7 +601,7 @@ def test_any_readings_in_any_cut_fold_to_the_first_of_each_time(
             expected.setdefault((series, time), value)
     url = postgres.new_database() if parts.store(kind).schemes else ""
     store = parts.store(kind).open(tmp_path_factory.mktemp("store"), url, False)
-    effect = FoldIntoHistory(store, EmptyLog())
+    effect = FoldIntoHistory(store, EmptyLog(), "journal")
     effect.position()
     frames = [frame([*A, *B])] + [frame(readings=columns(*batch)) for batch in batches]
     numbered = list(enumerate(frames, start=1))

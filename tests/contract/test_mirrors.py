@@ -41,7 +41,9 @@ class Stage:
         self._kind = kind
         self._url = url
         self.history = Consumer(
-            "history", self.reader, FoldIntoHistory(SqliteHistory(folder), self.reader)
+            "history",
+            self.reader,
+            FoldIntoHistory(SqliteHistory(folder), self.reader, self.reader.journal()),
         )
         self.open(stream_length=100)
 

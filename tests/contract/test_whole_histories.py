@@ -170,7 +170,7 @@ def test_a_copy_that_broke_off_begins_again(new: Opener, kind: str) -> None:
         copy(one, two, break_off)
     assert two.position() == UNFINISHED
     with pytest.raises(StaleJournal, match="unfinished copy"):
-        Consumer("history", NoJournal(), FoldIntoHistory(two, NoJournal()))
+        Consumer("history", NoJournal(), FoldIntoHistory(two, NoJournal(), "journal"))
     move(one, two)
     assert everything(two) == everything(one)
 
@@ -247,7 +247,7 @@ def test_every_table_of_the_schemas_moves(
             )
         }
     expected = {name: table.columns for name, table in TABLES.items()}
-    assert found == expected | {"cursor": ("consumer", "position")}
+    assert found == expected | {"cursor": ("consumer", "position", "journal")}
     url = postgres.new_database()
     parts.store("postgres").open(tmp_path, url, False).close()
     with psycopg.connect(url) as connection:
@@ -260,7 +260,7 @@ def test_every_table_of_the_schemas_moves(
             tables[str(table)] = (*tables.get(str(table), ()), str(column))
     del tables["motehub_schema"]
     tables["text"] = tables.pop("text_reading")
-    assert tables == expected | {"cursor": ("consumer", "position")}
+    assert tables == expected | {"cursor": ("consumer", "position", "journal")}
     postgres.drop(url)
 
 

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.openapi.checks import IgnoredAuth
 from schemathesis.specs.openapi import checks as openapi_checks
-from tests.harness import OPEN, PATIENCE, HubProcess, memory
+from tests.harness import OPEN, PATIENCE, FreshHub, HubProcess, memory
 
 WEB: Final = {"web": {"host": "127.0.0.1", "port": 0, "tls": "off"}}
 
@@ -86,7 +86,7 @@ class Api:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A hub that accepts every device at once, with its web port open."""
     folder = tmp_path_factory.mktemp("api") / "data"
-    with HubProcess(folder, {**OPEN, **WEB}) as hub:
+    with FreshHub(folder, {**OPEN, **WEB}) as hub:
         made = Api(hub)
         yield made
         made.client.close()
@@ -173,7 +173,7 @@ def test_the_query_process_is_replaced_when_it_dies(api: Api) -> None:
 
 def test_the_hub_takes_its_query_process_with_it(tmp_path: Path) -> None:
     """A hub that is stopped, or killed, leaves no query process behind."""
-    with HubProcess(tmp_path / "data", {**OPEN, **WEB}) as hub:
+    with FreshHub(tmp_path / "data", {**OPEN, **WEB}) as hub:
         made = Api(hub)
         made.client.get("/devices").raise_for_status()
         made.client.close()

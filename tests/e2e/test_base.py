@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.base_stand import BaseProcess, Loop, base_settings, commanded
+from tests.base_stand import BaseProcess, Loop, Way, base_settings, commanded
 from tests.harness import HubProcess, Settings, cli, stored
 from tests.pusher_hub import PusherHub
 
@@ -75,6 +75,23 @@ def state_of(dashboard: PusherHub, token: str, command: str) -> str:
     return str(json.loads(answer)["state"])
 
 
+def wait_state(dashboard: PusherHub, token: str, command: str, state: str) -> None:
+    """Return when the dashboard says that of a command."""
+    dashboard.wait_until(
+        lambda: state_of(dashboard, token, command) == state, f"the command is {state}"
+    )
+
+
+def wait_counted(base: BaseProcess, **counts: int) -> None:
+    """Return when the base unit has counted this: it does so after the deed."""
+
+    def are_counted() -> bool:
+        counters = base.counters
+        return all(counters[name] == count for name, count in counts.items())
+
+    base.wait_until(are_counted, f"{counts} are counted")
+
+
 def wait_nobody_hears(dashboard: PusherHub) -> None:
     """Return when the dashboard knows that the base unit is gone."""
     program = dashboard.program()
@@ -93,9 +110,9 @@ def test_colours_go_there_and_readings_come_back(
         control = dashboard.token("control", "control,read")
         command = commanded(dashboard, control, key_of(lamp), "#ff8800")
         assert loop.run(lamp.told(1)) == ["#ff8800"]
-        assert state_of(dashboard, control, command) == "sent"
+        wait_state(dashboard, control, command, "sent")
         dashboard.wait_stored(key_of(reader), "value", 20)
-        assert base.counters["requests_taken"] == 1
+        wait_counted(base, requests_taken=1)
         assert base.stop() == 0
         assert not base.run_file_path.exists()
     count = len(values_of(dashboard, reader))
@@ -155,9 +172,8 @@ def test_a_link_that_is_cut_again_and_again(
         assert loop.run(lamp.told(len(wanted))) == wanted
         cut = len(reader.sent)
         dashboard.wait_stored(key_of(reader), "value", cut + 10)
-        counters = base.counters
-        assert counters["requests_taken"] == len(wanted)
-        assert counters["connections"] >= 4
+        wait_counted(base, requests_taken=len(wanted))
+        assert base.counters["connections"] >= 4
     dashboard.wait_folded()
     found = values_of(dashboard, reader)
     assert found == reader.sent[: len(found)]
@@ -167,7 +183,7 @@ def test_a_link_that_is_cut_again_and_again(
 def test_commands_that_meet_the_cut(
     tmp_path: Path, loop: Loop, dashboard: PusherHub, lamp: Lamp
 ) -> None:
-    """Whatever the moment of the cut, nothing is done twice and nothing overtakes."""
+    """Whatever the moment of the cut, each is done once, and nothing overtakes."""
     link = loop.link(dashboard.web_port)
     settings = base_settings(dashboard, link.port, units_of(lamp))
     control = dashboard.token("control", "control")
@@ -181,7 +197,84 @@ def test_commands_that_meet_the_cut(
                 loop.run(link.open())
         commanded(dashboard, control, key_of(lamp), "white")
         base.wait_until(lambda: "white" in lamp.payloads, "the last one is done")
-    assert lamp.payloads == [*sorted(set(lamp.payloads) - {"white"}), "white"]
+    assert lamp.payloads == [*wanted, "white"]
+
+
+def test_requests_that_are_lost_on_their_way_come_again(
+    tmp_path: Path, loop: Loop, dashboard: PusherHub, lamp: Lamp
+) -> None:
+    """What a dying line has swallowed, of requests and of answers, is said anew on the next one."""
+    link = loop.link(dashboard.web_port)
+    settings = base_settings(dashboard, link.port, units_of(lamp))
+    control = dashboard.token("control", "control")
+    wanted: list[str] = []
+    commands: list[str] = []
+
+    def tell(count: int) -> None:
+        for _ in range(count):
+            wanted.append(f"#{len(wanted):06x}")
+            commands.append(commanded(dashboard, control, key_of(lamp), wanted[-1]))
+
+    def cut() -> None:
+        loop.run(link.cut())
+        loop.run(link.open())
+
+    with BaseProcess(tmp_path / "base", settings) as base:
+        base.wait_subscribed()
+        tell(5)
+        loop.run(lamp.told(5))
+        link.swallow(Way.DOWN)
+        tell(10)
+        cut()
+        loop.run(lamp.told(15))
+        base.wait_subscribed()
+        link.swallow(Way.UP)
+        tell(10)
+        loop.run(lamp.told(25))
+        assert state_of(dashboard, control, commands[-1]) == "queued"
+        cut()
+        for command in commands:
+            wait_state(dashboard, control, command, "sent")
+        assert base.counters["requests_taken"] == 25
+        assert base.counters["requests_repeated"] >= 10
+    assert lamp.payloads == wanted
+
+
+def test_the_dashboard_hears_why_a_unit_could_not_be_told(
+    tmp_path: Path, loop: Loop, dashboard: PusherHub, lamp: Lamp
+) -> None:
+    """With the reason of the base unit, before the command's time is over."""
+    settings = base_settings(dashboard, dashboard.web_port, units_of(lamp))
+    control = dashboard.token("control", "control")
+    loop.run(lamp.__aexit__())
+    with BaseProcess(tmp_path / "base", settings) as base:
+        base.wait_subscribed()
+        command = commanded(dashboard, control, key_of(lamp), "red", 2)
+        wait_state(dashboard, control, command, "failed")
+        _, _, answer = dashboard.curl(f"/api/v1/commands/{command}", token=control)
+        assert "refuse" in json.loads(answer)["reason"]
+
+
+def test_both_are_killed_with_a_command_on_its_way(
+    tmp_path: Path, loop: Loop, dashboard: PusherHub, lamp: Lamp
+) -> None:
+    """The base unit has it durably and carries it out once; the dashboard hears of it."""
+    link = loop.link(dashboard.web_port)
+    settings = base_settings(dashboard, link.port, units_of(lamp))
+    control = dashboard.token("control", "control")
+    loop.run(lamp.__aexit__())
+    with BaseProcess(tmp_path / "base", settings) as base:
+        base.wait_subscribed()
+        command = commanded(dashboard, control, key_of(lamp), "red")
+        base.wait_until(lambda: base.counters["answers"] == 1, "the base unit has it")
+        dashboard.kill()
+        base.kill()
+        with loop.again(lamp):
+            dashboard.start()
+            link.target = dashboard.web_port
+            base.start()
+            wait_state(dashboard, control, command, "sent")
+            assert lamp.payloads == ["red"]
 
 
 def test_who_says_it_twice_is_heard_once(
@@ -213,8 +306,7 @@ def test_who_says_it_twice_is_heard_once(
         again = lamp.payloads[2:-2]
         assert again in ([], ["blue"], ["red", "blue"])
         assert lamp.payloads == ["red", "blue", *again, "lime", "lime"]
-        assert base.counters["requests_repeated"] == 2
-        assert base.counters["requests_taken"] == 2
+        wait_counted(base, requests_repeated=2, requests_taken=2)
 
 
 def test_requests_for_what_is_no_unit(
@@ -242,11 +334,13 @@ def test_requests_for_what_is_no_unit(
         program.trigger(REQUESTS, "update.other", {"ip": key_of(lamp), "payload": "red"})
         program.trigger(REQUESTS, UPDATE, {"ip": key_of(lamp), "payload": "white"})
         assert loop.run(lamp.told(1)) == ["white"]
-        counters = base.counters
-        assert counters["requests_unknown"] == len(unknown)
-        assert counters["requests_wrong"] == len(wrong)
-        assert counters["events_ignored"] == 1
-        assert counters["requests_taken"] == 1
+        wait_counted(
+            base,
+            requests_unknown=len(unknown),
+            requests_wrong=len(wrong),
+            events_ignored=1,
+            requests_taken=1,
+        )
         assert "no unit of ours" in base.log
         assert lamp.payloads == ["white"]
     assert not stranger.connections
@@ -290,7 +384,7 @@ def test_as_the_original_was_configured(
     }
     file.write_text(json.dumps(original), "utf-8")
     base = BaseProcess(tmp_path / "base", {})
-    base.arguments = ["base", "--original-config", str(file), "--updatable", lamp.host]
+    base.arguments[:3] = ["base", "--original-config", str(file), "--updatable", lamp.host]
     base.environment = {
         "MOTEHUB_TRANSPORT_UNITS_PORT": str(reader.port),
         "MOTEHUB_TRANSPORT_PUSHER_CLIENT_HOST": "127.0.0.1",
@@ -320,20 +414,33 @@ def test_the_owners_commands_work_beside_it(
         assert loop.run(lamp.told(2)) == ["red", "blue"]
         done = base.cli("doctor", "--config", str(base.config))
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "dashboard: http://127.0.0.1" in done.stdout
+        assert "commands of the dashboard: heard" in done.stdout
         assert base.json("webhooks", "list")[0]["name"] == "base"
         done = base.cli("devices", "list")
         assert done.returncode == 1
         assert "a base unit, which keeps no history" in done.stderr
         assert base.status()["role"] == "base"
         assert base.stop() == 0
-        done = base.cli("doctor", "--config", str(base.config))
+        done = base.cli("doctor")
         assert done.returncode == 0, done.stdout + done.stderr
+        # It has neither certificates nor ports nor a history, and gets none by being looked at.
+        for word in ("certificate", "port", "motehub.db"):
+            assert word not in done.stdout
+        assert base.cli("rollups", "rebuild").returncode == 1
+        done = base.cli("devices", "rename", "lamp", "torch")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not (base.data / "motehub.db").exists()
+        base.start()
+        assert [row["name"] for row in base.json("units", "list")] == ["torch"]
 
 
 def test_it_is_small(tmp_path: Path, dashboard: PusherHub, lamp: Lamp, reader: ReadBoard) -> None:
     """A base unit at work has one process, and that has less than 40 MB, shared pages included."""
     settings = base_settings(dashboard, dashboard.web_port, units_of(lamp, reader))
-    with BaseProcess(tmp_path / "base", settings) as base:
+    base = BaseProcess(tmp_path / "base", settings)
+    base.fresh = True
+    with base:
         base.wait_subscribed()
         dashboard.wait_stored(key_of(reader), "value", 50)
         process = psutil.Process(base.pid)
@@ -371,6 +478,13 @@ def test_what_is_no_base_unit(tmp_path: Path, text: str, said: str) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_it_has_one_configuration(tmp_path: Path) -> None:
+    """A file of the original beside one of motehub would be two answers to one question."""
+    done = cli("base", "--config", "a", "--original-config", "b", data=tmp_path / "data")
+    assert done.returncode == 2
+    assert "not both" in done.stderr
+
+
 def test_a_server_that_wants_it_no_more(
     tmp_path: Path, dashboard: PusherHub, reader: ReadBoard
 ) -> None:
@@ -380,6 +494,9 @@ def test_a_server_that_wants_it_no_more(
     with BaseProcess(tmp_path / "base", settings) as base:
         base.wait_until(lambda: base.counters["given_up"] == 4001, "it has given up")
         assert base.counters["connections"] == 1
+        done = base.cli("doctor")
+        assert done.returncode == 1
+        assert "closed the connection with 4001" in done.stdout
         dashboard.wait_stored(key_of(reader), "value", 10)
 
 
@@ -390,4 +507,5 @@ def test_a_token_without_the_right(tmp_path: Path, dashboard: PusherHub, reader:
     with BaseProcess(tmp_path / "base", settings) as base:
         base.wait_until(lambda: base.counters["subscriptions_refused"] >= 2, "it tries again")
         assert "does not authorise private-requests: it answers 403" in base.log
+        assert "Not heard: the subscription is refused." in base.cli("doctor").stdout
         dashboard.wait_stored(key_of(reader), "value", 10)

@@ -12,7 +12,16 @@ from typing import Any, Final
 
 import pytest
 import redis
-from tests.harness import PATIENCE, HubProcess, Settings, connect, openssl_send, recent, records
+from tests.harness import (
+    PATIENCE,
+    FreshHub,
+    HubProcess,
+    Settings,
+    connect,
+    openssl_send,
+    recent,
+    records,
+)
 from tests.servers import PostgresServer, RedisServer
 
 LISTEN: Final = {"host": "127.0.0.1", "port": 0}
@@ -29,12 +38,12 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HubProcess]:
         "transport.json_socket": LISTEN,
     }
     if request.param == "sqlite":
-        with HubProcess(tmp_path / "data", settings) as hub:
+        with FreshHub(tmp_path / "data", settings) as hub:
             yield hub
         return
     with PostgresServer() as server:
         store = {"store": {"type": "postgres", "url": server.new_database()}}
-        with HubProcess(tmp_path / "data", {**settings, **store}) as hub:
+        with FreshHub(tmp_path / "data", {**settings, **store}) as hub:
             yield hub
 
 
@@ -112,7 +121,7 @@ def test_they_all_reach_a_mirror(tmp_path: Path) -> None:
             "pimonitor": {"time_zone": "UTC"},
             "transport.json_socket": LISTEN,
         }
-        hub = HubProcess(tmp_path / "data", settings)
+        hub = FreshHub(tmp_path / "data", settings)
         with hub.config.open("a") as file:
             file.write(f'[[mirror]]\ntype = "redis"\nurl = "{server.url}"\n')
         with hub:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -81,6 +82,28 @@ def test_what_can_not_be_stored_is_named(tmp_path: Path) -> None:
         assert "byte" in document["detail"]
         hub.wait_folded()
         assert len(hub.json("rejected")) == 3
+
+
+def test_values_out_of_range_are_named_line_by_line(tmp_path: Path) -> None:
+    """What the owner does not hold for valid is rejected by itself; the rest is calibrated."""
+    with WebHub(tmp_path / "hub", WEB) as hub:
+        token = hub.token("writer")
+        hub.send(reading(1), token=token)
+        done = hub.cli(
+            *("devices", "calibrate", "greenhouse", "temperature"),
+            *("--offset=0.5", "--low=-40", "--high=80"),
+        )
+        assert "temperature of greenhouse is taken from now on: plus 0.5, at least" in done.stdout
+        body = [reading(one, time=1_700_000_000 + n) for n, one in enumerate((20, 85, 21, -127))]
+        status, answer = hub.send(body, token=token)
+        assert (status, answer["stored"], answer["rejected"]) == (207, 2, 2)
+        assert [(one["line"], one["reason"]) for one in answer["errors"]] == [
+            (2, "temperature is above 80, the most that is valid"),
+            (4, "temperature is below -40, the least that is valid"),
+        ]
+        assert sorted(values(hub, "greenhouse", "temperature")) == [1, 20.5, 21.5]
+        (row,) = [one for one in hub.json("rejected") if "above" in one["reason"]]
+        assert row["payload"] == "temperature 85.0"
 
 
 def test_the_token_decides_who_may_write_what(tmp_path: Path) -> None:
@@ -323,4 +346,4 @@ def test_metrics_are_for_those_who_may_read(tmp_path: Path) -> None:
         status, headers, text = hub.curl("/metrics", token=hub.token("prometheus", "read"))
         assert (status, headers["content-type"].split(";")[0]) == (200, "text/plain")
         assert b'motehub_consumer_behind_frames{consumer="history"} ' in text
-        assert b"motehub_journal_commits_total 1.0" in text
+        assert re.search(rb"motehub_journal_commits_total [1-9]", text)

@@ -24,7 +24,9 @@ def hub(
 ) -> Iterator[WebHub]:
     """A hub that speaks plain HTTP, and one with TLS."""
     settings = {"web": {**WEB["web"], "tls": request.param}}
-    with WebHub(tmp_path_factory.mktemp("web") / "data", settings) as hub:
+    hub = WebHub(tmp_path_factory.mktemp("web") / "data", settings)
+    hub.fresh = True
+    with hub:
         yield hub
 
 

@@ -122,7 +122,7 @@ def test_a_board_that_is_known_gets_its_history(
 @pytest.mark.parametrize("beside", [True, False])
 def test_an_import_that_is_killed_goes_on(stopped: Path, tmp_path: Path, beside: bool) -> None:
     """Nothing is lost and nothing is doubled, and it does not begin at the beginning."""
-    count = 400_000
+    count = 200_000
     path = make(tmp_path / "x.db", count)
     with HubProcess(stopped, OPEN) if beside else nullcontext():
         command = [sys.executable, "-m", "motehub", "import", str(path), "--device", "a"]
@@ -141,7 +141,7 @@ def test_an_import_that_is_killed_goes_on(stopped: Path, tmp_path: Path, beside:
 
 def test_an_interrupted_import_says_that_it_may_go_on(stopped: Path, tmp_path: Path) -> None:
     """Ctrl+C ends it with a sentence; what was read is stored."""
-    path = make(tmp_path / "x.db", 800_000)
+    path = make(tmp_path / "x.db", 300_000)
     command = [sys.executable, "-m", "motehub", "import", str(path), "--device", "a"]
     with subprocess.Popen(
         command, env=environment() | {"MOTEHUB_DATA": str(stopped)}, stderr=subprocess.PIPE
@@ -153,7 +153,7 @@ def test_an_interrupted_import_says_that_it_may_go_on(stopped: Path, tmp_path: P
     assert b"start it again" in errors
     assert b"Traceback" not in errors
     bring(stopped, str(path), "--device", "a")
-    check(stopped, "a", 800_000)
+    check(stopped, "a", 300_000)
 
 
 def test_a_terminal_gets_a_progress_bar(stopped: Path, tmp_path: Path) -> None:

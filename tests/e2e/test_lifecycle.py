@@ -5,12 +5,12 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.harness import OPEN, HubProcess, alive, cli, connect, recent, records, send, stored
+from tests.harness import OPEN, FreshHub, alive, cli, connect, recent, records, send, stored
 
 
 def test_run_json_is_there_while_the_hub_runs(folder: Path) -> None:
     """``run.json`` names process, database, CA and listeners, and goes at shutdown."""
-    with HubProcess(folder) as hub:
+    with FreshHub(folder) as hub:
         content = hub.run_file
         assert content["pid"] == hub.pid
         assert content["writer_pid"] == hub.writer_pid
@@ -28,7 +28,7 @@ def test_run_json_is_there_while_the_hub_runs(folder: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_hub_with_status_0(folder: Path, number: signal.Signals) -> None:
     """SIGTERM and SIGINT store what was received, end both processes, and are no failure."""
-    with HubProcess(folder, OPEN) as hub:
+    with FreshHub(folder, OPEN) as hub:
         pids = (hub.pid, hub.writer_pid)
         with connect(hub.port, hub.ca) as connection:
             connection.sendall(records(recent(9), 9))
@@ -42,7 +42,7 @@ def test_a_signal_ends_the_hub_with_status_0(folder: Path, number: signal.Signal
 def test_a_restarted_hub_knows_its_devices(folder: Path) -> None:
     """Names, admission and series survive a restart; readings go on in the same series."""
     start = recent(2)
-    with HubProcess(folder) as hub:
+    with FreshHub(folder) as hub:
         send(hub.port, hub.ca, records(start, 1))
         hub.wait_until(lambda: hub.status()["devices_pending"] == 1, "the device is pending")
         assert hub.cli("devices", "accept", "dht-127.0.0.1", "--name", "hall").returncode == 0
@@ -55,7 +55,7 @@ def test_a_restarted_hub_knows_its_devices(folder: Path) -> None:
 
 def test_a_second_hub_on_the_folder_is_refused(folder: Path) -> None:
     """One sentence, exit status 1, and the first hub is not disturbed."""
-    with HubProcess(folder, OPEN) as hub:
+    with FreshHub(folder, OPEN) as hub:
         config = ("--config", str(hub.config))
         second = cli("serve", *config, "--data", str(folder))
         assert second.returncode == 1
@@ -69,7 +69,7 @@ def test_a_port_in_use_is_a_sentence(folder: Path) -> None:
     """A taken port is a configuration error: exit status 2, port and setting named."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        hub = HubProcess(folder, {"transport.dht_stream": {"port": port}})
+        hub = FreshHub(folder, {"transport.dht_stream": {"port": port}})
         done = cli("serve", "--config", str(hub.config), "--data", str(folder))
     assert done.returncode == 2
     assert f"transport.dht_stream: can't listen on 127.0.0.1:{port}" in done.stderr
@@ -79,7 +79,7 @@ def test_a_port_in_use_is_a_sentence(folder: Path) -> None:
 
 def test_an_unknown_setting_is_a_sentence(folder: Path) -> None:
     """A misspelt key ends with status 2 and the name of the nearest one; nothing is made."""
-    hub = HubProcess(folder, {"hub": {"admision": "open"}})
+    hub = FreshHub(folder, {"hub": {"admision": "open"}})
     done = cli("serve", "--config", str(hub.config), "--data", str(folder))
     assert done.returncode == 2
     assert "hub.admision is not a setting. Did you mean admission?" in done.stderr
@@ -88,7 +88,7 @@ def test_an_unknown_setting_is_a_sentence(folder: Path) -> None:
 
 def test_options_open_accepts_at_once(folder: Path) -> None:
     """``serve --open`` is admission = "open"."""
-    with HubProcess(folder, None, "--open") as hub:
+    with FreshHub(folder, None, "--open") as hub:
         send(hub.port, hub.ca, records(recent(1), 1))
         hub.wait_stored("dht-127.0.0.1", "temperature", 1)
     assert len(stored(folder)) == 2

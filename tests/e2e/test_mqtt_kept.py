@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -261,9 +262,14 @@ def test_a_short_delay(hub: MqttHub) -> None:
         will = ("wills/delayed", b"gone", 1)
         raw.send(connect("late", 5, properties=KEPT, will=will, will_properties=delay))
         assert raw.packet()[3] == 0
+        began = time.monotonic()
         raw.cut()
         assert hub.publish("wills/marker", "first").returncode == 0
-        assert watcher.take(2) == ["wills/marker first", "wills/delayed gone"]
+        # Who takes longer than the delay to publish learns nothing from the order.
+        in_time = time.monotonic() - began < 1
+        heard = watcher.take(2)
+        assert sorted(heard) == ["wills/delayed gone", "wills/marker first"]
+        assert heard[0] == "wills/marker first" or not in_time
 
 
 def test_clients_hear_of_the_end(hub: MqttHub) -> None:

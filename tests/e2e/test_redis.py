@@ -9,13 +9,16 @@ import pytest
 from tests.harness import HubProcess, connect, recent, records, send
 from tests.servers import RedisServer
 
+from motehub.errors import StorageError
+from motehub.mirrors.redis import Settings, open_mirror
+
 LISTEN = {"host": "127.0.0.1", "port": 0}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     """A Redis with a password."""
-    with RedisServer() as own:
+    with RedisServer(tls=True) as own:
         yield own
 
 
@@ -45,15 +48,16 @@ class Original:
         self.hub.wait_until(lambda: self.cli(*arguments) == lines, f"{arguments} gives {lines}")
 
 
-@pytest.fixture(scope="module", params=["tcp", "unix"])
+@pytest.fixture(scope="module", params=["tcp", "tls", "unix"])
 def original(
     request: pytest.FixtureRequest, server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Original]:
-    """A mirror in a database of its own, over TCP or the server's Unix socket."""
-    tcp = request.param == "tcp"
-    database = "3" if tcp else "4"
-    place = f"{server.socket}?db={database}"
-    url = server.url.removesuffix("0") + database if tcp else server.unix_url + place
+    """A mirror in a database of its own, over TCP, TLS or the server's Unix socket."""
+    database, url = {
+        "tcp": ("3", server.url.removesuffix("0") + "3"),
+        "tls": ("4", f"{server.tls_url.removesuffix('0')}4?ssl_ca_certs={server.authority}"),
+        "unix": ("5", f"{server.unix_url}{server.socket}?db=5"),
+    }[request.param]
     folder = tmp_path_factory.mktemp("redis")
     hub = HubProcess(folder / "data", {"transport.json_socket": LISTEN})
     mirror = f'[[mirror]]\ntype = "redis"\nurl = "{url}"\n'
@@ -122,3 +126,11 @@ def test_a_device_of_before_keeps_its_identity(original: Original) -> None:
     assert original.cli("GET", "flat") == ["3"]
     assert "gateway" not in [row["name"] for row in original.hub.json("devices", "list")]
     assert original.hub.cli("devices", "rename", "hub", "gateway").returncode == 0
+
+
+def test_a_server_that_nobody_vouches_for_gets_nothing(server: RedisServer) -> None:
+    """Its certificate is checked, and the owner is told what is wrong with it."""
+    mirror = open_mirror(Settings(url=server.tls_url))
+    with pytest.raises(StorageError, match="certificate that is not trusted"):
+        mirror.position("journal")
+    mirror.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import OPEN, environment
+from tests.harness import OPEN, PATIENCE, environment
 from tests.mqtt_hub import BROKER, MqttHub
 
 
@@ -62,7 +62,7 @@ def test_a_token_of_the_owner(hub: MqttHub, tmp_path: Path) -> None:
 def test_boards_live_their_lives(hub: MqttHub, version: str) -> None:
     """They get names, report, obey, and are offline once they have left."""
     command = [sys.executable, "-m", "motehub", "simulate", "device_session"]
-    command += ["--devices", "2", "--rate", "20", "--duration", "6", "--mqtt-version", version]
+    command += ["--devices", "2", "--rate", "20", "--duration", "10", "--mqtt-version", version]
     with subprocess.Popen(
         [*command, "--data", str(hub.data)],
         stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ def test_boards_live_their_lives(hub: MqttHub, version: str) -> None:
         sent = hub.cli("send", "capteur01", "--name", "led", "--value", "1", "--wait")
         assert sent.returncode == 0, sent.stderr
         assert "confirmed" in sent.stdout
-        printed, _ = boards.communicate(timeout=30)
+        printed, _ = boards.communicate(timeout=PATIENCE)
     assert boards.returncode == 0
     totals = re.fullmatch(
         r"(\d+) messages \((\d+) acknowledged, 0 refused\), 2 sessions, 1 commands obeyed, "

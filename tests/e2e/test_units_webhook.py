@@ -79,7 +79,8 @@ def test_a_reading_keeps_the_time_that_its_base_names(hub: WebHub, token: str) -
 def test_who_may_send(hub: WebHub, token: str) -> None:
     """A token with the scope write, for its own devices, by their names of now."""
     assert put(hub, "192.0.2.5/1", "nonsense") == 401
-    assert put(hub, "192.0.2.5/1", hub.token("reader", "read")) == 403
+    reader = hub.token("reader", "read")
+    assert put(hub, "192.0.2.5/1", reader) == 403
     bound = hub.token("bound", "write", "--device", "pump")
     assert put(hub, "192.0.2.5/1", bound) == 403
     assert put(hub, "192.0.2.5/1", token) == 204
@@ -87,7 +88,13 @@ def test_who_may_send(hub: WebHub, token: str) -> None:
     assert put(hub, "192.0.2.5/2", bound) == 204
     assert put(hub, "pump/3", bound) == 204
     assert hub.cli("devices", "block", "pump").returncode == 0
-    assert put(hub, "pump/4", token) == 403
+    # A base unit sets its readings aside, and goes on with those of others.
+    for path, who in (("pump/4", token), ("192.0.2.7/1", bound)):
+        url = f"/webhook/update-unit/{path}"
+        status, headers, _ = hub.curl(url, "-X", "PUT", token=who)
+        assert (status, headers["motehub-refused"]) == (403, "unit")
+    status, headers, _ = hub.curl("/webhook/update-unit/pump/4", "-X", "PUT", token=reader)
+    assert (status, headers.get("motehub-refused")) == (403, None)
 
 
 @pytest.mark.parametrize(

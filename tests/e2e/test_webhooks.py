@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from tests.ports import free_port
 from tests.receivers import Received, Receiver
 from tests.webhook_hub import SECRET, WebhookHub, verified
 
@@ -151,8 +151,7 @@ def test_the_receiver_of_the_guide_works(tmp_path: Path) -> None:
     """It prints what the hub sends, and refuses what another secret has signed."""
     guide = Path(__file__).parents[2] / "docs" / "guides" / "webhooks.md"
     code = guide.read_text("utf-8").split("```python\n")[1].split("```")[0]
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     hooks = {"guide": {"url": f"http://127.0.0.1:{port}/", "retries": ["100ms"] * 50}}
     output = tmp_path / "output"
     with WebhookHub(tmp_path / "data", hooks) as hub, output.open("wb") as file:

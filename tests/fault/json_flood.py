@@ -24,7 +24,7 @@ from typing import Final, Self
 import msgspec
 import psutil
 from tests.fault.json_flooder import SPAN, Order, Report
-from tests.harness import HubProcess, environment
+from tests.harness import FreshHub, HubProcess, environment
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -171,7 +171,7 @@ def flood(folder: Path, connections: int, seconds: float, size: int) -> str:
     """Flood a new hub in ``folder``, compare, and say what was found."""
     with (
         many_files(connections),
-        HubProcess(folder, {"transport.json_socket": LISTEN}) as hub,
+        FreshHub(folder, {"transport.json_socket": LISTEN}) as hub,
         Flood(hub, connections, seconds, size) as clients,
     ):
         began = time.monotonic()

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.harness import PATIENCE, environment, stored
+from tests.ports import free_port
 from tests.receivers import Received, Receiver
 from tests.units_stand import Peer, read, units_hub, until
 from tests.web_hub import WEB, WebHub
@@ -21,6 +22,7 @@ from tests.webhook_hub import SECRET, Service, Unit, base, verified
 
 from motehub.following import WEBHOOK_PLAN
 from motehub.unit_requests import change_unit
+from motehub.webhooks import desk
 from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan
 
 TOKEN = "the token"
@@ -104,8 +106,7 @@ async def test_other_devices_are_nobodys_business(tmp_path: Path) -> None:
 async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) -> None:
     """What waited for an hour goes at the rate that the owner allows."""
     rate, count = 100, 150
-    with Receiver() as receiver:
-        port = receiver.port
+    port = free_port()
     async with base(tmp_path) as hub:
         settings = plan(f"http://127.0.0.1:{port}", rate=rate)
         hour_ago = now() - 3600 * 1_000_000
@@ -127,8 +128,7 @@ async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) ->
 
 async def test_of_what_waits_only_the_newest_may_matter(tmp_path: Path) -> None:
     """With latest_only a unit's newest reading is sent when the dashboard is back."""
-    with Receiver() as receiver:
-        port = receiver.port
+    port = free_port()
     async with base(tmp_path) as hub:
         with Service(tmp_path, plan(f"http://127.0.0.1:{port}", latest_only=True)) as service:
             for number in range(50):
@@ -158,10 +158,10 @@ async def test_a_full_outbox_leaves_readings_in_the_journal(tmp_path: Path) -> N
 
 
 async def test_a_unit_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
-    """One unknown to the dashboard, one whose values it can't use, one that makes it fail."""
+    """One unknown to it, one whose values it can't use, one that makes it fail, one blocked."""
 
     def behave(request: Received) -> int:
-        for address, status in (("0.0.4", 404), ("0.0.5", 422), ("0.0.6", 500)):
+        for address, status in (("0.0.4", 404), ("0.0.5", 422), ("0.0.6", 500), ("0.0.8", 403)):
             if address in request.path:
                 return status
         return 204
@@ -171,14 +171,24 @@ async def test_a_unit_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
         async with base(tmp_path) as hub:
             with Service(tmp_path, plan(receiver.url)) as service:
                 for number in range(20):
-                    for last in (4, 5, 6, 7):
+                    for last in (7, 4, 5, 6, 8):
                         await Unit(hub, f"10.0.0.{last}").read(number, time=now())
                 wait_until(lambda: len(values(receiver.received, "10.0.0.7")) == 20)
                 wait_until(lambda: service.counts["given_up"] == 20)
                 assert values(receiver.received, "10.0.0.4") == ["0"]
+                assert values(receiver.received, "10.0.0.8") == ["0"]
+                wait_until(lambda: service.counts["units_refused"] == 2)
+                # After the next reading that is taken, the owner still sees whose are not.
+                while "not taken" not in (said := str(desk.endpoints(tmp_path)[0].trouble)):
+                    came = len(values(receiver.received, "10.0.0.7"))
+                    await Unit(hub, "10.0.0.7").read(came, time=now())
+                    wait_until(lambda n=came: len(values(receiver.received, "10.0.0.7")) > n)  # type: ignore[misc]
+                assert {"10.0.0.4", "10.0.0.8"} <= set(said.replace(",", "").split())
                 receiver.behave = lambda _: 204
                 wait_until(lambda: service.counts["waiting"] == 0)
-                for last in (4, 6):
+                wait_until(lambda: service.counts["units_refused"] == 0)
+                assert desk.endpoints(tmp_path)[0].trouble is None
+                for last in (4, 6, 8):
                     want = [str(number) for number in range(20)]
                     assert values(receiver.received, f"10.0.0.{last}") == want
 
@@ -195,6 +205,19 @@ async def test_readings_that_are_refused_for_long_are_given_up(tmp_path: Path) -
                 receiver.behave = lambda _: 204
                 wait_until(lambda: service.counts["delivered"] == 1)
                 assert values(receiver.received, "10.0.0.4") == ["1", "4"]
+
+
+async def test_a_dashboard_that_forbids_everything_costs_no_reading(tmp_path: Path) -> None:
+    """When a token has lost its rights nothing is given up, unless the dashboard says: this one."""
+    with Receiver() as receiver:
+        receiver.behave = lambda _: 403
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan(receiver.url, patience=60.0)) as service:
+                await Unit(hub, "10.0.0.4").read(1, 2, time=now() - 61_000_000)
+                wait_until(lambda: service.counts.get("failed", 0) >= 3)
+                assert (service.counts["given_up"], service.counts["units_refused"]) == (0, 0)
+                receiver.refused = "unit"
+                wait_until(lambda: service.counts["given_up"] == 2)
 
 
 async def test_a_killed_process_loses_no_reading(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.harness import (
     OPEN,
     PATIENCE,
+    FreshHub,
     HubProcess,
     connect,
     is_closed,
@@ -37,7 +38,7 @@ def many_files() -> Iterator[None]:
 async def test_a_thousand_connections_at_once(folder: Path, many_files: None) -> None:
     """All are open together before the first sends; each one's batch is stored."""
     start = recent(MANY)
-    with HubProcess(folder, OPEN) as hub:
+    with FreshHub(folder, OPEN) as hub:
         context = ssl.create_default_context(cafile=hub.ca)
         port = hub.port
         before = memory(hub.pid)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.fault.json_flood import LISTEN, Flood, compare, many_files, watched
 from tests.fault.json_flooder import Report
-from tests.harness import HubProcess, memory
+from tests.harness import FreshHub, HubProcess, memory
 
 MANY = 1000
 SETTINGS = {"transport.json_socket": LISTEN}
@@ -19,7 +19,7 @@ def test_a_thousand_flooding_connections(folder: Path) -> None:
     """
     with (
         many_files(MANY),
-        HubProcess(folder, SETTINGS) as hub,
+        FreshHub(folder, SETTINGS) as hub,
         Flood(hub, MANY, seconds=3, size=1000) as clients,
     ):
         with watched(hub) as condition:
@@ -38,7 +38,7 @@ def test_a_thousand_flooding_connections(folder: Path) -> None:
 
 def test_one_flooding_connection(folder: Path) -> None:
     """One connection that sends as fast as it can has every object acknowledged and stored."""
-    with HubProcess(folder, SETTINGS) as hub, Flood(hub, 1, seconds=2) as clients:
+    with FreshHub(folder, SETTINGS) as hub, Flood(hub, 1, seconds=2) as clients:
         before = memory(hub.pid)
         with watched(hub) as condition:
             clients.begin()
@@ -46,7 +46,7 @@ def test_one_flooding_connection(folder: Path) -> None:
         assert (report.refused, report.gone) == ([], 0)
         assert report.acknowledged == report.sent
         hub.wait_folded()
-        assert compare(folder, (0, report)) > 10_000
+        assert compare(folder, (0, report)) > 1_000
         assert condition.memory < 4 * before + 200_000_000
 
 
@@ -56,7 +56,7 @@ def test_a_hub_that_dies_in_a_flood(folder: Path) -> None:
     with HubProcess(folder, SETTINGS) as hub:
         with Flood(hub, first, seconds=30) as clients:
             clients.begin()
-            hub.wait_until(lambda: hub.status()["journal"]["head"] > 2, "the flood arrives")
+            hub.wait_until(lambda: hub.status()["journal"]["head"] > 20, "the flood arrives")
             time.sleep(0.5)
             hub.kill()
             before = clients.report()

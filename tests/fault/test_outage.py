@@ -11,6 +11,6 @@ from tests.servers import PostgresServer
 def test_a_database_that_is_away_costs_no_reading(folder: Path) -> None:
     """Stopped, dead and back under load, with hub and writer killed: each reading is there once."""
     with PostgresServer() as server:
-        outcome = outage.run(folder, server, rate=5000, away=8, kills=2)
+        outcome = outage.run(folder, server, rate=5000, away=5, kills=2)
     assert outcome.readings > 5000
     assert outcome.most_journal > 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.receivers import Received, Receiver
 from tests.webhook_hub import WebhookHub, verified
 
@@ -28,11 +28,6 @@ def numbers(received: list[Received]) -> list[int]:
         values = [int(reading["value"]) for reading in data.get("readings", [])]
         assert seen.setdefault(one.headers["webhook-id"], values) == values
     return [number for values in seen.values() for number in values]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def kill(hub: WebhookHub) -> None:

@@ -241,3 +241,26 @@ def test_what_is_no_quantity(text: object) -> None:
     for kind in (Duration, Size):
         with pytest.raises(OwnerError, match="such as"):
             kind.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[hub]\nadmission = "x"', "choose approve or open or known"),
+        (
+            '[transport.units]\nunit = [{address = "192.0.2.1", kind = "x"}]',
+            "transport.units.unit[0].kind: Invalid enum value 'x'; choose read or updatable or",
+        ),
+        ('[transport.units]\nunit = [{adress = "192.0.2.1"}]', "its keys are address, port,"),
+        ('[web]\ntls = {certificate = "a", kee = "b"}', "its keys are certificate, key"),
+        (
+            '[[webhook]]\nname = "a"\nurl = "http://x/"\nsecret = "whsec_AAAA"\nevents = ["x"]',
+            "webhook.events[0]: Invalid enum value 'x'; choose readings or",
+        ),
+    ],
+)
+def test_what_could_be_written_instead_is_said(tmp_path: Path, text: str, said: str) -> None:
+    """Where there is a list of that, however deep in a section the mistake is."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(write(tmp_path, text), {})
+    assert said in str(caught.value)

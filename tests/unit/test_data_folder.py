@@ -1,6 +1,7 @@
 """The data folder is its owner's alone, and of one process at a time."""
 
 import os
+import queue
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness import PATIENCE
 
 from motehub import data_folder
 from motehub.errors import ConfigurationError, HubRunning
@@ -60,22 +62,24 @@ def test_files_made_while_it_is_owned_are_private(tmp_path: Path) -> None:
 
 def test_waiting_for_a_short_command(tmp_path: Path) -> None:
     """Who waits gets the folder as soon as it is free, and is told when that takes long."""
-    told: list[str] = []
+    told: queue.Queue[str] = queue.Queue()
+    heard: list[str] = []
     owned = threading.Event()
 
     def own() -> None:
         with data_folder.locked(tmp_path):
             owned.set()
-            time.sleep(1.3)
+            heard.append(told.get(timeout=PATIENCE))
 
     other = threading.Thread(target=own)
     other.start()
     owned.wait()
     with pytest.raises(HubRunning), data_folder.locked(tmp_path):
         pass
-    with data_folder.locked(tmp_path, 5.0, told.append):
+    with data_folder.locked(tmp_path, PATIENCE, told.put):
         other.join()
-    assert told == [f"Waiting for another motehub to leave {tmp_path}."]
+    assert heard == [f"Waiting for another motehub to leave {tmp_path}."]
+    assert told.empty()
 
 
 def test_waiting_ends(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -446,3 +447,27 @@ def test_bytes_end_a_connection_for_texts() -> None:
     browser.hear(socket.take_output())
     assert browser.close_code == 1003
     assert "text" in socket.reason
+
+
+def test_fragments_cost_no_more_than_what_is_in_them() -> None:
+    """However many there are, and though there is nothing in most of them."""
+    socket, browser = talk()
+    browser.protocol.send_text(b"a", fin=False)
+    for _ in range(1_000):
+        browser.protocol.send_continuation(b"", fin=False)
+    assert socket.receive_messages(browser.take()) == []
+    received: list[bytes] = []
+    for _ in range(50):
+        for _ in range(1_000):
+            browser.protocol.send_continuation(b"", fin=False)
+        received.append(browser.take())
+    tracemalloc.start()
+    for piece in received:
+        assert socket.receive_messages(piece) == []
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A list would have a pointer for each.
+    assert grown < 200_000
+    browser.protocol.send_continuation(b"b", fin=True)
+    browser.protocol.send_text(b"c")
+    assert socket.receive_messages(browser.take()) == [b"ab", b"c"]

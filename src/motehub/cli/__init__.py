@@ -15,8 +15,10 @@ import click
 
 from motehub import __version__
 from motehub.cli import (
+    alerts,
     base,
     certs,
+    demo,
     devices,
     look,
     pusher,
@@ -72,6 +74,7 @@ def app() -> None:
 
 for command in (
     serve.serve,
+    demo.demo,
     base.base,
     serve.init,
     serve.check_config,
@@ -85,6 +88,9 @@ for command in (
     tokens.group,
     user.group,
     webhooks.group,
+    alerts.rules,
+    alerts.alerts,
+    alerts.mail,
     pusher.group,
     units.group,
     rollups.group,
@@ -133,6 +139,7 @@ def _run() -> int:
     except _NobodyReads:
         raise
     except Exception as error:
+        # The last place: a hub's journal has all that was acknowledged, whatever ends it.
         return explain(error)
 
 

@@ -42,6 +42,11 @@ def base(
     """
     from motehub.base_unit import Order, become
 
+    if original_config is not None and config is not None:
+        raise click.UsageError(
+            "Give --config (or MOTEHUB_CONFIG) or --original-config, not both: settings beside the "
+            "original file go into the environment."
+        )
     if original_config is None and updatable:
         raise click.UsageError("--updatable goes with --original-config.")
     become(Order(_text(config), _text(original_config), updatable, _text(data)))

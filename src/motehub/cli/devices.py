@@ -1,4 +1,4 @@
-"""``motehub devices``: who may write."""
+"""``motehub devices``: who may write, and what is made of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ name_argument = click.argument("name")
 
 @click.group("devices")
 def group() -> None:
-    """List, accept, rename, block and remove devices."""
+    """List, accept, rename, calibrate, block and remove devices."""
 
 
 @group.command("list")
@@ -125,3 +125,35 @@ def remove(name: str, yes: bool, data: Path) -> None:
         click.confirm(f"Remove {name} and all its readings?", abort=True)
     result = tell_hub(data, RemoveDevice(name))
     click.echo(f"{shown(result['name'])} is removed.")
+
+
+@group.command()
+@name_argument
+@click.argument("metric")
+@click.option("--offset", type=float, default=0.0, help="Added to every number, after the scale.")
+@click.option("--scale", type=float, default=1.0, help="Every number is multiplied by it.")
+@click.option("--low", type=float, help="Least valid value; what is below is rejected.")
+@click.option("--high", type=float, help="Greatest valid value; what is above is rejected.")
+@data_option
+def calibrate(
+    name: str,
+    metric: str,
+    offset: float,
+    scale: float,
+    low: float | None,
+    high: float | None,
+    data: Path,
+) -> None:
+    """Say what is made of the numbers of a metric that come from now on.
+
+    Without options they are values as they are sent, all valid.
+    """
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.control import CalibrateSeries
+    from motehub.core.calibrations import Calibration
+
+    calibration = Calibration(offset, scale, low, high)
+    result = tell_hub(data, CalibrateSeries(name, metric, calibration))
+    said = calibration.describe("")
+    click.echo(f"{shown(metric)} of {shown(result['name'])} is taken from now on: {said}.")

@@ -24,7 +24,6 @@ from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Device, Kind, Series
 from motehub.quantities import Duration
 from motehub.storage import carry_out_offline, fold_offline, open_store
-from motehub.webhooks.outbox import BASE_FILE_NAME
 
 _Result = TypeVar("_Result")
 
@@ -106,12 +105,7 @@ def history_of(data: Path) -> Iterator[tuple[HistoryStore, bool]]:
     Raises:
         OwnerError: there is none: no hub has run there, or only a base unit.
     """
-    check_folder(data)
-    if data_folder.exists(data, BASE_FILE_NAME) and data_folder.remembered_store(data) is None:
-        raise OwnerError(
-            f"{data} is that of a base unit, which keeps no history: its dashboard does. "
-            "'motehub units list' and 'motehub status' say how its units are."
-        )
+    check_history(data)
     configuration = configuration_of(data)
     complete = True
 
@@ -204,6 +198,20 @@ def _unless_hub(data: Path, work: Callable[[], _Result]) -> _Result:
             if answers(data) or time.monotonic() >= deadline:
                 raise
         time.sleep(data_folder.LOCK_POLL)
+
+
+def check_history(data: Path) -> None:
+    """See that a hub has run on the folder which keeps a history.
+
+    Raises:
+        OwnerError: none has, or only a base unit.
+    """
+    check_folder(data)
+    if data_folder.is_of_base(data):
+        raise OwnerError(
+            f"{data} is that of a base unit, which keeps no history: its dashboard does. "
+            "'motehub units list' and 'motehub status' say how its units are."
+        )
 
 
 def check_folder(data: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from motehub.cli.options import Format
-from motehub.model import MICROSECONDS
+from motehub.model import MICROSECONDS, plain_number
 
 _TIMES: Final = frozenset(
     {"time", "first_seen", "last_seen", "created", "expires", "last_success", "last_failure"}
@@ -98,7 +98,7 @@ def _print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
 def _csv_cell(value: Any) -> Any:
     """Return a cell as text that is only text: a spreadsheet would compute ``=1+2``."""
     if isinstance(value, list):
-        value = " ".join(value)
+        value = _joined(value)
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str):
@@ -143,6 +143,10 @@ def _is_time(key: str, value: Any) -> bool:
     return key in _TIMES and isinstance(value, int)
 
 
+def _joined(values: list[Any]) -> str:
+    return " ".join(plain_number(one) if isinstance(one, float) else one for one in values)
+
+
 def _for_program(key: str, value: Any) -> Any:
     return iso_time(value) if _is_time(key, value) else value
 
@@ -151,7 +155,7 @@ def _for_person(key: str, value: Any) -> str:
     if _is_time(key, value):
         return local_time(value)
     if isinstance(value, list):
-        return " ".join(value)
+        return _joined(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

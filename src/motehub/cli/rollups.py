@@ -29,11 +29,11 @@ def rebuild(data: Path) -> None:
     import time
     from contextlib import closing
 
-    from motehub.cli.opening import check_folder, configuration_of
+    from motehub.cli.opening import check_history, configuration_of
     from motehub.cli.progress import Bar
     from motehub.storage import open_store
 
-    check_folder(data)
+    check_history(data)
     configuration = configuration_of(data)
     with closing(open_store(configuration)) as store, Bar("readings") as bar:
         total, done = store.begin_rebuild(), 0

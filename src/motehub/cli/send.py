@@ -64,7 +64,7 @@ def _parse_seconds(_context: click.Context, _option: click.Parameter, text: str)
     callback=_parse_seconds,
     help="How long the command may take: '10s', '1h', '7d' at most.",
 )
-@click.option("--wait", is_flag=True, help="Wait for its end; exit 1 when it fails or expires.")
+@click.option("--wait", is_flag=True, help="Wait for its end, as it may fail or expire later.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_option
 def send(
@@ -77,7 +77,10 @@ def send(
     as_json: bool,
     data: Path,
 ) -> None:
-    """Give a device of the running hub a command: a PAYLOAD, or --name and --value."""
+    """Give a device of the running hub a command: a PAYLOAD, or --name and --value.
+
+    Exit status 1 when it has failed or expired.
+    """
     import msgspec
 
     from motehub.cli.opening import check_folder
@@ -97,7 +100,7 @@ def send(
         print_json(msgspec.json.encode(command))
     else:
         click.echo(_sentence(command))
-    if wait and command["state"] in ("failed", "expired"):
+    if command["state"] in ("failed", "expired"):
         raise SystemExit(1)
 
 

@@ -78,10 +78,15 @@ def log(name: str | None, limit: int, data: Path, format_: Format) -> None:
     from motehub.cli.opening import check_folder
     from motehub.cli.printing import print_rows
     from motehub.webhooks import desk
+    from motehub.webhooks.endpoints import BASE
 
     check_folder(data)
     rows = [asdict(one) for one in desk.log(data, name, limit)]
-    print_rows(LOG_COLUMNS, rows, format_, "Nothing has been sent yet.")
+    kinds = {one.kind for one in desk.endpoints(data) if name in (None, one.name)}
+    empty = "Nothing has been sent yet."
+    if kinds == {BASE}:
+        empty = "Nothing has failed. What a dashboard has taken is counted, not listed."
+    print_rows(LOG_COLUMNS, rows, format_, empty)
 
 
 @group.command()

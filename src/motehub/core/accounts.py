@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
+from motehub.core.audit import done_by
 from motehub.core.passwords import check_password, hash_password, is_password
-from motehub.core.people import Browser, People, Role, User
+from motehub.core.people import Browser, People, Role, Seen, User
 from motehub.errors import InvalidName, WrongPassword
 from motehub.frames import Batch
 from motehub.logs import Logger
@@ -17,6 +18,9 @@ from motehub.model import check_token_name
 
 MOST_LOGGING_IN: Final = 20
 """How many passwords may wait to be compared: it takes a while on purpose."""
+
+NOWHERE: Final = Seen()
+"""Of a browser of which nothing is known."""
 
 _RANDOM_BYTES: Final = 24
 
@@ -52,7 +56,9 @@ class Accounts:
         """What the first administrator shows; None when there is one, another at each start."""
         return None if self.people.all() else self._setup_code
 
-    async def set_up(self, code: str, name: str, password: str) -> tuple[str, Browser]:
+    async def set_up(
+        self, code: str, name: str, password: str, seen: Seen = NOWHERE
+    ) -> tuple[str, Browser]:
         """Add the first administrator and log in; return the browser with its secret.
 
         Raises:
@@ -69,7 +75,7 @@ class Accounts:
                     "starts without users; 'motehub user add' adds one at any time."
                 )
             await self.add(name, Role.ADMIN, password)
-            return await self._log_in(self.people.get(name))
+            return await self._log_in(self.people.get(name), seen)
 
     async def add(self, name: str, role: Role, password: str | None = None) -> str | None:
         """Add a user with a password, or return an invitation to choose one.
@@ -103,7 +109,9 @@ class Accounts:
         await self._journal.append(batch)
         return code
 
-    async def accept_invitation(self, code: str, password: str) -> tuple[str, Browser]:
+    async def accept_invitation(
+        self, code: str, password: str, seen: Seen = NOWHERE
+    ) -> tuple[str, Browser]:
         """Choose the password of the user who was invited, and log in.
 
         Raises:
@@ -116,8 +124,9 @@ class Accounts:
                 "The invitation was used, has been replaced by a later one, or is too old. "
                 "Ask for another one."
             )
+        done_by(user.name)
         await self.set_password(user.name, password)
-        return await self._log_in(self.people.get(user.name))
+        return await self._log_in(self.people.get(user.name), seen)
 
     async def set_password(self, name: str, password: str) -> None:
         """Give a user another password; every browser has to log in again.
@@ -133,7 +142,9 @@ class Accounts:
         await self._journal.append(batch)
         _logger.info("password changed", name=name)
 
-    async def change_password(self, user: User, old: str, new: str) -> tuple[str, Browser]:
+    async def change_password(
+        self, user: User, old: str, new: str, seen: Seen = NOWHERE
+    ) -> tuple[str, Browser]:
         """Let a user who knows the present password choose another one, and log in with it.
 
         Raises:
@@ -142,7 +153,7 @@ class Accounts:
         """
         await self._check(user, old)
         await self.set_password(user.name, new)
-        return await self._log_in(self.people.get(user.name))
+        return await self._log_in(self.people.get(user.name), seen)
 
     async def set_role(self, name: str, role: Role) -> User:
         """Let a user do what belongs to another role.
@@ -156,6 +167,22 @@ class Accounts:
         await self._journal.append(batch)
         return self.people.get(name)
 
+    async def set_language(self, name: str, language: str) -> None:
+        """Write the pages for a user in ``language`` from now on, "" for what browsers prefer.
+
+        Raises:
+            UnknownUser: there is none of that name.
+        """
+        batch = Batch()
+        self.people.set_language(batch, self.people.get(name), language)
+        await self._journal.append(batch)
+
+    async def arrange(self, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        batch = Batch()
+        self.people.set_order(batch, user, devices)
+        await self._journal.append(batch)
+
     async def remove(self, name: str) -> None:
         """Remove a user.
 
@@ -168,7 +195,7 @@ class Accounts:
         await self._journal.append(batch)
         _logger.info("user removed", name=name)
 
-    async def log_in(self, name: str, password: str) -> tuple[str, Browser]:
+    async def log_in(self, name: str, password: str, seen: Seen = NOWHERE) -> tuple[str, Browser]:
         """Return a new browser of the user, with its secret.
 
         Raises:
@@ -177,12 +204,23 @@ class Accounts:
         user = self.people.find(name)
         await self._check(user, password)
         assert user is not None
-        return await self._log_in(self.people.get(user.name))
+        return await self._log_in(self.people.get(user.name), seen)
 
     async def log_out(self, browser: Browser) -> None:
         """Forget a browser."""
         batch = Batch()
         self.people.log_out(batch, browser)
+        if batch:
+            await self._journal.append(batch)
+
+    async def log_out_everywhere(self, name: str) -> None:
+        """Forget all browsers of a user.
+
+        Raises:
+            UnknownUser: there is none of that name.
+        """
+        batch = Batch()
+        self.people.log_out_everywhere(batch, self.people.get(name))
         if batch:
             await self._journal.append(batch)
 
@@ -193,9 +231,9 @@ class Accounts:
         if batch:
             await self._journal.append(batch)
 
-    async def _log_in(self, user: User) -> tuple[str, Browser]:
+    async def _log_in(self, user: User, seen: Seen = NOWHERE) -> tuple[str, Browser]:
         batch = Batch()
-        secret, browser = self.people.log_in(batch, user, self._clock())
+        secret, browser = self.people.log_in(batch, user, self._clock(), seen)
         await self._journal.append(batch)
         return secret, browser
 

@@ -9,29 +9,40 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
+from motehub.alerts.rule import decode
 from motehub.core import readings
+from motehub.core.calibrations import AS_IT_IS, Calibration
+from motehub.core.preview import preview
 from motehub.core.queries import (
     MOST_ROWS,
     PIECE_BYTES,
     Devices,
     Events,
     Head,
+    NewestOf,
     OneDevice,
     Query,
     Question,
     Readings,
     RejectedPayloads,
+    RulePreview,
     SeriesOf,
 )
-from motehub.core.shapes import show_device, show_event, show_rejected, show_series
+from motehub.core.shapes import (
+    RawColumns,
+    show_device,
+    show_event,
+    show_rejected,
+    show_series,
+)
 from motehub.errors import StorageError, UnknownDevice
 from motehub.history_contract import DeviceRow, EventRow, HistoryStore, RejectedRow
-from motehub.model import Admission
+from motehub.model import MICROSECONDS, Admission, Series
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"
@@ -72,10 +83,21 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
             next_, content = yield from readings.look_up(store, question, complete)
             yield Head(CSV if question.csv else JSON, complete, next_)
             yield from _pieces(content)
-        case OneDevice(name):
-            shown = msgspec.json.encode(show_device(_row_of(store, name)))
+        case OneDevice(name, said):
+            shown = msgspec.json.encode(show_device(_row_of(store, name), said))
             yield Head(JSON, complete)
             yield shown
+        case NewestOf(name, count):
+            found = []
+            for series in readings.find_device(store, name)[1]:
+                found.append(_newest(store, series, count))
+                yield None
+            yield Head(JSON, complete)
+            yield from _pieces(iter([msgspec.json.encode(found)]))
+        case RulePreview(rule, since, until, said):
+            shape = yield from preview(store, decode(rule), since, until, said)
+            yield Head(JSON, complete)
+            yield msgspec.json.encode(shape)
         case _:
             rows = _rows(store, question)
             yield Head(JSON, complete)
@@ -104,14 +126,14 @@ def _rows(
     store: HistoryStore, question: Devices | SeriesOf | RejectedPayloads | Events
 ) -> list[Any]:
     match question:
-        case Devices(names):
+        case Devices(names, said):
             return [
-                show_device(row)
+                show_device(row, said)
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
-        case SeriesOf(name):
-            return _series_rows(store, name)
+        case SeriesOf(name, calibrations):
+            return _series_rows(store, name, calibrations)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -126,13 +148,24 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
     raise UnknownDevice(f"There is no device called {name!r}. {readings.NAMES_ARE_AT}")
 
 
-def _series_rows(store: HistoryStore, name: str) -> list[Any]:
+def _series_rows(
+    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
     latest = {series: (moment, value) for series, moment, value in found}
-    return [show_series(series, latest.get(series.id)) for series in all_series]
+    return [
+        show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
+        for series in all_series
+    ]
+
+
+def _newest(store: HistoryStore, series: Series, count: int) -> RawColumns:
+    rows = store.newest(series, count)[::-1]
+    times = [moment / MICROSECONDS for moment, _ in rows]
+    return RawColumns(series.metric, series.unit, series.kind, times, [one for _, one in rows])
 
 
 def _events(store: HistoryStore, limit: int, names: tuple[str, ...] | None) -> list[EventRow]:

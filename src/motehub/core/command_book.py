@@ -80,6 +80,11 @@ class CommandBook:
         """Return those to the device with that id."""
         return [command for command in self._under_way.values() if command.device == device]
 
+    def all_to(self, device: int) -> list[Command]:
+        """Return those to the device with that id, under way or over, newest first."""
+        found = [*self._over_of(device), *self.under_way_to(device)]
+        return sorted(found, key=lambda one: one.id, reverse=True)
+
     def is_newest(self, command: Command) -> bool:
         """Tell whether nothing was said later of what ``command`` sets on its device."""
         return not any(

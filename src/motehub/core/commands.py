@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
@@ -36,6 +35,15 @@ _REASON_LENGTH: Final = 200
 _MOST_REPEATED: Final = 3
 # Identities of devices that are only spoken to in a session.
 _MAC: Final = "mac:"
+
+
+CommandNote = Callable[[str], Mapping[str, bytes | None]]
+"""Returns state that becomes durable with the command of that id; None deletes a key."""
+
+
+def nothing_to_note(_: str) -> Mapping[str, bytes | None]:
+    """Return no state."""
+    return {}
 
 
 class Door(Protocol):
@@ -72,6 +80,7 @@ class Commands:
         self._not_durable: set[str] = set()
         self._carried: set[str] = set()
         self._repeated: dict[str, int] = {}
+        self._outcomes: dict[str, list[Callable[[Command | None], None]]] = {}
         self.confirmations = Confirmations(registry)
         self._keeps_time = False
         self._timer: asyncio.TimerHandle | None = None
@@ -96,11 +105,11 @@ class Commands:
         device: Device,
         order: Order,
         seconds: float = DEFAULT_SECONDS,
-        note: Mapping[str, bytes | None] = MappingProxyType({}),
+        note: CommandNote = nothing_to_note,
     ) -> Command:
         """Return a new command once it is durable, which is sent when its device can be reached.
 
-        It has ``seconds`` for all its steps. ``note`` is state that becomes durable with it.
+        It has ``seconds`` for all its steps. What ``note`` returns becomes durable with it.
 
         Raises:
             DeviceUnready: the device is not accepted, or too many commands wait.
@@ -113,9 +122,9 @@ class Commands:
                 f"A command has 1 to {LONGEST_SECONDS:.0f} seconds, not {seconds:g}."
             )
         batch = Batch()
-        batch.state.update(note)
         now = self._clock()
         id_ = self.book.next_id(now)
+        batch.state.update(note(id_))
         deadline = now + round(seconds * MICROSECONDS)
         command = Command(id_, device.id, order, now, deadline, CommandState.QUEUED, now)
         self._not_durable.add(id_)
@@ -153,11 +162,23 @@ class Commands:
             if command.id in self._not_durable or not self._carry(command):
                 break
 
-    def sent(self, command: str) -> None:
-        """Note that a command has left for its device."""
+    def is_wanted(self, command: str) -> bool:
+        """Tell whether a command still has to leave."""
+        found = self.book.under_way(command)
+        return found is not None and found.state is CommandState.QUEUED
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """Call ``tell`` once a command has left or can't: at once if it has, None if forgotten."""
+        if self.is_wanted(command):
+            self._outcomes.setdefault(command, []).append(tell)
+        else:
+            tell(self.book.get(command))
+
+    def sent(self, command: str, *, unheard: bool = False) -> None:
+        """Note that a command has left for its device, which may not report it: ``unheard``."""
         found = self.book.under_way(command)
         if found is not None and found.state is CommandState.QUEUED:
-            self._step(found, CommandState.SENT)
+            self._step(msgspec.structs.replace(found, unheard=unheard), CommandState.SENT)
 
     def failed(self, command: str, reason: str) -> None:
         """Note why a command can't be carried out."""
@@ -192,6 +213,7 @@ class Commands:
         """Forget all commands to a device that is removed."""
         for command in self.book.forget(batch, device.id):
             self._let_go(command.id)
+            self._tell_outcome(command.id, None)
 
     def expire(self) -> None:
         """End the commands whose time is over."""
@@ -301,11 +323,17 @@ class Commands:
 
     def _follow(self, command: Command) -> None:
         """Know of a command what matters where it stands."""
+        if command.state is not CommandState.QUEUED:
+            self._tell_outcome(command.id, command)
         if command.is_over:
             self._let_go(command.id)
         elif command.state is CommandState.SENT:
             self._carried.discard(command.id)
             self._expect(command, command.changed)
+
+    def _tell_outcome(self, id_: str, command: Command | None) -> None:
+        for tell in self._outcomes.pop(id_, ()):
+            tell(command)
 
     def _let_go(self, command: str) -> None:
         self._carried.discard(command)

@@ -58,11 +58,12 @@ class SeriesNews(msgspec.Struct, frozen=True):
 class DeviceNews(msgspec.Struct):
     """What is new of one device, which is described as it is now.
 
-    ``changed`` says that it is new, or that its name, admission or presence may have changed;
-    ``removed`` that it is gone.
+    ``changed`` says that it is new, or that its name, admission, presence or profile may have
+    changed; ``removed`` that it is gone. ``former`` is the name that it had before.
     """
 
     device: Device
+    former: str | None = None
     changed: bool = False
     removed: bool = False
     readings: list[SeriesNews] = msgspec.field(default_factory=list)
@@ -150,6 +151,7 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._devices: dict[int, Device] = {}
         self._series: dict[int, Series] = {}
+        self._former: dict[int, str] = {}
         self._gathered = _Gathered()
         self._recent: deque[News] = deque()
         # The recent news is all that there was after this position; None while nobody listens.
@@ -184,6 +186,7 @@ class Feed:
         self._commits.unwatch(self._look)
         self._devices.clear()
         self._series.clear()
+        self._former.clear()
         self._gathered = _Gathered()
         self._recent.clear()
         self._since = None
@@ -232,6 +235,7 @@ class Feed:
         for device in gathered.changed:
             if (one := of(device)) is not None:
                 one.changed = True
+                one.former = self._former.pop(device, None)
         for command in gathered.commands.values():
             if (one := of(command.device)) is not None:
                 one.commands.append(command)
@@ -247,6 +251,9 @@ class Feed:
     def _learn(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if isinstance(entry, DeviceChanged):
+                known = self._devices.get(entry.device.id)
+                if known is not None and known.name != entry.device.name:
+                    self._former.setdefault(known.id, known.name)
                 self._devices[entry.device.id] = entry.device
             elif isinstance(entry, SeriesAdded):
                 self._series[entry.series.id] = entry.series

@@ -32,9 +32,17 @@ _logger = Logger("motehub.history")
 
 
 class FoldIntoHistory:
-    """The journal consumer that keeps the history; see :class:`motehub.contracts.Effect`."""
+    """The journal consumer that keeps the history; see :class:`motehub.contracts.Effect`.
 
-    def __init__(self, store: HistoryStore, reader: LogReader) -> None:
+    ``journal`` is the id of the one that ``reader`` reads.
+
+    Raises:
+        StaleJournal: the history in ``store`` is of another journal.
+        StorageError: it can't be used now.
+    """
+
+    def __init__(self, store: HistoryStore, reader: LogReader, journal: str) -> None:
+        store.bind(journal)
         self.store = store
         self._reader = reader
         self._devices: dict[int, int] = {}
@@ -195,7 +203,9 @@ def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
     return None
 
 
-SILENT_EVENTS = frozenset({"accepted", "renamed", "blocked", "left", "contested"})
+SILENT_EVENTS = frozenset(
+    {"accepted", "renamed", "blocked", "left", "contested", "calibrated", "command", "alert"}
+)
 """Kinds of events that the device itself may not have caused: they are no contact with it."""
 
 

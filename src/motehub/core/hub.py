@@ -12,18 +12,32 @@ from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
-from motehub.core.commands import Commands
+from motehub.core.audit import Audit
+from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
+from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
+from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
 from motehub.core.retention import Plan, Retention, Rule
+from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.errors import OwnerError
-from motehub.frames import Batch, EventOccurred, HeldDropped, WebhookPosted
+from motehub.errors import InvalidProfile, OwnerError
+from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
-from motehub.model import Admission, Delivery, Device, Kind, Receipt, Scope, Token, given_name
+from motehub.model import (
+    Admission,
+    Delivery,
+    Device,
+    Kind,
+    Receipt,
+    Scope,
+    Series,
+    Token,
+    given_name,
+)
 
 _logger = Logger("motehub.hub")
 
@@ -45,6 +59,8 @@ class Hub:
         policy: Policy,
         limits: RegistryLimits,
         clock: Callable[[], int],
+        audit: Audit | None = None,
+        rules: RuleBook | None = None,
         retention: Retention | None = None,
     ) -> None:
         self.registry = registry
@@ -52,6 +68,8 @@ class Hub:
         self.sessions = sessions
         self.commands = commands
         self.accounts = accounts
+        self.audit = audit or Audit((), clock)
+        self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.retention = retention or Retention(Plan(), {})
         self.feed = Feed(registry, journal)
         self._journal = journal
@@ -117,6 +135,13 @@ class Hub:
         batch.entries.append(WebhookPosted(destination, body))
         await self._journal.append(batch)
 
+    def note_deed(self) -> None:
+        """Note what somebody did that has changed nothing in the journal; it is durable soon."""
+        batch = Batch()
+        self.audit.note(batch)
+        if batch:
+            self._journal.put(batch).add_done_callback(_look_at)
+
     async def accept_device(self, name: str, new_name: str | None = None) -> Device:
         """Let the device write, under ``new_name`` if one is given; store what was held.
 
@@ -149,6 +174,55 @@ class Hub:
         await self._journal.append(batch)
         return device
 
+    async def describe_device(
+        self,
+        name: str,
+        labels: Sequence[str],
+        interval: float | None,
+        units: Mapping[str, str] = MappingProxyType({}),
+    ) -> Device:
+        """Keep what the owner says of a device: all its labels, and when something is expected.
+
+        ``interval`` is in seconds. ``units`` gives series of numbers a unit, by metric; "" takes it
+        back.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, the device says the unit itself, or what is
+                said breaks the rules.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        labels, interval = checked_labels(labels), checked_interval(interval)
+        given = self._give_units(batch, device, units)
+        if interval is not None:
+            self.rules.needed.set()
+        self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
+        # Whoever looks on is told that something has changed.
+        batch.entries.append(DeviceChanged(device))
+        await self._journal.append(batch)
+        return device
+
+    async def calibrate(self, name: str, metric: str, calibration: Calibration) -> Calibration:
+        """Let the numbers of a metric that come from now on be calibrated so.
+
+        What is stored stays as it is.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            InvalidProfile: there is no such metric, or numbers can't be calibrated so.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        series = self._numbers_of(device, metric)
+        old = self.registry.calibrations.of(series.id)
+        self.registry.calibrate(batch, series, checked_calibration(calibration))
+        if calibration != (old or AS_IT_IS):
+            text = f"{metric}: {calibration.describe(series.unit)}"
+            self._note_event(batch, device, "calibrated", text)
+        await self._journal.append(batch)
+        return calibration
+
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
 
@@ -176,6 +250,7 @@ class Hub:
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
         self.retention.forget(batch, device)
+        self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
         return device
@@ -187,13 +262,13 @@ class Hub:
         value: Value | None = None,
         payload: str | None = None,
         seconds: float = DEFAULT_SECONDS,
-        note: Mapping[str, bytes | None] = MappingProxyType({}),
+        note: CommandNote = nothing_to_note,
     ) -> Command:
         """Return a new command to the device called ``name``, once it is durable.
 
         It says that ``setting`` is to be ``value``, or is a ``payload`` for the device as it is.
-        It is sent when the device can be reached, and expires after ``seconds``. ``note`` becomes
-        state of the journal with it; None deletes a key.
+        It is sent when the device can be reached, and expires after ``seconds``. What ``note``
+        returns for its id becomes state of the journal with it; None deletes a key.
 
         Raises:
             UnknownDevice: no device is called ``name``.
@@ -222,6 +297,10 @@ class Hub:
         if batch:
             await self._journal.append(batch)
         _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
+
+    def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
+        """See :class:`motehub.contracts.Commander`."""
+        self.commands.tell_outcome(command, tell)
 
     async def create_token(
         self,
@@ -259,6 +338,35 @@ class Hub:
         _logger.info("token revoked", name=token.name)
         return token
 
+    def _give_units(
+        self, batch: Batch, device: Device, units: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Give series units, all or none; return the metrics whose unit the owner has given."""
+        given = dict.fromkeys(self.registry.profiles.of(device.id).units)
+        changes = []
+        for metric, written in units.items():
+            unit = checked_unit(written)
+            series = self._numbers_of(device, metric)
+            if unit == series.unit:
+                continue
+            if series.unit and metric not in given:
+                raise InvalidProfile(
+                    f"{device.name} says itself that its {metric} is in {series.unit}."
+                )
+            changes.append((series, unit))
+        for series, unit in changes:
+            self.registry.set_unit(batch, series, unit)
+            given.pop(series.metric, None)
+            if unit:
+                given[series.metric] = None
+        return tuple(given)
+
+    def _numbers_of(self, device: Device, metric: str) -> Series:
+        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
+        if series is None:
+            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+        return series
+
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.
 
@@ -274,5 +382,5 @@ class Hub:
 
 def _look_at(commit: asyncio.Future[int]) -> None:
     if not commit.cancelled() and (error := commit.exception()):
-        # The next start does the same again.
-        _logger.warning("not noted that devices are offline", reason=str(error))
+        # That devices are offline, the next start notes again.
+        _logger.warning("the last news could not be noted", reason=str(error))

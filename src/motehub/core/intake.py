@@ -9,6 +9,7 @@ from functools import lru_cache
 import msgspec
 
 from motehub.core.admission import Doorkeeper, Refusal
+from motehub.core.calibrations import Run, calibrate
 from motehub.core.registry import Registry
 from motehub.core.rejections import PAYLOAD_BYTES, add_rejected, discard, excerpt, weight
 from motehub.core.sessions import Sessions
@@ -115,6 +116,10 @@ class Intake:
             record = records[number]
             known = len(batch.entries)
             if isinstance(record, Samples):
+                if (runs := self._calibrated(device, record)) is not None:
+                    device, lost = self._take_runs(batch, source, device, runs, now)
+                    refused += [RefusedRecord(number, *one) for one in lost]
+                    continue
                 device = self._take_samples(batch, source, device, record, now)
             elif isinstance(record, Texts):
                 device = self._take_texts(batch, source, device, record, now)
@@ -175,6 +180,39 @@ class Intake:
         if room:
             batch.held.add(series.id, times[:room], values[:room])
         return device
+
+    def _calibrated(self, device: Device, samples: Samples) -> list[Run] | None:
+        """Return the runs of ``samples`` whose series is calibrated; None for any other."""
+        series = self._registry.series(device, samples)
+        if series is None or not _same_unit(series, samples):
+            return None
+        calibration = self._registry.calibrations.of(series.id)
+        return None if calibration is None else calibrate(samples, calibration)
+
+    def _take_runs(
+        self, batch: Batch, source: Source, device: Device, runs: Sequence[Run], now: int
+    ) -> tuple[Device, list[tuple[int, str, int]]]:
+        """Take runs of one metric; return (start, reason, stop) of the readings not taken."""
+        lost: list[tuple[int, str, int]] = []
+        faults: dict[str, Rejected] = {}
+        for run in runs:
+            if not run.fault:
+                known = len(batch.entries)
+                device = self._take_samples(batch, source, device, run.samples, now)
+                for one in batch.entries[known:]:
+                    if isinstance(one, Rejected):
+                        lost.append((run.stop - one.count, one.reason, run.stop))
+                continue
+            reason = f"{run.samples.metric} {run.fault}"
+            lost.append((run.start, reason, run.stop))
+            count = run.stop - run.start
+            if (first := faults.get(reason)) is not None:
+                faults[reason] = msgspec.structs.replace(first, count=first.count + count)
+                continue
+            sample = excerpt(run.samples)
+            faults[reason] = Rejected(device.id, source.peer, now, sample, reason, count)
+        batch.entries += faults.values()
+        return device, lost
 
     def _take_texts(
         self, batch: Batch, source: Source, device: Device, texts: Texts, now: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from motehub.contracts import Log
+from motehub.core.pace import Pace
 from motehub.errors import StorageError
 from motehub.frames import Batch, encode_frame
 from motehub.logs import Logger
@@ -143,7 +145,9 @@ class Journal:
         self._work = asyncio.Event()
         self._cursors: dict[str, int] = {}
         self._optional: dict[str, int] = {}
+        self._annotators: list[Callable[[Batch], None]] = []
         self._listeners: list[Callable[[int, bytes], None]] = []
+        self.pace = Pace()
         self._watchers: list[Callable[[int, Sequence[Batch]], None]] = []
         self._trimmed = 0
         self._first: tuple[int, int | None] = (0, None)
@@ -184,6 +188,8 @@ class Journal:
 
         What is put first becomes durable no later than what follows.
         """
+        for annotate in self._annotators:
+            annotate(batch)
         group = self._groups[-1]
         if group.weight >= _GROUP_WEIGHT:
             group = _Group()
@@ -206,6 +212,10 @@ class Journal:
         """
         (self._optional if optional else self._cursors)[consumer] = position
         self._work.set()
+
+    def before_commit(self, annotate: Callable[[Batch], None]) -> None:
+        """Call ``annotate`` with each batch that is put, which it may add to."""
+        self._annotators.append(annotate)
 
     def after_commit(self, listener: Callable[[int, bytes], None]) -> None:
         """Call ``listener`` with position and frame after each commit, before its senders hear."""
@@ -269,6 +279,7 @@ class Journal:
     async def _commit(self, group: _Group, thread: _Thread) -> None:
         attempt = 0
         while True:
+            started = time.monotonic()
             try:
                 position, frame = await thread.run(self._write, group.batches)
             except StorageError as error:
@@ -281,6 +292,8 @@ class Journal:
             else:
                 self._release()
                 self._commits += 1
+                readings = sum(len(one.readings) + len(one.held) for one in group.batches)
+                self.pace.note(readings, time.monotonic() - started)
                 for listener in self._listeners:
                     listener(position, frame)
                 for watcher in self._watchers:

@@ -19,6 +19,9 @@ from motehub.model import MICROSECONDS, Scope, Token, check_token_name
 MOST_USERS: Final = 200
 """How many people there may be."""
 
+AGENT_CHARACTERS: Final = 300
+"""Longest name of a browser's program that is kept."""
+
 MOST_BROWSERS: Final = 20
 """In how many browsers a user may be logged in: beyond, the oldest has to log in again."""
 
@@ -30,7 +33,9 @@ INVITATION_SECONDS: Final = 7 * 86_400
 
 _USER: Final = "user/"
 _BROWSER: Final = "browser/"
+_ORDER: Final = "order/"
 _RANDOM_BYTES: Final = 32
+_ID_DIGITS: Final = 16
 # How much of its time a browser may have used before the time is written anew.
 _RENEW_SECONDS: Final = 86_400
 
@@ -64,7 +69,8 @@ class User(msgspec.Struct, frozen=True):
     """A person; times in µs.
 
     ``password`` is what ``motehub.core.passwords`` keeps of it. It is empty while the invitation
-    with the digest ``invitation`` is open, until ``invited_until``.
+    with the digest ``invitation`` is open, until ``invited_until``. ``language`` is what the pages
+    are to be written in, "" for what the browser prefers.
     """
 
     name: str
@@ -73,13 +79,15 @@ class User(msgspec.Struct, frozen=True):
     password: str = ""
     invitation: bytes = b""
     invited_until: int = 0
+    language: str = ""
 
 
 class Browser(msgspec.Struct, frozen=True):
     """A browser in which ``user`` is logged in until ``expires``; times in µs.
 
     ``digest`` is the SHA-256 of its secret. Requests that change something also show ``proof``,
-    which pages of other sites don't know.
+    which pages of other sites don't know. ``agent`` is what the browser's program calls itself,
+    ``address`` from where the log-in came.
     """
 
     digest: bytes
@@ -87,15 +95,37 @@ class Browser(msgspec.Struct, frozen=True):
     created: int
     expires: int
     proof: str
+    agent: str = ""
+    address: str = ""
 
     @property
     def key(self) -> str:
         """Where the journal keeps it."""
         return _BROWSER + self.digest.hex()
 
+    @property
+    def id(self) -> str:
+        """What people and programs call it; it tells nothing of the secret."""
+        return self.digest.hex()[:_ID_DIGITS]
+
+    @property
+    def used(self) -> int:
+        """When it was used last (µs), to a day."""
+        return self.expires - BROWSER_SECONDS * MICROSECONDS
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is seen of a browser in which somebody logs in."""
+
+    agent: str = ""
+    address: str = ""
+
+
+_UNSEEN: Final = Seen()
 
 _decode_user = msgspec.msgpack.Decoder(User).decode
 _decode_browser = msgspec.msgpack.Decoder(Browser).decode
+_decode_order = msgspec.msgpack.Decoder(tuple[int, ...]).decode
 
 
 class People:
@@ -105,9 +135,15 @@ class People:
     at once, and is durable with the batch.
     """
 
-    def __init__(self, users: Iterable[User] = (), browsers: Iterable[Browser] = ()) -> None:
+    def __init__(
+        self,
+        users: Iterable[User] = (),
+        browsers: Iterable[Browser] = (),
+        orders: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self._users = {user.name: user for user in users}
         self._browsers = {one.digest: one for one in browsers}
+        self._orders = dict(orders or {})
 
     @classmethod
     def from_state(cls, state: Mapping[str, bytes]) -> People:
@@ -115,6 +151,11 @@ class People:
         return cls(
             [_decode_user(value) for key, value in state.items() if key.startswith(_USER)],
             [_decode_browser(value) for key, value in state.items() if key.startswith(_BROWSER)],
+            {
+                key.removeprefix(_ORDER): _decode_order(value)
+                for key, value in state.items()
+                if key.startswith(_ORDER)
+            },
         )
 
     def all(self) -> list[User]:
@@ -189,6 +230,10 @@ class People:
             self._check_not_last(user)
         self._put(batch, msgspec.structs.replace(user, role=role))
 
+    def set_language(self, batch: Batch, user: User, language: str) -> None:
+        """Write the pages for ``user`` in ``language`` from now on."""
+        self._put(batch, msgspec.structs.replace(user, language=language))
+
     def remove(self, batch: Batch, user: User) -> None:
         """Remove ``user``, who is logged out everywhere.
 
@@ -199,14 +244,45 @@ class People:
         self._log_out(batch, user.name)
         del self._users[user.name]
         batch.state[_USER + user.name] = None
+        if self._orders.pop(user.name, None) is not None:
+            batch.state[_ORDER + user.name] = None
 
-    def log_in(self, batch: Batch, user: User, now: int) -> tuple[str, Browser]:
+    def order_of(self, user: str) -> tuple[int, ...]:
+        """Return the ids of devices in the order in which ``user`` wants to see them."""
+        return self._orders.get(user, ())
+
+    def set_order(self, batch: Batch, user: str, devices: Iterable[int]) -> None:
+        """Keep the order in which ``user`` wants to see devices, by their ids."""
+        self._orders[user] = tuple(devices)
+        batch.state[_ORDER + user] = _encode(self._orders[user])
+
+    def browsers(self, user: str, now: int) -> list[Browser]:
+        """Return where ``user`` is logged in at ``now`` (µs), the latest log-in first."""
+        own = [one for one in self._browsers.values() if one.user == user and now < one.expires]
+        return sorted(own, key=lambda one: one.created, reverse=True)
+
+    def was_seen(self, user: str, address: str) -> bool:
+        """Tell whether ``user`` is logged in somewhere from this address."""
+        name = unicodedata.normalize("NFC", user)
+        return any(one.user == name and one.address == address for one in self._browsers.values())
+
+    def log_in(
+        self, batch: Batch, user: User, now: int, seen: Seen = _UNSEEN
+    ) -> tuple[str, Browser]:
         """Return the secret of a new browser of ``user``, which is not kept, and the browser."""
         self._forget_oldest(batch, user.name, now)
         secret = secrets.token_urlsafe(_RANDOM_BYTES)
         expires = now + BROWSER_SECONDS * MICROSECONDS
         proof = secrets.token_urlsafe(_RANDOM_BYTES)
-        browser = Browser(_digest(secret), user.name, now, expires, proof)
+        browser = Browser(
+            _digest(secret),
+            user.name,
+            now,
+            expires,
+            proof,
+            seen.agent[:AGENT_CHARACTERS],
+            seen.address,
+        )
         self._put_browser(batch, browser)
         return secret, browser
 
@@ -226,6 +302,10 @@ class People:
         """Forget a browser."""
         if self._browsers.pop(browser.digest, None) is not None:
             batch.state[browser.key] = None
+
+    def log_out_everywhere(self, batch: Batch, user: User) -> None:
+        """Forget all browsers of ``user``."""
+        self._log_out(batch, user.name)
 
     def token_of(self, browser: Browser) -> Token:
         """Return the token that stands for the user of ``browser``."""

@@ -12,6 +12,10 @@ from typing import Final
 
 import msgspec
 
+from motehub.alerts.rule import Facts
+from motehub.core.calibrations import Calibration
+from motehub.core.profiles import Profile
+
 _HEADER: Final = struct.Struct(">IIB")
 _LENGTH_BYTES: Final = 4
 _REST: Final = _HEADER.size - _LENGTH_BYTES
@@ -24,6 +28,9 @@ WINDOW: Final = 4
 
 MOST_READINGS: Final = 100_000
 """Most readings, or buckets of all series together, in one answer."""
+
+MOST_NEWEST: Final = 1_000
+"""Most of the newest readings of each series in one answer."""
 
 MOST_ROWS: Final = 1_000
 """Most events or rejected payloads in one answer."""
@@ -44,22 +51,43 @@ class Mark(enum.IntEnum):
     FAILED = 14
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What the history does not know of devices: profiles by id, and the ids of lamps.
+
+    ``identities`` tells whether those are shown to whoever asks.
+    """
+
+    profiles: dict[int, Profile] = {}
+    lamps: tuple[int, ...] = ()
+    identities: bool = False
+
+
 class Devices(msgspec.Struct, frozen=True, tag="devices"):
     """All devices, or only those of ``names``."""
 
     names: tuple[str, ...] | None = None
+    said: Said = Said()
 
 
 class OneDevice(msgspec.Struct, frozen=True, tag="device"):
     """The device called ``name``."""
 
     name: str
+    said: Said = Said()
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
     name: str
+    calibrations: dict[int, Calibration] = {}
+
+
+class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
+    """The newest ``count`` readings of each series of the device called ``name``."""
+
+    name: str
+    count: int
 
 
 class Readings(msgspec.Struct, frozen=True, tag="readings"):
@@ -91,7 +119,21 @@ class Events(msgspec.Struct, frozen=True, tag="events"):
     names: tuple[str, ...] | None = None
 
 
-Question = Devices | OneDevice | SeriesOf | Readings | RejectedPayloads | Events
+class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
+    """What a rule (encoded) would have found in ``[since, until)`` (µs).
+
+    ``said`` are labels and expected interval of devices, by id.
+    """
+
+    rule: bytes
+    since: int
+    until: int
+    said: dict[int, Facts] = {}
+
+
+Question = (
+    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+)
 
 
 class Query(msgspec.Struct, frozen=True):

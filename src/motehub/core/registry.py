@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from motehub.core.calibrations import Calibration, Calibrations
+from motehub.core.profiles import Profiles
 from motehub.errors import InvalidName, UnknownDevice
 from motehub.frames import (
     Batch,
@@ -49,9 +51,15 @@ class Registry:
         self._gauges: dict[int, dict[str, Series]] = {}
         self._texts: dict[int, dict[str, Series]] = {}
         self._pending: set[int] = set()
-        # The gauges again, by each identity of the devices that may write.
+        # The gauges again but those that are calibrated, also by each identity of the devices
+        # that may write.
+        self._plain: dict[int, dict[str, Series]] = {}
         self._open: dict[str, dict[str, Series]] = {}
         self._last_device = self._last_series = 0
+        self.profiles = Profiles()
+        """What the owner says of devices beside their names."""
+        self.calibrations = Calibrations()
+        """What the owner makes of the numbers of series."""
         self.edition = 0
         """Another number whenever what was asked about a device may be wrong since."""
         for device in devices:
@@ -63,9 +71,13 @@ class Registry:
     def from_state(cls, state: Mapping[str, bytes]) -> Registry:
         """Build the registry from what a journal keeps for good."""
         registry = cls(
-            [_decode_device(value) for key, value in state.items() if key.startswith(_DEVICE_KEY)],
-            [_decode_series(value) for key, value in state.items() if key.startswith(_SERIES_KEY)],
+            [_decode_device(value) for key, value in state.items() if key.startswith(_DEVICE_KEY)]
         )
+        registry.profiles = Profiles.from_state(state)
+        registry.calibrations = Calibrations.from_state(state)
+        for key, value in state.items():
+            if key.startswith(_SERIES_KEY):
+                registry._index_series(_decode_series(value))
         if last := state.get(_LAST_IDS_KEY):
             device, series = msgspec.msgpack.decode(last, type=tuple[int, int])
             registry._last_device = max(registry._last_device, device)
@@ -169,10 +181,13 @@ class Registry:
     def remove(self, batch: Batch, device: Device) -> None:
         """Forget the device and its series; its identities are unknown from now on."""
         self._forget(device)
+        self.profiles.forget(batch, device.id)
         del self._devices[device.id]
         batch.state[f"{_DEVICE_KEY}{device.id}"] = None
+        self._plain.pop(device.id, None)
         for table in (self._gauges, self._texts):
             for series in table.pop(device.id, {}).values():
+                self.calibrations.forget(batch, series.id)
                 batch.state[f"{_SERIES_KEY}{series.id}"] = None
         self.edition += 1
         # Without this, removing the newest device would let the next one have its ids.
@@ -201,12 +216,15 @@ class Registry:
         return name
 
     def open_gauges(self, identity: str) -> Mapping[str, Series] | None:
-        """Return the number series by metric of the device of ``identity``, if it may write."""
+        """Return the number series by metric of the device of ``identity``, if it may write.
+
+        Those that are calibrated are left out: their numbers are not values yet.
+        """
         return self._open.get(identity)
 
     def gauges_of(self, device: Device) -> Mapping[str, Series] | None:
-        """Return the number series of the device by metric, if it may write."""
-        return self._gauges.get(device.id) if device.admission is Admission.ACCEPTED else None
+        """Return the number series of the device by metric as ``open_gauges`` does."""
+        return self._plain.get(device.id) if device.admission is Admission.ACCEPTED else None
 
     def series(self, device: Device, record: Samples | Texts) -> Series | None:
         """Return the device's series of that metric and kind, if it is known."""
@@ -229,6 +247,29 @@ class Registry:
         batch.entries.append(SeriesAdded(series))
         return series
 
+    def set_unit(self, batch: Batch, series: Series, unit: str) -> None:
+        """Let the numbers of a series be in another unit: those that are stored stay as they are.
+
+        ``unit`` is what whoever asks for readings is told from now on.
+        """
+        changed = msgspec.structs.replace(series, unit=unit)
+        self._index_series(changed)
+        self.edition += 1
+        batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(changed)
+        batch.entries.append(SeriesAdded(changed))
+
+    def calibrations_of(self, device: Device) -> dict[int, Calibration]:
+        """Return how those series of the device are calibrated that are, by their ids."""
+        known = self._gauges.get(device.id, {}).values()
+        found = {series.id: self.calibrations.of(series.id) for series in known}
+        return {series: one for series, one in found.items() if one is not None}
+
+    def calibrate(self, batch: Batch, series: Series, calibration: Calibration) -> None:
+        """Let the numbers of a series that come from now on be calibrated so."""
+        self.calibrations.put(batch, series.id, calibration)
+        self._index_series(series)
+        self.edition += 1
+
     def _index(self, device: Device) -> None:
         self._devices[device.id] = device
         self._names[device.name] = device.id
@@ -237,13 +278,19 @@ class Registry:
         if device.admission is Admission.PENDING:
             self._pending.add(device.id)
         elif device.admission is Admission.ACCEPTED:
-            gauges = self._gauges.setdefault(device.id, {})
-            self._open.update(dict.fromkeys(device.identities, gauges))
+            plain = self._plain.setdefault(device.id, {})
+            self._open.update(dict.fromkeys(device.identities, plain))
         self._last_device = max(self._last_device, device.id)
 
     def _index_series(self, series: Series) -> None:
         table = self._texts if series.kind is Kind.TEXT else self._gauges
         table.setdefault(series.device, {})[series.metric] = series
+        if series.kind is not Kind.TEXT:
+            plain = self._plain.setdefault(series.device, {})
+            if self.calibrations.of(series.id) is None:
+                plain[series.metric] = series
+            else:
+                plain.pop(series.metric, None)
         self._last_series = max(self._last_series, series.id)
 
     def _all_series(self) -> Iterator[Series]:

@@ -222,11 +222,11 @@ class Sessions:
         return self.join(batch, device, source, now) if session.interrupted else device
 
     def leave(self, batch: Batch, device: Device, record: Left, now: int) -> Device:
-        """Mark the device offline; nothing happens when it is."""
+        """Mark the device offline; nothing happens when it is, or when nobody knows."""
         session = self._of_device.get(device.id)
         if session is not None and session.interrupted:
             self._put(batch, msgspec.structs.replace(session, interrupted=False))
-        if not device.online:
+        if device.online is False or (device.online is None and not record.was_sought):
             return device
         batch.entries.append(EventOccurred(device.id, now, "left", record.reason or "it said so"))
         return self._registry.set_online(batch, device, online=False)

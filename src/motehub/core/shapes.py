@@ -9,7 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from motehub.command import Command, CommandState
+from motehub.core.calibrations import Calibration
 from motehub.core.moments import iso
+from motehub.core.profiles import NOTHING
+from motehub.core.queries import Said
 from motehub.history_contract import DeviceRow, EventRow, RejectedRow
 from motehub.model import Admission, Device, Kind, Series
 
@@ -21,7 +24,9 @@ class DeviceShape(msgspec.Struct, frozen=True):
 
     ``received = stored + duplicate + rejected + discarded + waiting``. ``online`` is null for a
     device that does not say when it comes and goes. ``discarded`` belonged to a session that was
-    over.
+    over. ``interval`` is in how many seconds the owner expects something, ``units`` are the metrics
+    whose unit the owner has given, ``lamp`` tells whether it may be told a colour. ``identities``
+    are how the hub knows the device, for scope admin.
     """
 
     name: str
@@ -36,12 +41,18 @@ class DeviceShape(msgspec.Struct, frozen=True):
     rejected: int
     discarded: int
     waiting: int
+    labels: tuple[str, ...]
+    interval: float | None
+    units: tuple[str, ...]
+    lamp: bool
+    identities: tuple[str, ...]
 
 
 class SeriesShape(msgspec.Struct, frozen=True):
     """A metric of a device with its newest reading, where there is one.
 
-    That of a device that waits for approval is not in the history yet.
+    That of a device that waits for approval is not in the history yet. ``calibration`` says what
+    is made of the numbers that come.
     """
 
     metric: str
@@ -49,6 +60,7 @@ class SeriesShape(msgspec.Struct, frozen=True):
     kind: Kind
     latest_time: str | None
     latest: float | str | None
+    calibration: Calibration
 
 
 class RawColumns(msgspec.Struct, frozen=True, tag_field="form", tag="raw"):
@@ -133,8 +145,9 @@ class CommandShape(msgspec.Struct, frozen=True):
     reason: str
 
 
-def show_device(row: DeviceRow) -> DeviceShape:
-    """Return a device as the API shows it."""
+def show_device(row: DeviceRow, said: Said) -> DeviceShape:
+    """Return a device as the API shows it, with what the history does not know of it."""
+    profile = said.profiles.get(row.device.id, NOTHING)
     return DeviceShape(
         name=row.device.name,
         admission=row.device.admission,
@@ -148,13 +161,20 @@ def show_device(row: DeviceRow) -> DeviceShape:
         rejected=row.rejected,
         discarded=row.discarded,
         waiting=row.device.held,
+        labels=profile.labels,
+        interval=profile.interval,
+        units=profile.units,
+        lamp=row.device.id in said.lamps,
+        identities=row.device.identities if said.identities else (),
     )
 
 
-def show_series(series: Series, latest: tuple[int, float | str] | None) -> SeriesShape:
+def show_series(
+    series: Series, latest: tuple[int, float | str] | None, calibration: Calibration
+) -> SeriesShape:
     """Return a series as the API shows it; ``latest`` is time (µs) and value."""
     moment, value = (iso(latest[0]), latest[1]) if latest is not None else (None, None)
-    return SeriesShape(series.metric, series.unit, series.kind, moment, value)
+    return SeriesShape(series.metric, series.unit, series.kind, moment, value, calibration)
 
 
 def show_event(row: EventRow) -> EventShape:

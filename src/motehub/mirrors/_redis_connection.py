@@ -34,9 +34,13 @@ _BY_TEXT: Final[tuple[tuple[str, str], ...]] = (
     ("No such file", "{where} does not run, or not there. Start it, or mend its url."),
     ("Timeout", "{where} does not answer. Look whether the server runs."),
     ("timed out", "{where} does not answer. Look whether the server runs."),
-    ("Name or service not known", "The host of {where} is not known. Mend url of the [[mirror]]."),
-    ("Temporary failure in name", "The host of {where} is not known. Mend url of the [[mirror]]."),
-    ("CERTIFICATE_VERIFY_FAILED", "The certificate of {where} is not trusted: {detail}."),
+    ("Name or service not known", "{where}: its host is not known. Mend url of the [[mirror]]."),
+    ("Temporary failure in name", "{where}: its host is not known. Mend url of the [[mirror]]."),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "{where} has a certificate that is not trusted. Name its authority in url, with "
+        "?ssl_ca_certs=FILE.pem at the end. ({detail})",
+    ),
 )
 
 

@@ -15,6 +15,7 @@ from motehub.model import (
     Malformed,
     Receipt,
     Record,
+    RefusedRecord,
     Samples,
     Source,
     Texts,
@@ -185,12 +186,12 @@ class Speaker(msgspec.Struct):
         records = [one.record() if one.__class__ is _Column else one for one in self.said]
         return Delivery(self.source, records)
 
-    def messages(self, record: int, start: int, messages: Sequence[Message]) -> list[int]:
-        """Return the numbers of the messages that said a record's readings from ``start`` on."""
-        numbers = self.numbers[record]
+    def messages(self, refused: RefusedRecord, messages: Sequence[Message]) -> list[int]:
+        """Return the numbers of the messages that said the readings which were refused."""
+        numbers = self.numbers[refused.record]
         if isinstance(numbers, str):
             numbers = [n for n, message in enumerate(messages) if message.topic == numbers]
-        return numbers[start:]
+        return numbers[refused.start : refused.stop]
 
 
 class Gathered:
@@ -249,7 +250,7 @@ class Gathered:
         replies: list[Reply] = []
         for number, (speaker, receipt) in enumerate(zip(self._speakers, receipts, strict=True)):
             for one in receipt.refused:
-                for message in speaker.messages(one.record, one.start, self._messages):
+                for message in speaker.messages(one, self._messages):
                     self.refuse(message, NOT_WILLING, one.reason)
             mac = self._replies.get(number)
             if mac and receipt.assigned:

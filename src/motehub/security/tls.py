@@ -221,9 +221,18 @@ async def ensure_certificates(
     Raises:
         CertificateError: with the sentence of the process, when it failed.
     """
-    command = [sys.executable, "-m", "motehub.security", "--data", str(data_dir)]
-    command += [f"--name={name}" for name in names]
-    command += [f"--address={address}" for address in addresses]
+    options = [f"--name={name}" for name in names]
+    options += [f"--address={address}" for address in addresses]
+    return msgspec.json.decode(await run_authority(data_dir, *options), type=dict[str, object])
+
+
+async def run_authority(data_dir: Path, *options: str) -> bytes:
+    """Run ``python -m motehub.security`` with ``options``; return what it prints.
+
+    Raises:
+        CertificateError: with the sentence of the process, when it failed.
+    """
+    command = [sys.executable, "-m", "motehub.security", "--data", str(data_dir), *options]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -240,7 +249,7 @@ async def ensure_certificates(
     if process.returncode != 0:
         said = errors.decode("utf-8", "replace").strip().splitlines()
         raise CertificateError(said[-1] if said else f"{' '.join(command)} ended without a word.")
-    return msgspec.json.decode(output, type=dict[str, object])
+    return output
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:

@@ -7,8 +7,6 @@ again with a will, joins, and reports; after any loss of its connection it asks 
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 import ssl
 import time
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from motehub.simulate.fleet import (
 from motehub.simulate.mqtt import MqttOptions
 from motehub.simulate.mqtt_client import MqttClient, MqttTotals
 from motehub.simulate.tls_client import reason_of
+from motehub.simulate.weather import Light
 
 ASK_AGAIN: Final = 5.0
 """Seconds after which a board that has no name yet sends its MAC address again."""
@@ -43,7 +42,6 @@ _HEARS: Final = {Version.V3_1_1: 0, Version.V5: 2}
 _SAYS: Final = {Version.V3_1_1: 1, Version.V5: 2}
 _PUSHED: Final = 0.05
 _LEAVE_TIMEOUT: Final = 5.0
-_DAY: Final = 86_400.0
 
 
 @dataclass(slots=True)
@@ -82,6 +80,32 @@ async def run(options: MqttOptions, progress: Progress | None = None) -> Totals:
     return totals
 
 
+def mac_of(number: int) -> bytes:
+    """Return the MAC address of board ``number``, counted from 0: one that no maker gives out."""
+    tail = (number + 1).to_bytes(4, "big").hex(":").upper()
+    return f"02:4D:{tail}".encode()
+
+
+async def announce(options: MqttOptions) -> None:
+    """Have each board ask for its name once, so that the owner can accept it before it runs.
+
+    Raises:
+        OSError: the hub can't be reached.
+    """
+    context = options.context()
+    for number in range(options.devices):
+        client = await MqttClient.connect(
+            (options.host, options.port),
+            options.source_of(number),
+            context,
+            options.connect_packet(""),
+            Totals(),
+        )
+        client.publish(JOIN, mac_of(number), _SAYS[options.version])
+        await client.settle()
+        await client.close()
+
+
 class _Board:
     def __init__(
         self,
@@ -95,9 +119,8 @@ class _Board:
         self._context = context
         self._source = options.source_of(number)
         self._rng = options.rng_of(number)
-        # Addresses that no maker gives out, and the same each time.
-        tail = (number + 1).to_bytes(4, "big").hex(":").upper()
-        self._mac = f"02:4D:{tail}".encode()
+        self._light = Light(self._rng)
+        self._mac = mac_of(number)
         self._hears, self._says = _HEARS[options.version], _SAYS[options.version]
         self._totals = totals
         self._changed = changed
@@ -161,7 +184,7 @@ class _Board:
         """Report until the connection is lost."""
         client = self._client
         assert client is not None
-        light = _Light(self._rng)
+        light = self._light
         rate = self._options.rate
         began, reported = time.monotonic(), 0
         while True:
@@ -232,16 +255,3 @@ class _Board:
         client, self._client = self._client, None
         if client is not None:
             await client.drop()
-
-
-class _Light:
-    """What a photoresistor near a window tells, in whole percent."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._brightest = rng.uniform(11.0, 15.0) / 24
-
-    def measure(self, stamp: float) -> int:
-        """Return the light at ``stamp`` (seconds since 1970)."""
-        wave = math.cos(2 * math.pi * (stamp / _DAY - self._brightest))
-        return round(min(100.0, max(0.0, 45 + 45 * wave + self._rng.gauss(0, 3))))

@@ -35,7 +35,8 @@ Progress = Callable[[MqttTotals], None]
 class MqttOptions(FleetOptions, frozen=True, kw_only=True):
     """What MQTT devices do beyond :class:`FleetOptions`.
 
-    ``keep_alive`` is in seconds; 0 means none. ``token`` is shown as the password.
+    ``keep_alive`` is in seconds; 0 means none. ``token`` is shown as the password. ``names`` are
+    those of sensors that are not to be called ``simulated-1`` and so on.
     """
 
     port: int = 1883
@@ -43,6 +44,7 @@ class MqttOptions(FleetOptions, frozen=True, kw_only=True):
     version: Version = Version.V3_1_1
     keep_alive: int = 5
     token: str | None = None
+    names: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Look at the options before anything connects.
@@ -63,6 +65,10 @@ class MqttOptions(FleetOptions, frozen=True, kw_only=True):
             CertificateError: the file ``ca`` is missing or holds no certificate.
         """
         return client_context(self.ca) if self.tls else None
+
+    def name_of(self, number: int) -> str:
+        """Return the name of sensor ``number``, counted from 0."""
+        return self.names[number] if number < len(self.names) else f"simulated-{number + 1}"
 
     def connect_packet(self, client_id: str) -> Connect:
         """Return the CONNECT of a device, without a will."""
@@ -133,7 +139,7 @@ class _Sensor:
         changed: Callable[[], None],
     ) -> None:
         self._options = options
-        self._name = f"simulated-{number + 1}"
+        self._name = options.name_of(number)
         self._source = options.source_of(number)
         self._context = context
         self._rng = options.rng_of(number)

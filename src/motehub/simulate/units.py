@@ -9,6 +9,7 @@ import asyncio
 import random
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final, Self
@@ -144,7 +145,10 @@ class Board:
 
 
 class ReadBoard(Board):
-    """A unit that writes what its 10-bit converter reads, ``512`` for instance."""
+    """A unit that writes what its 10-bit converter reads, ``512`` for instance.
+
+    ``converter`` returns that, if it is not to be a level that wanders.
+    """
 
     def __init__(
         self,
@@ -152,8 +156,10 @@ class ReadBoard(Board):
         port: int = 0,
         behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
         seed: int | None = None,
+        converter: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(host, port)
+        self._converter = converter or self._wander
         self.behaviour = behaviour
         self.sent: list[int] = []
         """Numbers whose whole line was written, the newest."""
@@ -227,7 +233,7 @@ class ReadBoard(Board):
         while True:
             if behaviour.hang_after is not None and self._count >= behaviour.hang_after:
                 await self._released.wait()
-            number = self._measure()
+            number = self._converter()
             await loop.sock_sendall(connection, b"%d\n" % number)
             self._count += 1
             self.sent.append(number)
@@ -237,7 +243,7 @@ class ReadBoard(Board):
             due = max(due + 1 / behaviour.rate, loop.time())
             await asyncio.sleep(due - loop.time())
 
-    def _measure(self) -> int:
+    def _wander(self) -> int:
         self._level = min(1023.0, max(0.0, self._level + self._random.gauss(0, 8)))
         return round(self._level)
 

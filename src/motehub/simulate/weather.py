@@ -1,4 +1,4 @@
-"""Plausible indoor weather: a daily wave, a slow drift and the noise of a cheap sensor."""
+"""Plausible climate and light: a daily wave, a slow drift and the noise of a cheap sensor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Room:
         self._measured: float | None = None
 
     def measure(self, time: float) -> tuple[float, float]:
-        """Return relative humidity (%) and temperature (°C) at ``time`` (seconds since 1970)."""
+        """Return relative humidity (%) and temperature (°C) at ``time`` (seconds since 1970).
+
+        Moments may also follow each other backwards, from now into the past.
+        """
         self._move_drift(time)
         wave = math.cos(2 * math.pi * (time / DAY - self._warmest))
         temperature = self._temperature + 2.5 * wave + self._drift + self._rng.gauss(0, 0.05)
@@ -42,7 +45,20 @@ class Room:
 
     def _move_drift(self, time: float) -> None:
         """Let the drift wander by the time that passed, and back to 0 in the long run."""
-        passed = 0.0 if self._measured is None else max(0.0, time - self._measured)
+        passed = 0.0 if self._measured is None else abs(time - self._measured)
         self._measured = time
         kept = math.exp(-passed / DRIFT_TIME)
         self._drift = self._drift * kept + self._rng.gauss(0, 0.8) * math.sqrt(1 - kept * kept)
+
+
+class Light:
+    """What a photoresistor near a window tells; ``rng`` decides which window."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._brightest = rng.uniform(11.0, 15.0) / 24
+
+    def measure(self, time: float) -> int:
+        """Return the light at ``time`` (seconds since 1970), in whole percent."""
+        wave = math.cos(2 * math.pi * (time / DAY - self._brightest))
+        return round(min(100.0, max(0.0, 45 + 45 * wave + self._rng.gauss(0, 3))))

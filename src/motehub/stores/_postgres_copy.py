@@ -54,8 +54,10 @@ def clear(db: Connection) -> None:
 
 
 def set_position(db: Connection, position: int) -> None:
-    """Put the cursor to ``position``."""
-    db.execute("UPDATE cursor SET position = %s WHERE consumer = 'history'", (position,))
+    """Put the cursor to ``position``, of whatever journal comes next."""
+    db.execute(
+        "UPDATE cursor SET position = %s, journal = '' WHERE consumer = 'history'", (position,)
+    )
 
 
 def _insert_numbers(db: Connection, table: str, into: str, rows: Sequence[Row]) -> None:

@@ -8,7 +8,6 @@ from itertools import islice, repeat
 from operator import eq
 from typing import Any, Final
 
-from motehub.errors import StorageError
 from motehub.expiring import part_late
 from motehub.frames import (
     DeviceChanged,
@@ -22,7 +21,7 @@ from motehub.frames import (
     SeriesAdded,
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
-from motehub.rolling import add_late, roll_up, sum_up_anew
+from motehub.rolling import roll_up, sum_up_anew
 from motehub.rollups import TIERS
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
@@ -53,11 +52,8 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
 
     ``newest`` is the time of each series' last reading, as far as this connection knows them;
     it is kept up to date. It may be too late a time, but must not be too early.
-
-    Raises:
-        StorageError: the cursor has passed the beginning of the fold.
     """
-    _move_cursor(db, fold)
+    db.execute("UPDATE cursor SET position = %s WHERE consumer = 'history'", (fold.end,))
     with db.pipeline():
         for entry in fold.entries:
             _apply_to_registry(db, entry)
@@ -75,11 +71,10 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     ahead, other = _split(db, readings, newest)
     inserted = [*_append(db, ahead), *_insert_numbers(db, "reading", other)]
     tally.keep(inserted)
-    roll_up(PostgresRollups(db), readings, inserted)
     if late:
         stored = {series: count for series, _, count in _insert_numbers(db, "reading", new)}
         tally.keep((series, one.given, stored.get(series, 0)) for series, one in late.items())
-        add_late(PostgresRollups(db), new)
+    roll_up(PostgresRollups(db), readings, inserted, new)
     tally.keep(_insert_texts(db, "text_reading", fold.texts))
     with db.pipeline():
         _count(db, tally, fold.seen)
@@ -93,20 +88,11 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     return tally.result
 
 
-def lock_cursor(db: Connection) -> int | None:
-    """Return where the cursor is, which stays there until the transaction ends."""
-    row = db.execute("SELECT position FROM cursor WHERE consumer = 'history' FOR UPDATE").fetchone()
-    return None if row is None else int(row[0])
-
-
-def _move_cursor(db: Connection, fold: Fold) -> None:
-    """Advance the cursor, unless another process has done so since ``fold`` was read."""
-    position = lock_cursor(db)
-    if position is not None and position > fold.start:
-        raise StorageError(
-            f"Another process writes the history: it is at {position}, not at {fold.start}."
-        )
-    db.execute("UPDATE cursor SET position = %s WHERE consumer = 'history'", (fold.end,))
+def lock_cursor(db: Connection) -> tuple[int, str] | None:
+    """Return position and journal of the cursor, which stay so until the transaction ends."""
+    query = "SELECT position, journal FROM cursor WHERE consumer = 'history' FOR UPDATE"
+    row = db.execute(query).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
 
 
 def note_event(db: Connection, event: EventOccurred) -> None:
@@ -259,6 +245,11 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
             "INSERT INTO series SELECT %s, device.id, %s, %s, %s FROM device "
             "WHERE device.id = %s ON CONFLICT DO NOTHING",
             (series.id, series.metric, series.unit, series.kind.value, series.device),
+        )
+        db.execute(
+            "UPDATE series SET unit = %(unit)s "
+            "WHERE id = %(id)s AND device = %(device)s AND unit <> %(unit)s",
+            {"unit": series.unit, "id": series.id, "device": series.device},
         )
     elif isinstance(entry, DeviceRemoved):
         # The row goes last, but its name is free now. No device can be called like this.

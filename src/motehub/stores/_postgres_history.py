@@ -19,6 +19,9 @@ from motehub.history_contract import (
     NumberColumns,
     RejectedRow,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
@@ -59,6 +62,7 @@ class PostgresHistory:
     def __init__(self, url: str, *, read_only: bool = False) -> None:
         self._newest: dict[int, int] = {}
         self._read_only = read_only
+        self._journal: str | None = None
         self._database = Database(url, prepare=self._prepare)
         with self._database.use():
             pass
@@ -66,14 +70,21 @@ class PostgresHistory:
     def position(self) -> int:
         """Return the journal position up to which everything is folded in."""
         with self._database.use() as db:
-            row = db.execute("SELECT position FROM cursor WHERE consumer = 'history'").fetchone()
-            if row is None:
-                raise StorageError(f"{self._database.where} has lost its cursor: restore a backup.")
-            return int(row[0])
+            query = "SELECT position, journal FROM cursor WHERE consumer = 'history'"
+            return self._checked(db.execute(query).fetchone())
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other."""
+        with self._database.use() as db, db.transaction():
+            if (row := lock_cursor(db)) is not None:
+                check_free(row[1], journal, self._database.where)
+            db.execute("UPDATE cursor SET journal = %s WHERE consumer = 'history'", (journal,))
+        self._journal = journal
 
     def fold(self, fold: Fold) -> FoldResult:
         """Store ``fold`` and its end position in one transaction."""
         with self._database.use() as db, db.transaction():
+            check_next(self._checked(lock_cursor(db)), fold)
             return fold_into(db, fold, self._newest)
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -259,6 +270,13 @@ class PostgresHistory:
                 ]
         return found
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        table = "text_reading" if series.kind is Kind.TEXT else "reading"
+        query = f"SELECT time, value FROM {table} WHERE series = %s ORDER BY time DESC LIMIT %s"
+        with self._database.use() as db:
+            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all that is read within the block be as it is now."""
@@ -299,6 +317,7 @@ class PostgresHistory:
     def clear(self, position: int) -> None:
         """Delete everything, and put the cursor to ``position``, in one transaction."""
         self._newest.clear()
+        self._journal = None
         with self._database.use() as db, db.transaction():
             whole.clear(db)
             whole.set_position(db, position)
@@ -306,12 +325,20 @@ class PostgresHistory:
     def set_position(self, position: int) -> None:
         """Put the cursor to ``position``, when all that belongs to it has been loaded."""
         self._newest.clear()
+        self._journal = None
         with self._database.use() as db, db.transaction():
             whole.set_position(db, position)
 
     def close(self) -> None:
         """Close the connection; harmless when it is closed."""
         self._database.close()
+
+    def _checked(self, row: tuple[int, str] | None) -> int:
+        """Return the position in the cursor's row, if that is there and the expected one."""
+        if row is None:
+            raise StorageError(f"{self._database.where} has lost its cursor: restore a backup.")
+        check_same(row[1], self._journal, self._database.where)
+        return row[0]
 
     def _prepare(self, connection: Connection, where: str) -> None:
         # What was folded may have been rolled back, or another process may have folded since.

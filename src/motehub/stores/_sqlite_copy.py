@@ -34,5 +34,7 @@ def clear(db: apsw.Connection) -> None:
 
 
 def set_position(db: apsw.Connection, position: int) -> None:
-    """Put the cursor to ``position``."""
-    db.execute("UPDATE cursor SET position = ? WHERE consumer = 'history'", (position,))
+    """Put the cursor to ``position``, of whatever journal comes next."""
+    db.execute(
+        "UPDATE cursor SET position = ?, journal = '' WHERE consumer = 'history'", (position,)
+    )

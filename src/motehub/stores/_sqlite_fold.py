@@ -9,7 +9,6 @@ from typing import Final
 
 import apsw
 
-from motehub.errors import StorageError
 from motehub.expiring import part_late
 from motehub.frames import (
     DeviceChanged,
@@ -23,7 +22,7 @@ from motehub.frames import (
     SeriesAdded,
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
-from motehub.rolling import add_late, roll_up, sum_up_anew
+from motehub.rolling import roll_up, sum_up_anew
 from motehub.rollups import TIERS
 from motehub.stores._sqlite_rollups import SqliteRollups
 from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
@@ -33,12 +32,8 @@ _ROWS_AT_ONCE: Final = 100
 
 
 def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
-    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes.
-
-    Raises:
-        StorageError: the cursor has passed the beginning of the fold.
-    """
-    _move_cursor(db, fold)
+    """Apply ``fold`` in the order that :class:`motehub.history_contract.Fold` describes."""
+    db.execute("UPDATE cursor SET position = ? WHERE consumer = 'history'", (fold.end,))
     for entry in fold.entries:
         _apply_to_registry(db, entry)
     tally = Tally(fold.devices)
@@ -49,12 +44,10 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     readings, late = part_late(SqliteRollups(db), fold.readings)
     inserted = list(_insert(db, "reading", readings))
     tally.keep(inserted)
-    roll_up(SqliteRollups(db), readings, inserted)
-    if late:
-        new = {series: one.columns for series, one in late.items()}
-        stored = {series: count for series, _, count in _insert(db, "reading", new)}
-        tally.keep((series, one.given, stored[series]) for series, one in late.items())
-        add_late(SqliteRollups(db), new)
+    new = {series: one.columns for series, one in late.items()}
+    stored = {series: count for series, _, count in _insert(db, "reading", new)}
+    tally.keep((series, one.given, stored[series]) for series, one in late.items())
+    roll_up(SqliteRollups(db), readings, inserted, new)
     tally.keep(_insert(db, "text", fold.texts))
     _count(db, tally, fold.seen)
     for entry in fold.entries:
@@ -84,16 +77,6 @@ def _count(db: apsw.Connection, tally: Tally, seen: dict[int, int]) -> None:
         "UPDATE device SET last_seen = max(last_seen, ?) WHERE id = ?",
         ((time, device) for device, time in seen.items()),
     )
-
-
-def _move_cursor(db: apsw.Connection, fold: Fold) -> None:
-    """Advance the cursor, unless another process has done so since ``fold`` was read."""
-    position = db.execute("SELECT position FROM cursor WHERE consumer = 'history'").get
-    if position > fold.start:
-        raise StorageError(
-            f"Another process writes the history: it is at {position}, not at {fold.start}."
-        )
-    db.execute("UPDATE cursor SET position = ? WHERE consumer = 'history'", (fold.end,))
 
 
 def _insert(
@@ -148,6 +131,10 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
             "INSERT OR IGNORE INTO series SELECT ?1, ?2, ?3, ?4, ?5 "
             "WHERE EXISTS (SELECT 1 FROM device WHERE id = ?2)",
             (series.id, series.device, series.metric, series.unit, series.kind.value),
+        )
+        db.execute(
+            "UPDATE series SET unit = ?2 WHERE id = ?1 AND device = ?3 AND unit <> ?2",
+            (series.id, series.unit, series.device),
         )
     elif isinstance(entry, DeviceRemoved):
         # The row goes last, but its name is free now. No device can be called like this.

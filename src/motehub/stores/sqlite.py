@@ -23,6 +23,9 @@ from motehub.history_contract import (
     RejectedRow,
     StorePart,
     TextColumns,
+    check_free,
+    check_next,
+    check_same,
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
@@ -58,19 +61,29 @@ class SqliteHistory:
         self._read_only = read_only
         self._connection: apsw.Connection | None = None
         self._inode = 0
+        self._journal: str | None = None
         with self._storage():
             pass
 
     def position(self) -> int:
         """Return the journal position up to which everything is folded in."""
         with self._storage() as db:
-            return int(db.execute("SELECT position FROM cursor WHERE consumer = 'history'").get)
+            return self._cursor(db)
+
+    def bind(self, journal: str) -> None:
+        """Write the history of the journal with this id from now on, and no other."""
+        with self._storage() as db, transaction(db):
+            mark = db.execute("SELECT journal FROM cursor WHERE consumer = 'history'").get
+            check_free(mark, journal, str(self._path))
+            db.execute("UPDATE cursor SET journal = ? WHERE consumer = 'history'", (journal,))
+        self._journal = journal
 
     def fold(self, fold: Fold) -> FoldResult:
         """Store ``fold`` and its end position in one transaction."""
         with self._storage() as db:
             self._check_not_replaced()
             with transaction(db):
+                check_next(self._cursor(db), fold)
                 return fold_into(db, fold)
 
     def registry(self) -> tuple[list[Device], list[Series]]:
@@ -267,6 +280,13 @@ class SqliteHistory:
                 )
         return found
 
+    def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
+        """Return time and value of the newest ``count`` readings or texts, newest first."""
+        table = "text" if series.kind is Kind.TEXT else "reading"
+        query = f"SELECT time, value FROM {table} WHERE series = ? ORDER BY time DESC LIMIT ?"
+        with self._storage() as db:
+            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let all that is read within the block be as it is now."""
@@ -304,14 +324,22 @@ class SqliteHistory:
 
     def clear(self, position: int) -> None:
         """Delete everything, and put the cursor to ``position``, in one transaction."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.clear(db)
             whole.set_position(db, position)
 
     def set_position(self, position: int) -> None:
         """Put the cursor to ``position``, when all that belongs to it has been loaded."""
+        self._journal = None
         with self._storage() as db, transaction(db):
             whole.set_position(db, position)
+
+    def _cursor(self, db: apsw.Connection) -> int:
+        query = "SELECT position, journal FROM cursor WHERE consumer = 'history'"
+        position, mark = db.execute(query).get
+        check_same(mark, self._journal, str(self._path))
+        return int(position)
 
     def _check_not_replaced(self) -> None:
         """Notice that someone put another file in the place of the open one."""

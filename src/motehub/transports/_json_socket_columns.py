@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from motehub.model import Clock, Receipt, Record, Samples, Texts
+from motehub.model import Clock, Receipt, Record, RefusedRecord, Samples, Texts
 from motehub.protocols.json_objects import Broken, JsonObject, Value
 
 FEW: Final = 8
@@ -19,9 +19,15 @@ FEW: Final = 8
 Key = str | None
 """The outer key of nested fields; None for flat ones, which are of the certificate's device."""
 
+Place = tuple[Key, str, bool]
+"""Where a value belongs: the key of its device, its metric, and whether it is a text."""
+
+Refusals = Mapping[Place, Sequence[RefusedRecord]]
+"""Which values the hub would not take, by place."""
+
 
 class Outcomes:
-    """What the objects of one read came to before the hub saw them, and whom they spoke of.
+    """What the objects of one read came to before the hub saw them, and of what they spoke.
 
     Kept as columns: under a flood there are many of them, and they wait for the commit.
     """
@@ -29,36 +35,40 @@ class Outcomes:
     def __init__(self) -> None:
         self._offsets = array("q")
         self._stored = array("q")
-        self._keys: list[tuple[Key, ...]] = []
-        self._same: dict[tuple[Key, ...], tuple[Key, ...]] = {}
+        self._places: list[tuple[Place, ...]] = []
+        self._same: dict[tuple[Place, ...], tuple[Place, ...]] = {}
         self._errors: dict[int, str] = {}
 
-    def add(self, offset: int, stored: int, error: str | None, keys: tuple[Key, ...]) -> None:
-        """Note the outcome of the next object."""
+    def add(self, offset: int, error: str | None, places: tuple[Place, ...]) -> None:
+        """Note the outcome of the next object; ``places`` are those of the values taken."""
         if error is not None:
             self._errors[len(self._offsets)] = error
         self._offsets.append(offset)
-        self._stored.append(stored)
-        self._keys.append(self._same.setdefault(keys, keys))
+        self._stored.append(len(places))
+        self._places.append(self._same.setdefault(places, places))
 
     def repeat(self, offsets: array[int]) -> None:
         """Note for objects at ``offsets`` what became of the last one, which was without error."""
         self._offsets.extend(offsets)
         self._stored.extend(self._stored[-1:] * len(offsets))
-        self._keys += self._keys[-1:] * len(offsets)
+        self._places += self._places[-1:] * len(offsets)
 
-    def lines(self, receipts: Mapping[Key, Receipt]) -> bytes:
+    def lines(self, refused: Refusals) -> bytes:
         """Return the acknowledgements: a line of JSON for each object."""
-        refused = {key: receipt.reason for key, receipt in receipts.items() if not receipt.taken}
-        if self._errors or refused:
-            return b"".join(self._line_of(n, refused) for n in range(len(self._offsets)))
-        return b"".join(map(_stored_line, self._stored))
+        if not self._errors and not refused:
+            return b"".join(map(_stored_line, self._stored))
+        seen: Counter[Place] = Counter()
+        return b"".join(self._line_of(n, refused, seen) for n in range(len(self._offsets)))
 
-    def _line_of(self, number: int, refused: Mapping[Key, str | None]) -> bytes:
+    def _line_of(self, number: int, refused: Refusals, seen: Counter[Place]) -> bytes:
+        """Return the line of an object; ``seen`` counts the values of all before it by place."""
         error = self._errors.get(number)
-        for key in self._keys[number]:
-            if error is None:
-                error = refused.get(key)
+        for place in self._places[number]:
+            index = seen[place]
+            seen[place] += 1
+            for one in refused.get(place, ()):
+                if one.start <= index and (one.stop is None or index < one.stop):
+                    error = error or one.reason
         if error is None:
             return _stored_line(self._stored[number])
         answer = {"ok": False, "error": error, "offset": self._offsets[number]}
@@ -102,6 +112,19 @@ class Gathered:
             if name == device:
                 found.append(Texts(metric, self._times(len(texts)), texts, Clock.HUB))
         return found + self.others[device]
+
+    def refusals(self, receipts: Mapping[Key, Receipt]) -> dict[Place, list[RefusedRecord]]:
+        """Return which values the hub would not take, from the receipts of all devices."""
+        found: dict[Place, list[RefusedRecord]] = {}
+        for device, receipt in receipts.items():
+            if receipt.refused:
+                # In the order of the records.
+                places: list[Place] = [(*one, False) for one in self.numbers if one[0] == device]
+                places += [(*one, True) for one in self.texts if one[0] == device]
+                for one in receipt.refused:
+                    if one.record < len(places):
+                        found.setdefault(places[one.record], []).append(one)
+        return found
 
     def _times(self, count: int) -> array[int]:
         return array("q", (self._now,)) * count

@@ -7,13 +7,14 @@ import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
 from motehub.errors import ConfigurationError
 from motehub.http_client import HttpClient, NoAnswer, check_header, place_of, tls_context
+from motehub.protocols.pusher.requests import ANSWERS
 from motehub.transports._pusher_client_settings import SECTION, Settings
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -24,10 +25,14 @@ _Result = TypeVar("_Result")
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """What the dashboard answers: ``channel_data`` goes with it where there is some."""
+    """What the dashboard answers: ``channel_data`` goes with it where there is some.
+
+    ``answers`` is true where a motehub listens to what becomes of its requests.
+    """
 
     auth: str
     channel_data: str | None = None
+    answers: Any = None
 
 
 class Authoriser:
@@ -60,7 +65,8 @@ class Authoriser:
             ("Content-Type", _FORM),
             ("Accept", "application/json"),
         ]
-        body = urlencode({"socket_id": socket_id, "channel_name": channel}).encode()
+        fields = {"socket_id": socket_id, "channel_name": channel, ANSWERS: "1"}
+        body = urlencode(fields).encode()
         answer = client.request("POST", self._target, headers, body, self._settings.timeout)
         client.close()
         where = f"{self._place.shown} does not authorise {channel}"

@@ -102,12 +102,16 @@ class Reader:
     async def _converse(self) -> bool:
         """Hold one connection; tell whether the unit has said something on it."""
         self._wake.clear()
-        counts = self._common.counts
+        common, counts = self._common, self._common.counts
         try:
             link = await self._connect()
         except OSError as error:
             counts["connections_failed"] += 1
-            self._note(f"not reached: {reason_of(error)}", "not connected")
+            reason = f"not reached: {reason_of(error)}"
+            self._note(reason, "not connected")
+            device = common.ground.devices.by_identity(self._source.identity)
+            if device is None or device.online is None:
+                common.pump.put(self._source, [Left(reason, was_sought=True)])
             return False
         counts["connections"] += 1
         counts["connected"] += 1

@@ -7,9 +7,10 @@ import errno
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from motehub.command import Command
 from motehub.logs import Logger
@@ -26,6 +27,8 @@ _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0
 # A command fails with its reason a moment before the hub would let it expire without one.
 _MARGIN: Final = 0.05
+# A command has a second at least: one that comes during an attempt is seen before it is over.
+_LOOK_SECONDS: Final = 0.5
 _READ_BYTES: Final = 4_096
 _REPLACED: Final = "a newer command has taken its place"
 
@@ -121,7 +124,7 @@ class Writer:
                 self._fail(command, self.trouble or "the unit could not be reached in time")
                 return
             try:
-                await self._attempt(payload, left)
+                await self._watched(self._attempt(payload, left))
             except OSError as error:
                 self.trouble = reason_of(error)
                 self._common.counts["attempts_failed"] += 1
@@ -130,18 +133,15 @@ class Writer:
             else:
                 self.trouble = ""
                 self._common.counts["commands_sent"] += 1
-                self._common.ground.commands.sent(command.id)
+                unheard = not self._unit.reports(command.order.name)
+                self._common.ground.commands.sent(command.id, unheard=unheard)
                 return
             await self._rest(with_jitter(pause))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _rest(self, seconds: float) -> None:
         """Wait, but not beyond the end of any command, nor when there is a newer one to take."""
-        over = [one for one in self._queue if self._left(one) <= 0]
-        for command in over:
-            if command is not self._queue[0]:
-                self._queue.remove(command)
-                self._fail(command, f"those before it could not be sent: {self.trouble}")
+        self._fail_late()
         nearest = min(max(0.0, self._left(one)) for one in self._queue)
         with suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, nearest)):
@@ -150,6 +150,27 @@ class Writer:
                     if self._unit.newest_wins:
                         return
                     self._news.clear()
+
+    async def _watched(self, attempt: Coroutine[Any, Any, None]) -> None:
+        """Make an attempt; commands behind it whose time is over meanwhile are told so."""
+        task = asyncio.create_task(attempt)
+        try:
+            while not task.done():
+                self._fail_late()
+                behind = (self._left(one) for one in islice(self._queue, 1, None))
+                await asyncio.wait([task], timeout=max(0.0, min([_LOOK_SECONDS, *behind])))
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        await task
+
+    def _fail_late(self) -> None:
+        """Give up what waits behind the first command for longer than it may."""
+        for command in list(islice(self._queue, 1, None)):
+            if self._left(command) <= 0:
+                self._queue.remove(command)
+                why = self.trouble or "the first of them is still on its way"
+                self._fail(command, f"those before it could not be sent: {why}")
 
     def _left(self, command: Command) -> float:
         return (command.deadline - self._common.ground.clock()) / MICROSECONDS - _MARGIN

@@ -28,7 +28,7 @@ from motehub.protocols.json_objects import (
     Value,
 )
 from motehub.quantities import Duration, Size
-from motehub.transports._json_socket_columns import Gathered, Key, Outcomes, columns_of
+from motehub.transports._json_socket_columns import Gathered, Key, Outcomes, Place, columns_of
 
 NAME = "json_socket"
 
@@ -162,13 +162,14 @@ class JsonConversation:
             else:
                 reason = f"{one.reason} (object at byte {one.offset})"
                 gathered.of(self._owner).append(Malformed(one.payload, reason))
-                outcomes.add(one.offset, 0, one.reason, ())
+                outcomes.add(one.offset, one.reason, ())
         names = list(gathered.others)
         deliveries = [Delivery(self._source(name), gathered.records(name)) for name in names]
         fatal = [one.reason for one in found if isinstance(one, Broken) and one.fatal]
 
         def answer(receipts: Sequence[Receipt]) -> bytes:
-            return outcomes.lines(dict(zip(names, receipts, strict=True)))
+            by_device = dict(zip(names, receipts, strict=True))
+            return outcomes.lines(gathered.refusals(by_device))
 
         return Turn(deliveries, answer if self._acknowledges else None, fatal[0] if fatal else None)
 
@@ -195,25 +196,24 @@ class JsonConversation:
         return len(found)
 
     def _take(self, one: JsonObject, gathered: Gathered, outcomes: Outcomes) -> None:
-        stored, error = 0, None
-        keys: list[Key] = []
+        error = None
+        places: list[Place] = []
         for outer, value in one.fields.items():
             key, inner = (outer, value) if isinstance(value, dict) else (None, {outer: value})
-            keys.append(key)
             appends = gathered.appends[key]
             for metric, plain in inner.items():
                 append = appends.get(metric)
                 if append is not None and plain is not None and not isinstance(plain, str):
                     append(plain)
-                    stored += 1
+                    places.append((key, metric, False))
                     continue
                 refused = self._take_value(gathered, key, metric, plain)
                 if refused is None:
-                    stored += 1
+                    places.append((key, metric, isinstance(plain, str)))
                 elif error is None:
                     error = f"{self._owner if key is None else key}.{metric}: {refused}"
         if self._acknowledges:
-            outcomes.add(one.offset, stored, error, tuple(keys))
+            outcomes.add(one.offset, error, tuple(places))
 
     def _take_value(self, gathered: Gathered, key: Key, metric: str, value: Value) -> str | None:
         """Put a text, or the first value of a column; return why it can't be taken, or None."""

@@ -15,7 +15,7 @@ from motehub import __version__
 from motehub.contracts import Ground, Listener, TransportPart
 from motehub.errors import ConfigurationError
 from motehub.http_client import place_of, tls_context
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.protocols.pusher.client import (
     Client,
     Comeback,
@@ -50,13 +50,16 @@ COUNTERS: Final = (
     "requests_unknown",
     "requests_wrong",
     "requests_refused",
+    "answers",
     "events_ignored",
     "messages_unreadable",
 )
 
+_BETWEEN_ANSWERS: Final = 0.02
 _HOSTED: Final = "ws-{}.pusher.com"
 
 _logger: Final = Logger("motehub.pusher_client")
+_occasional: Final = OccasionalLogger(_logger)
 
 
 class PusherClient:
@@ -141,7 +144,7 @@ class PusherClient:
         """Connect, and do everything until the connection is lost; return how that was."""
         from motehub.transports._pusher_client_link import Ended, Link
 
-        link = await Link.open(self._uri, self._tls)
+        link = session.link = await Link.open(self._uri, self._tls)
         if isinstance(link, Ended):
             self._counts["connections_failed"] += 1
             return link
@@ -151,6 +154,9 @@ class PusherClient:
             return await self._converse(link, session)
         finally:
             self._counts["connected"] = self._counts["subscribed"] = 0
+            self._requests.answers.close()
+            if session.answering is not None:
+                session.answering.cancel()
             await link.close()
 
     async def _converse(self, link: Link, session: _Session) -> Ended:
@@ -178,7 +184,7 @@ class PusherClient:
             happening = session.client.receive(came, time.monotonic())
         except Unreadable as error:
             self._counts["messages_unreadable"] += 1
-            _logger.warning("message can't be read", server=self._server, reason=str(error))
+            _occasional.warning("message can't be read", server=self._server, reason=str(error))
             return None
         match happening:
             case Established(socket_id):
@@ -186,12 +192,16 @@ class PusherClient:
             case Subscribed():
                 session.since = time.monotonic()
                 self._counts["subscribed"] = 1
+                if session.is_answered:
+                    self._requests.answers.open()
+                    work = self._answer(session)
+                    session.answering = asyncio.create_task(work, name="answers to requests")
                 _logger.info("connected", server=self._server, channel=REQUESTS)
             case NotSubscribed(reason):
                 self._counts["subscriptions_refused"] += 1
                 return Ended(f"it refuses {REQUESTS}: {reason}")
             case Complaint(message, code):
-                _logger.warning("the server complains", reason=message, code=code)
+                _occasional.warning("the server complains", reason=message, code=code)
             case Heard(message):
                 await self._requests.take(message)
         return None
@@ -204,9 +214,22 @@ class PusherClient:
         if isinstance(signature, str):
             self._counts["subscriptions_refused"] += 1
             return Ended(signature)
+        session.is_answered = signature.answers is True
         now = time.monotonic()
         session.client.subscribe(signature.auth, signature.channel_data, now)
         return None
+
+    async def _answer(self, session: _Session) -> None:
+        """Tell the dashboard what becomes of its requests, until the connection ends."""
+        from motehub.transports._pusher_client_link import Link
+
+        assert isinstance(session.link, Link)
+        while await session.link.send(await self._requests.answers.next()) is None:
+            self._counts["answers"] += 1
+            # What comes meanwhile goes together: servers bound how often one may speak.
+            await asyncio.sleep(_BETWEEN_ANSWERS)
+        # Without answers the connection is of half a use.
+        await session.link.close()
 
 
 class _Session:
@@ -214,7 +237,10 @@ class _Session:
 
     def __init__(self) -> None:
         self.client = Client(REQUESTS, time.monotonic())
+        self.link: Link | Ended | None = None
         self.since: float | None = None
+        self.is_answered = False
+        self.answering: asyncio.Task[None] | None = None
 
     @property
     def well_for(self) -> float:

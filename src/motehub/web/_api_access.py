@@ -15,13 +15,17 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
+from motehub.contracts import CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
+from motehub.web.access import COOKIE
+from motehub.web.attempts import LogInAttempts
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
+from motehub.web.snippets import Reach
 
 QUERY_BYTES: Final = 16_384
 """Longest query string."""
@@ -29,13 +33,11 @@ QUERY_BYTES: Final = 16_384
 PATH_BYTES: Final = 1_024
 """Longest path, in UTF-8 with everything decoded."""
 
-COOKIE: Final = "motehub"
-"""Name of the cookie that holds the secret of a browser in which somebody is logged in."""
-
 PROOF_HEADER: Final = "X-CSRF-Token"
 """Where a browser's requests that change something show what other sites' pages don't know."""
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests that change nothing (RFC 9110 § 9.2.1)."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 ApiRequest = Request[Any, Token, State]
@@ -47,7 +49,8 @@ class ApiServices(msgspec.Struct, frozen=True):
 
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
-    ``webhooks`` is the folder of their outbox.
+    ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
+    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
     """
 
     hub: Hub
@@ -57,6 +60,9 @@ class ApiServices(msgspec.Struct, frozen=True):
     streams: LiveStreams
     units: UnitDesk | None = None
     webhooks: Path | None = None
+    certificates: CertificateDesk | None = None
+    attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
 
 
 def services_of(app: Litestar) -> ApiServices:
@@ -138,7 +144,7 @@ def browser_of(connection: Connection) -> Browser | None:
     services = services_of(connection.app)
     people = services.hub.accounts.people
     browser = people.browser(connection.cookies.get(COOKIE, ""), services.clock())
-    if browser is None or connection.scope.get("method") in _SAFE_METHODS:
+    if browser is None or connection.scope.get("method") in SAFE_METHODS:
         return browser
     proof = connection.headers.get(PROOF_HEADER, "").encode("utf-8", "surrogatepass")
     if not hmac.compare_digest(proof, browser.proof.encode()):
@@ -146,6 +152,18 @@ def browser_of(connection: Connection) -> Browser | None:
             f"A request of a browser that changes something needs the header {PROOF_HEADER}, with "
             "what GET /api/v1/session says."
         )
+    return browser
+
+
+def logged_in_browser(connection: Connection) -> Browser:
+    """Return the browser that asks.
+
+    Raises:
+        Problem: nobody is logged in there, or the request comes from another site's page.
+    """
+    browser = browser_of(connection)
+    if browser is None:
+        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
     return browser
 
 

@@ -64,6 +64,20 @@ async def send_command(
 
 
 @get(
+    "/devices/{name:str}/commands",
+    guards=[needs(Scope.CONTROL)],
+    responses=problems(ADMIN | NAMED),
+    summary="List the commands to a device",
+)
+async def list_commands(request: ApiRequest, name: Name) -> list[CommandShape]:
+    """Return the commands to a device that are under way, and the newest that are over."""
+    check_may_control(request.auth, name)
+    hub = services_of(request.app).hub
+    device = hub.registry.by_name(name)
+    return [show_command(one, device) for one in hub.commands.book.all_to(device.id)]
+
+
+@get(
     "/commands/{id:str}",
     guards=[needs(Scope.CONTROL)],
     responses=problems(ADMIN | {404: "There is none with that id."}),

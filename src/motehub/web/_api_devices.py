@@ -7,13 +7,15 @@ from typing import Annotated
 
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.params import Body, PathParameter
+from litestar.params import Body, PathParameter, QueryParameter
 from litestar.types import ASGIApp
+from msgspec import UNSET, UnsetType
 
-from motehub.core.queries import Devices, OneDevice, SeriesOf
-from motehub.core.shapes import DeviceShape, SeriesShape
+from motehub.core.queries import MOST_NEWEST, Devices, NewestOf, OneDevice, Said, SeriesOf
+from motehub.core.shapes import DeviceShape, RawColumns, SeriesShape
 from motehub.errors import InvalidName
 from motehub.model import Admission, Device, Scope, given_name
+from motehub.units import UnitKind
 from motehub.web._api_access import (
     ApiRequest,
     check_may_read,
@@ -29,10 +31,17 @@ from motehub.web.problems import Problem
 Name = Annotated[str, PathParameter(description="Name of the device.", max_length=200)]
 
 
-class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The device's new name."""
+class DeviceChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What changes of a device; what is left out stays.
 
-    name: str
+    ``labels`` are all of them. ``interval`` is in how many seconds something is expected, null
+    for none. ``units`` gives series of numbers whose device says none a unit, by metric.
+    """
+
+    name: str | UnsetType = UNSET
+    labels: list[str] | UnsetType = UNSET
+    interval: float | UnsetType | None = UNSET
+    units: dict[str, str] | UnsetType = UNSET
 
 
 class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +65,8 @@ class DeviceState(msgspec.Struct, frozen=True):
 )
 async def list_devices(request: ApiRequest) -> ASGIApp:
     """Return all devices that the token may see."""
-    return Answering(services_of(request.app).queries, Devices(visible(request.auth)))
+    question = Devices(visible(request.auth), _said(request))
+    return Answering(services_of(request.app).queries, question)
 
 
 @get(
@@ -68,7 +78,7 @@ async def list_devices(request: ApiRequest) -> ASGIApp:
 async def show_device(request: ApiRequest, name: Name) -> ASGIApp:
     """Return one device."""
     _check_readable(request, name)
-    return Answering(services_of(request.app).queries, OneDevice(name))
+    return Answering(services_of(request.app).queries, OneDevice(name, _said(request)))
 
 
 @get(
@@ -80,29 +90,67 @@ async def show_device(request: ApiRequest, name: Name) -> ASGIApp:
 async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     """Return what a device measures."""
     _check_readable(request, name)
-    return Answering(services_of(request.app).queries, SeriesOf(name))
+    services = services_of(request.app)
+    registry = services.hub.registry
+    calibrations = registry.calibrations_of(registry.by_name(name))
+    return Answering(services.queries, SeriesOf(name, calibrations))
+
+
+@get(
+    "/devices/{name:str}/newest",
+    guards=[needs(Scope.READ)],
+    responses=answers(list[RawColumns], "The newest readings of each series.", NAMED),
+    summary="List the newest readings of a device",
+)
+async def list_newest(
+    request: ApiRequest,
+    name: Name,
+    count: Annotated[
+        int, QueryParameter(description="Most of each series.", ge=1, le=MOST_NEWEST)
+    ] = 10,
+) -> ASGIApp:
+    """Return the newest readings of everything that a device measures, oldest first."""
+    _check_readable(request, name)
+    return Answering(services_of(request.app).queries, NewestOf(name, count))
 
 
 @patch(
     "/devices/{name:str}",
     guards=[needs(Scope.ADMIN)],
     responses=problems(ADMIN | NAMED | CONFLICT | UNSTORED),
-    summary="Rename a device",
+    summary="Change a device",
 )
-async def rename_device(
+async def change_device(
     request: ApiRequest,
     name: Name,
-    data: Annotated[Rename, Body(description="The new name.")],
+    data: Annotated[DeviceChange, Body(description="What changes.")],
 ) -> DeviceState:
-    """Give a device another name; tokens that are bound to it follow."""
+    """Give a device another name, to which its tokens follow, labels, an interval or units."""
     hub = services_of(request.app).hub
-    hub.registry.by_name(name)
-    given_name(data.name)
+    device = hub.registry.by_name(name)
+    if data == DeviceChange():
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "Nothing is changed",
+            "The body says nothing of name, labels, interval or units.",
+        )
+    if data.name is not UNSET:
+        given_name(data.name)
     check_not_held_back(hub)
-    try:
-        return _state(await hub.rename_device(name, data.name))
-    except InvalidName as error:
-        raise _conflict(error) from error
+    if not data.labels is data.interval is data.units is UNSET:
+        known = hub.registry.profiles.of(device.id)
+        device = await hub.describe_device(
+            name,
+            known.labels if data.labels is UNSET else data.labels,
+            known.interval if data.interval is UNSET else data.interval,
+            {} if data.units is UNSET else data.units,
+        )
+    if data.name is not UNSET:
+        try:
+            device = await hub.rename_device(name, data.name)
+        except InvalidName as error:
+            raise _conflict(error) from error
+    return _state(device)
 
 
 @delete(
@@ -162,6 +210,21 @@ async def block_device(request: ApiRequest, name: Name) -> DeviceState:
 def _check_readable(request: ApiRequest, name: str) -> None:
     check_may_read(request.auth, name)
     services_of(request.app).hub.registry.by_name(name)
+
+
+def _said(request: ApiRequest) -> Said:
+    """Return what the hub knows of devices, and the history does not."""
+    services = services_of(request.app)
+    registry = services.hub.registry
+    told = services.units.units() if services.units is not None else []
+    lamps = [
+        device.id
+        for one in told
+        if one.definition.kind in (UnitKind.UPDATABLE, UnitKind.BOTH)
+        and (device := registry.by_identity(one.definition.identity)) is not None
+    ]
+    identities = request.auth.allows(Scope.ADMIN)
+    return Said(registry.profiles.all(), tuple(lamps), identities)
 
 
 def _state(device: Device) -> DeviceState:

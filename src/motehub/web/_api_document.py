@@ -9,6 +9,7 @@ import msgspec
 from litestar import Litestar
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from motehub import __version__
@@ -44,11 +45,17 @@ _UNREAD: Final = {
 }
 
 _STRICT: Final = (
-    "Rename",
+    "DeviceChange",
+    "Arrangement",
     "Acceptance",
     "NewToken",
     "NewCommand",
     "NewUnit",
+    "NewRule",
+    "RuleChange",
+    "Trial",
+    "Snooze",
+    "Maintenance",
     "UnitChange",
     "Listening",
     "Search",
@@ -56,6 +63,8 @@ _STRICT: Final = (
     "LogIn",
     "AcceptedInvitation",
     "PasswordChange",
+    "LanguageChange",
+    "NewCertificate",
     "NewUser",
     "RoleChange",
 )
@@ -107,7 +116,8 @@ def configuration() -> OpenAPIConfig:
             }
         ),
         use_handler_docstrings=True,
-        render_plugins=[],
+        # With none at all it serves pages whose scripts come from elsewhere.
+        render_plugins=[JsonRenderPlugin()],
         openapi_router=None,
     )
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import Body, PathParameter
 
-from motehub.core.people import BROWSER_SECONDS, Browser, Role
-from motehub.errors import InvalidName
+from motehub.core.people import BROWSER_SECONDS, Browser, Role, Seen
+from motehub.errors import InvalidName, InvalidPassword
 from motehub.model import Scope
 from motehub.people_requests import UserShape, show_user
 from motehub.web._api_access import (
-    COOKIE,
     AnyRequest,
     ApiRequest,
     ApiServices,
-    browser_of,
     check_not_held_back,
+    logged_in_browser,
     needs,
-    not_logged_in,
     services_of,
 )
 from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
+from motehub.web.access import COOKIE
 from motehub.web.problems import Problem
 
 Name = Annotated[str, PathParameter(description="Name of the person.", max_length=200)]
@@ -60,6 +62,12 @@ class PasswordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     new: Text
 
 
+class LanguageChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages are to be written in for oneself; "" is what the browser prefers."""
+
+    language: Literal["", "en", "fr"]
+
+
 class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person to invite."""
 
@@ -82,6 +90,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
     name: str
     role: Role
     csrf: str
+    language: str
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -102,7 +111,7 @@ async def set_up(
     """Make the first administrator, who is logged in then."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.set_up(data.code, data.name, data.password)
+    made = await services.hub.accounts.set_up(data.code, data.name, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -113,7 +122,8 @@ async def log_in(
     """Log in; the answer sets a cookie, with which the browser may ask for everything else."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.log_in(data.name, data.password)
+    with attempt(request, data.name):
+        made = await services.hub.accounts.log_in(data.name, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -121,16 +131,17 @@ async def log_in(
 async def show_session(request: AnyRequest) -> Response[LoggedIn]:
     """Return who is logged in, if somebody is."""
     services = services_of(request.app)
-    browser = _browser_of(request)
+    browser = logged_in_browser(request)
     await services.hub.accounts.renew(browser)
-    return Response(_shown(services, browser))
+    # The browser keeps its cookie as long as the hub does.
+    return _logged_in(request, services, request.cookies[COOKIE], browser)
 
 
 @delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")
 async def log_out(request: AnyRequest) -> Response[None]:
     """Log out in this browser."""
     services = services_of(request.app)
-    await services.hub.accounts.log_out(_browser_of(request))
+    await services.hub.accounts.log_out(logged_in_browser(request))
     response = Response(None, status_code=HTTPStatus.NO_CONTENT)
     response.delete_cookie(COOKIE)
     return response
@@ -147,9 +158,23 @@ async def change_password(
     services = services_of(request.app)
     accounts = services.hub.accounts
     check_not_held_back(services.hub)
-    user = accounts.people.get(_browser_of(request).user)
-    made = await accounts.change_password(user, data.old, data.new)
+    user = accounts.people.get(logged_in_browser(request).user)
+    with attempt(request, user.name):
+        made = await accounts.change_password(user, data.old, data.new, seen_of(request))
     return _logged_in(request, services, *made)
+
+
+@patch("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Choose a language")
+async def change_language(
+    request: AnyRequest,
+    data: Annotated[LanguageChange, Body(description="The language of the pages.")],
+) -> Response[LoggedIn]:
+    """Have the pages written in another language for oneself, in every browser."""
+    services = services_of(request.app)
+    browser = logged_in_browser(request)
+    check_not_held_back(services.hub)
+    await services.hub.accounts.set_language(browser.user, data.language)
+    return Response(_shown(services, browser))
 
 
 @post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
@@ -160,7 +185,7 @@ async def accept_invitation(
     """Choose a password, and be logged in with it."""
     services = services_of(request.app)
     check_not_held_back(services.hub)
-    made = await services.hub.accounts.accept_invitation(data.code, data.password)
+    made = await services.hub.accounts.accept_invitation(data.code, data.password, seen_of(request))
     return _logged_in(request, services, *made)
 
 
@@ -234,21 +259,44 @@ async def remove_user(request: ApiRequest, name: Name) -> None:
     await hub.accounts.remove(name)
 
 
-def _browser_of(request: AnyRequest) -> Browser:
-    """Return the browser that asks.
+def seen_of(request: AnyRequest) -> Seen:
+    """Return what is seen of a browser."""
+    return Seen(request.headers.get("user-agent", ""), _address(request))
+
+
+@contextmanager
+def attempt(request: AnyRequest, name: str) -> Iterator[None]:
+    """Let somebody show the password of ``name``, unless too many wrong ones were shown.
 
     Raises:
-        Problem: nobody is logged in there, or the request comes from another site's page.
+        Problem: too many were, from this address or for this name.
     """
-    browser = browser_of(request)
-    if browser is None:
-        raise not_logged_in("Nobody is logged in here. Log in with POST /api/v1/session first.")
-    return browser
+    services = services_of(request.app)
+    address = _address(request)
+    here = services.hub.accounts.people.was_seen(name, address)
+    if wait := services.attempts.begin(name, address, known=here):
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "Too many attempts",
+            "Too many wrong passwords were shown. Wait a moment, then try again.",
+            {"Retry-After": str(math.ceil(wait))},
+        )
+    try:
+        yield
+    except InvalidPassword:
+        # The present one was right, though the next one will not do.
+        services.attempts.forgive(name, address)
+        raise
+    services.attempts.forgive(name, address)
+
+
+def _address(request: AnyRequest) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
     user = services.hub.accounts.people.get(browser.user)
-    return LoggedIn(user.name, user.role, browser.proof)
+    return LoggedIn(user.name, user.role, browser.proof, user.language)
 
 
 def _logged_in(

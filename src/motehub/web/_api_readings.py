@@ -96,16 +96,26 @@ async def list_readings(
     check_may_read(request.auth, device)
     services = services_of(request.app)
     services.hub.registry.by_name(device)
+    start, end = time_asked(services.clock(), since, until)
+    metrics = tuple(dict.fromkeys(metric or ()))
+    question = Readings(device, metrics, start, end, limit, points, shape == "csv")
+    return Answering(services.queries, question)
+
+
+def time_asked(now: int, since: str, until: str | None) -> tuple[int, int]:
+    """Return what ``from`` and ``to`` mean at ``now``, all in µs.
+
+    Raises:
+        OwnerError: they can't be understood, or nothing is between them.
+    """
     # Readings that the hub stamped in one burst are some microseconds ahead; and buckets of whole
     # seconds are nicer to look at.
-    now = -(-services.clock() // MICROSECONDS) * MICROSECONDS + MICROSECONDS
+    now = -(-now // MICROSECONDS) * MICROSECONDS + MICROSECONDS
     end = parse_moment(until, now) if until is not None else now
     start = parse_moment(since, now)
     if start > end:
         raise OwnerError("from is later than to.")
-    metrics = tuple(dict.fromkeys(metric or ()))
-    question = Readings(device, metrics, start, end, limit, points, shape == "csv")
-    return Answering(services.queries, question)
+    return start, end
 
 
 @get(
@@ -135,12 +145,23 @@ async def list_events(
 @get(
     "/rejected",
     guards=[needs(Scope.READ)],
-    responses=answers(list[RejectedShape], "Rejected payloads, newest first."),
+    responses=answers(list[RejectedShape], "Rejected payloads, newest first.", NAMED),
     summary="List rejected payloads",
 )
-async def list_rejected(request: ApiRequest, limit: _Limit = 100) -> ASGIApp:
+async def list_rejected(
+    request: ApiRequest,
+    device: Annotated[
+        str | None,
+        QueryParameter(description="Only those of this device.", max_length=_NAME_LENGTH),
+    ] = None,
+    limit: _Limit = 100,
+) -> ASGIApp:
     """Return what could not be accepted, with the reason, newest first."""
     names = visible(request.auth)
+    if device is not None:
+        check_may_read(request.auth, device)
+        services_of(request.app).hub.registry.by_name(device)
+        names = (device,)
     return Answering(services_of(request.app).queries, RejectedPayloads(limit, names))
 
 
@@ -151,6 +172,10 @@ async def list_rejected(request: ApiRequest, limit: _Limit = 100) -> ASGIApp:
     summary="Show the condition of the hub",
 )
 async def show_health(request: ApiRequest) -> dict[str, Any]:
-    """Return the condition of every part of the hub."""
+    """Return the condition of every part of the hub; ``troubles`` only to administrators."""
     check_bound_to_none(request.auth)
-    return services_of(request.app).health()
+    health = services_of(request.app).health()
+    if not request.auth.allows(Scope.ADMIN):
+        # The log may tell who failed to get in, and from where.
+        health.pop("troubles", None)
+    return health

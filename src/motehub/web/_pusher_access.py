@@ -17,10 +17,11 @@ from motehub.model import Token
 from motehub.protocols.pusher import names
 from motehub.protocols.pusher.application import Application
 from motehub.protocols.pusher.messages import COME_BACK, as_text
+from motehub.protocols.pusher.requests import ANSWERS, REQUESTS
 from motehub.protocols.pusher.signatures import channel_auth, user_auth
-from motehub.web._api_access import COOKIE, PROOF_HEADER
+from motehub.web._api_access import PROOF_HEADER
 from motehub.web._pusher_channels import may_hear, what_gives
-from motehub.web.access import secret_of
+from motehub.web.access import COOKIE, secret_of
 
 PATHS: Final = ("/api/broadcasting/auth", "/broadcasting/auth")
 """Where clients ask: the second is what Laravel Echo has when nothing is said."""
@@ -122,7 +123,10 @@ class Grants:
 
 
 class Access:
-    """Answers requests for a signature; ``clock`` returns UTC microseconds."""
+    """Answers requests for a signature; ``clock`` returns UTC microseconds.
+
+    ``expect_answers`` is told which connections are of base units that answer requests.
+    """
 
     def __init__(
         self,
@@ -130,8 +134,10 @@ class Access:
         grants: Grants,
         visitors: Visitors,
         clock: Callable[[], int],
+        expect_answers: Callable[[str], None],
     ) -> None:
         self._application = application
+        self._expect_answers = expect_answers
         self._grants = grants
         self._visitors = visitors
         self._clock = clock
@@ -158,9 +164,13 @@ class Access:
                 f"{what_gives(channel)}."
             )
         self._grants.add(socket_id, channel, token)
-        return _json(200, self._signed(token, socket_id, channel))
+        signed = self._signed(token, socket_id, channel)
+        if channel == REQUESTS and ANSWERS in fields and self._application.has(socket_id):
+            self._expect_answers(socket_id)
+            signed[ANSWERS] = True
+        return _json(200, signed)
 
-    def _signed(self, token: Token, socket_id: str, channel: str) -> dict[str, str]:
+    def _signed(self, token: Token, socket_id: str, channel: str) -> dict[str, Any]:
         keys = self._application.keys
         if not names.is_presence(channel):
             return {"auth": channel_auth(keys.key, keys.secret, socket_id, channel)}
@@ -209,5 +219,5 @@ def _refused(reason: str, status: int = 403) -> Response:
     return _json(status, {"error": reason})
 
 
-def _json(status: int, document: Mapping[str, str]) -> Response:
+def _json(status: int, document: Mapping[str, Any]) -> Response:
     return Response(status, (JSON, _ANY_SITE), msgspec.json.encode(document))

@@ -8,6 +8,7 @@ from typing import Final
 from motehub.errors import InvalidName
 from motehub.model import Scope, Token, check_device_name
 from motehub.protocols.pusher import names
+from motehub.protocols.pusher.requests import REQUESTS
 
 DEVICE: Final = "private-device."
 """How the channel of a device begins; its name follows, see ``channel_of``."""
@@ -17,9 +18,6 @@ DEVICES: Final = "private-devices"
 
 ALERTS: Final = "private-alerts"
 """The channel of alerts; nothing is said on it yet."""
-
-REQUESTS: Final = "private-requests"
-"""The channel on which base units are asked to update units."""
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.,@")
 

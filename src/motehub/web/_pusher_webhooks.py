@@ -19,6 +19,9 @@ MOST_WAITING: Final = 10_000
 MOST_TOGETHER: Final = 100
 """Happenings in one webhook."""
 
+MOST_BYTES: Final = 16_384
+"""Size from which a webhook takes no further ones: the outbox has a bound for messages."""
+
 _occasional = OccasionalLogger(Logger("motehub.pusher"))
 
 Post = Callable[[str, bytes], Awaitable[None]]
@@ -66,12 +69,21 @@ class Webhooks:
 
     async def _drain(self) -> None:
         while self._waiting:
-            count = min(MOST_TOGETHER, len(self._waiting))
-            events = [self._waiting.popleft().document for _ in range(count)]
+            events = self._take()
             body = msgspec.json.encode({"time_ms": self._clock() // 1_000, "events": events})
             try:
                 await self._post(self._destination, body)
             except StorageError as error:
                 # The hub is stopping: the channels are gone anyhow.
-                self._counters["webhooks_dropped"] += count
+                self._counters["webhooks_dropped"] += len(events)
                 _occasional.warning("webhooks not kept", reason=str(error))
+
+    def _take(self) -> list[msgspec.Raw]:
+        """Return what goes together next, each in JSON."""
+        events: list[msgspec.Raw] = []
+        size = 0
+        while self._waiting and len(events) < MOST_TOGETHER and size < MOST_BYTES:
+            event = msgspec.json.encode(self._waiting.popleft().document)
+            size += len(event)
+            events.append(msgspec.Raw(event))
+        return events

@@ -5,10 +5,14 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import parse_qs
 
 from motehub.contracts import KnownTokens
 from motehub.model import Token
+
+COOKIE: Final = "motehub"
+"""Name of the cookie that holds the secret of a browser in which somebody is logged in."""
 
 FindToken = Callable[[str, int], Token | None]
 """Returns the token of a secret that is good at a time (UTC µs); ``Tokens.find``."""
@@ -45,6 +49,15 @@ def secret_of(headers: Mapping[bytes, bytes]) -> str | None:
             return _password(rest.strip())
         case _:
             return None
+
+
+def secret_of_cookie(headers: Mapping[bytes, bytes]) -> str:
+    """Return the secret of a browser in which somebody is logged in (RFC 6265 § 5.4), or ""."""
+    for pair in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip()
+    return ""
 
 
 def secret_of_query(query: bytes) -> str | None:

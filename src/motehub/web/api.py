@@ -15,8 +15,10 @@ from motehub.errors import (
     MotehubError,
     OwnerError,
     StorageError,
+    UnknownAlert,
     UnknownCommand,
     UnknownDevice,
+    UnknownRule,
     UnknownToken,
     UnknownUnit,
     UnknownUser,
@@ -24,11 +26,19 @@ from motehub.errors import (
     WrongPassword,
 )
 from motehub.logs import Logger
+from motehub.web import _api_alerts as alerts
+from motehub.web import _api_arrangement as arrangement
+from motehub.web import _api_audit as audit
+from motehub.web import _api_calibration as calibration
+from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
+from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
+from motehub.web import _api_export as export
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
 from motehub.web import _api_retention as retention
+from motehub.web import _api_sessions as sessions
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -62,14 +72,19 @@ def make_api(services: ApiServices) -> Litestar:
         route_handlers=[
             devices.list_devices,
             devices.show_device,
-            devices.rename_device,
+            devices.change_device,
             devices.remove_device,
             devices.accept_device,
             devices.block_device,
             devices.list_series,
+            devices.list_newest,
+            connect.show_connecting,
+            calibration.calibrate,
             commands.send_command,
+            commands.list_commands,
             commands.show_one_command,
             readings.list_readings,
+            export.export_readings,
             readings.list_events,
             readings.list_rejected,
             readings.show_health,
@@ -81,7 +96,10 @@ def make_api(services: ApiServices) -> Litestar:
             people.log_in,
             people.show_session,
             people.log_out,
+            arrangement.show_arrangement,
+            arrangement.arrange_devices,
             people.change_password,
+            people.change_language,
             people.accept_invitation,
             people.list_users,
             people.add_user,
@@ -90,10 +108,30 @@ def make_api(services: ApiServices) -> Litestar:
             people.remove_user,
             retention.list_rules,
             retention.set_rule,
+            sessions.list_sessions,
+            sessions.end_session,
+            sessions.end_sessions,
+            sessions.log_out_user,
+            certificates.list_certificates,
+            certificates.show_authority,
+            certificates.issue_certificate,
+            certificates.revoke_certificate,
+            audit.list_deeds,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,
             webhooks.send_test,
+            alerts.list_rules,
+            alerts.show_rule,
+            alerts.add_rule,
+            alerts.change_rule,
+            alerts.remove_rule,
+            alerts.try_rule,
+            alerts.list_alerts,
+            alerts.list_channels,
+            alerts.acknowledge_alert,
+            alerts.snooze_alert,
+            alerts.maintain_device,
             units.list_units,
             units.show_unit,
             units.add_unit,
@@ -108,6 +146,8 @@ def make_api(services: ApiServices) -> Litestar:
         state=State({"services": services}),
         openapi_config=configuration(),
         exception_handlers={Exception: _answer_error},
+        before_request=audit.begin_deed,
+        after_response=audit.end_deed,
         before_send=[_add_security_headers],
         request_max_body_size=BODY_BYTES,
         logging_config=None,
@@ -151,6 +191,8 @@ def _problem_of(error: Exception) -> Problem:
             | UnknownUser()
             | UnknownWebhook()
             | UnknownUnit()
+            | UnknownRule()
+            | UnknownAlert()
         ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case WrongPassword():

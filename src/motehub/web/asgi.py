@@ -13,6 +13,7 @@ from motehub.protocols.pusher.http_api import ApiRequest
 from motehub.web.bodies import BodyError
 from motehub.web.ingest import Gone, Ingest, Receive, Scope, request_of
 from motehub.web.intake import http_date, unless_guessed
+from motehub.web.proxies import Proxies
 from motehub.web.units_webhook import PREFIX, UnitsWebhook
 
 SEND_SECONDS: Final = 60.0
@@ -76,6 +77,7 @@ class WebApplication:
         branches: Sequence[Branch] = (),
         guesses: Guesses | None = None,
         units: UnitsWebhook | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._ingest = ingest
         self._units = units
@@ -85,11 +87,13 @@ class WebApplication:
         self._branches = {prefix: one for one in branches for prefix in one.prefixes}
         self._prefixes = tuple(self._branches)
         self._guesses = guesses or Guesses()
+        self._proxies = proxies or Proxies(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; see the ASGI specification, "HTTP"."""
         if scope["type"] != "http":
             return
+        scope = self._proxies.behind(scope)
         client = scope.get("client")
         bounded = _Sender(send, client[0] if client else "", self._guesses)
         try:

@@ -100,7 +100,7 @@ class Filing:
             stored += receipt.taken
             for refused in receipt.refused:
                 if refused.record < len(columns):
-                    lines = columns[refused.record].lines[refused.start :]
+                    lines = columns[refused.record].lines[refused.start : refused.stop]
                     rejected += len(lines)
                     errors += [(line, refused.reason) for line in lines[:LISTED]]
         if not rejected:

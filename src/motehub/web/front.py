@@ -62,11 +62,20 @@ class HttpFront:
     """The beginning of a connection, as a :class:`motehub.conversations.Conversation`.
 
     A long body is handed over too, to be decoded beside the event loop, or refused in due form.
-    Requests that begin as one of ``upgrades`` are handed over once that can be told.
+    Requests that begin as one of ``upgrades`` are handed over once that can be told, and so are
+    those which a peer that ``is_proxy`` has from somebody else.
     """
 
-    def __init__(self, peer: str, intake: Intake, upgrades: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        peer: str,
+        intake: Intake,
+        upgrades: Sequence[bytes] = (),
+        *,
+        is_proxy: bool = False,
+    ) -> None:
         self._peer = peer
+        self._rare = _RARE | {b"x-forwarded-for"} if is_proxy else _RARE
         self._intake = intake
         self._upgrades = upgrades
         self._buffer = bytearray()
@@ -161,7 +170,7 @@ class HttpFront:
         path = unquote(target.decode("ascii"))
         handler = self._intake.handlers.get(path)
         length = headers.get(b"content-length", b"")
-        if handler is None or b"host" not in headers or headers.keys() & _RARE:
+        if handler is None or b"host" not in headers or headers.keys() & self._rare:
             return None
         options = headers.get(b"connection", b"").lower().split(b",")
         if not _STAYS.issuperset([option.strip() for option in options]):

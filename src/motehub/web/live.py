@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from litestar.types import Receive, Scope, Send
 
+from motehub import __version__
 from motehub.core.feed import BACKLOG, DeviceNews, Feed, Listener, News
 from motehub.core.moments import iso
 from motehub.core.people import People
@@ -65,12 +66,16 @@ class LiveDevice(msgspec.Struct, frozen=True):
 
 
 class LivePresence(msgspec.Struct, frozen=True):
-    """Data of the events ``device`` and ``removed``: how a device is now."""
+    """Data of the events ``device`` and ``removed``: how a device is now.
+
+    ``former`` is the name that it had before, if it has another one now.
+    """
 
     device: str
     admission: Admission
     dialect: str
     online: bool | None
+    former: str | None = None
 
 
 class LiveEvent(msgspec.Struct, frozen=True):
@@ -86,10 +91,12 @@ class Hello(msgspec.Struct, frozen=True):
     """Data of the first event, ``hello``.
 
     ``resumed`` says that what follows the ``Last-Event-ID`` comes without a gap. Otherwise the
-    history knows what happened before, and the stream what happens from now on.
+    history knows what happened before, and the stream what happens from now on. ``version`` is
+    motehub's: pages that were opened before an upgrade load themselves anew.
     """
 
     resumed: bool
+    version: str = __version__
 
 
 class LiveStreams:
@@ -199,6 +206,8 @@ class LiveStream:
         commands = self._token.allows(TokenScope.CONTROL)
         parts = [_event("missed", None)] if listener.lost > lost else []
         for number, one in news.devices.items():
+            if self._devices and one.former in self._devices:
+                self._devices |= {one.device.name}
             if self._sees(one.device.name):
                 parts.append(self._streams._lines(news, number, commands=commands))
         parts.append(b"id: %d\n\n" % news.position)
@@ -230,7 +239,8 @@ async def _client_gone(receive: Receive) -> None:
 
 def _events_of(news: DeviceNews, *, commands: bool) -> list[bytes]:
     name = news.device.name
-    device = LivePresence(name, news.device.admission, news.device.dialect, news.device.online)
+    now = news.device
+    device = LivePresence(name, now.admission, now.dialect, now.online, news.former)
     if news.removed:
         return [_event("removed", device)]
     events = [_event("device", device)] if news.changed else []

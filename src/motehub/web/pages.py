@@ -1,32 +1,47 @@
-"""The pages: files that the package brings along, read once.
+"""The pages: files that the package brings along, read once, in each language.
 
 They hold no data and no secret. What they show, they ask of the API as whoever is logged in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
+from motehub.web.languages import LANGUAGES, preferred, rendered, script
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",
-    "html": b"text/html; charset=utf-8",
     "js": b"text/javascript; charset=utf-8",
 }
+_HTML: Final = b"text/html; charset=utf-8"
 _PAGES: Final = {
     "/login": "login",
     "/setup": "setup",
     "/invitation": "invitation",
     "/device": "device",
+    "/connect": "connect",
+    "/history": "history",
+    "/status": "status",
+    "/alerts": "alerts",
+    "/settings": "settings",
+    "/settings/people": "people",
+    "/settings/tokens": "tokens",
+    "/settings/certificates": "certificates",
+    "/settings/log": "log",
 }
-_INDEX: Final = "index.html"
+_INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
 """Folder of what others wrote: as they published it, with its licence and checksums."""
+_PARTS: Final = "parts"
+"""Folder of what several pages have in common."""
 
 # Nothing but our own files, and nobody else's frame around them.
 _POLICY: Final = (
@@ -39,6 +54,13 @@ _ALWAYS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_VARIES: Final = (b"vary", b"accept-language, cookie")
+
+# Whole lines only: what stands behind code may be part of a text.
+_UNNEEDED: Final = re.compile(rb"^[ \t]+(?://.*)?|^//.*", re.MULTILINE)
+_GZIP: Final = re.compile(
+    rb"(?<![\w-])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
+)
 
 _WELCOME: Final = (
     "This is motehub. Readings are taken at POST /api/v1/readings; "
@@ -46,25 +68,40 @@ _WELCOME: Final = (
 )
 
 Answer = Callable[[Request], Response]
+Choice = Callable[[Request], str | None]
+"""Returns the language that whoever asks has chosen, if so."""
 
 
-def answers() -> dict[tuple[str, str], Answer]:
+def answers(chosen: Choice = lambda _: None) -> dict[tuple[str, str], Answer]:
     """Return what answers for each page and each of its files, by method and path."""
-    found: dict[str, Answer] = {}
     static = files("motehub.web").joinpath("static")
+    found: dict[str, Answer] = dict(_files(static))
+    for language in LANGUAGES:
+        found[f"/static/languages/{language}.js"] = _file(script(language), _KINDS["js"])
+    parts = dict(_html(static.joinpath(_PARTS)))
+    for name, text in _html(static):
+        forms = {one: _file(rendered(text, one, parts).encode(), _HTML) for one in LANGUAGES}
+        page = partial(_page, forms, chosen)
+        found |= {path: page for path, own in _PAGES.items() if own == name}
+        if name == _INDEX:
+            found["/"] = partial(_index, page)
+    return {("GET", path): answer for path, answer in found.items()}
+
+
+def _files(static: Traversable) -> Iterator[tuple[str, Answer]]:
     for folder, part in ((static, ""), (static.joinpath(_VENDOR), _VENDOR)):
         for one in folder.iterdir():
-            name, _, ending = one.name.rpartition(".")
-            if ending not in _KINDS:
-                continue
-            answer = partial(_file, one.read_bytes(), _KINDS[ending])
-            if one.name == _INDEX:
-                found["/"] = partial(_index, answer)
-            elif ending == "html":
-                found |= {path: answer for path, page in _PAGES.items() if page == name}
-            else:
-                found[f"/static/{part}{one.name}"] = answer
-    return {("GET", path): answer for path, answer in found.items()}
+            kind = _KINDS.get(one.name.rpartition(".")[2])
+            if kind is not None:
+                content = one.read_bytes()
+                own = one.name.endswith(".js") and not part
+                yield f"/static/{part}{one.name}", _file(lean(content) if own else content, kind)
+
+
+def _html(folder: Traversable) -> Iterator[tuple[str, str]]:
+    for one in folder.iterdir():
+        if one.name.endswith(".html"):
+            yield one.name.removesuffix(".html"), one.read_text("utf-8")
 
 
 def _index(page: Answer, request: Request) -> Response:
@@ -74,9 +111,36 @@ def _index(page: Answer, request: Request) -> Response:
     return plain(200, _WELCOME)
 
 
-def _file(content: bytes, kind: bytes, request: Request) -> Response:
-    mark = b'"%s"' % sha256(content).hexdigest()[:16].encode()
-    headers = ((b"content-type", kind), (b"etag", mark), *_ALWAYS)
-    if request.header(b"if-none-match") == mark:
-        return Response(304, headers)
-    return Response(200, headers, content)
+def _page(forms: Mapping[str, Answer], chosen: Choice, request: Request) -> Response:
+    """Answer in the language that the reader has chosen, or else prefers."""
+    preference = preferred(request.header(b"accept-language"))
+    answer = forms.get(chosen(request) or preference, forms[preference])(request)
+    return Response(answer.status, (*answer.headers, _VARIES), answer.body)
+
+
+def lean(script: bytes) -> bytes:
+    """Return a script without indentation and comments, each line of it where it was."""
+    return _UNNEEDED.sub(b"", script)
+
+
+def _file(content: bytes, kind: bytes) -> Answer:
+    mark = sha256(content).hexdigest()[:16].encode()
+    fixed = ((b"content-type", kind), (b"vary", b"accept-encoding"), *_ALWAYS)
+    whole = (content, b'"%s"' % mark, fixed)
+    short = (
+        gzip.compress(content, mtime=0),
+        b'"%s-gzip"' % mark,
+        (*fixed, (b"content-encoding", b"gzip")),
+    )
+
+    def answer(request: Request) -> Response:
+        body, own, headers = short if _takes_gzip(request) else whole
+        if request.header(b"if-none-match") == own:
+            return Response(304, ((b"etag", own), *fixed))
+        return Response(200, ((b"etag", own), *headers), body)
+
+    return answer
+
+
+def _takes_gzip(request: Request) -> bool:
+    return _GZIP.search(request.header(b"accept-encoding")) is not None

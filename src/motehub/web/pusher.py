@@ -20,6 +20,7 @@ from motehub.protocols.pusher import messages
 from motehub.protocols.pusher.application import Application, Happening, Keys, Kind, Limits
 from motehub.protocols.pusher.connection import PATH, Applications
 from motehub.protocols.pusher.http_api import PATHS, ApiError, ApiRequest, Call
+from motehub.protocols.pusher.requests import REQUESTS
 from motehub.web import _pusher_access as access
 from motehub.web._pusher_access import Access, Grants, Visitors
 from motehub.web._pusher_carrier import BaseCarrier
@@ -79,8 +80,13 @@ class PusherServer:
         clock = ground.clock
         visitors = Visitors(hub.tokens, hub.accounts.people)
         grants = self._grants = Grants(application, visitors)
-        self._access = Access(application, grants, visitors, clock)
-        self._carrier = BaseCarrier(application, ground.commands, grants, clock)
+        most_sent = int(settings.queued_bytes) // 2
+        carrier = BaseCarrier(
+            application, ground.commands, grants, clock, _soon, most_sent, ground.units
+        )
+        application.attend(REQUESTS, carrier)
+        self._carrier = carrier
+        self._access = Access(application, grants, visitors, clock, carrier.expect_answers)
         self._feed = FeedChannels(application, hub.feed, grants, self._lobby.outbox, clock)
         # Who is there answers pings; one who takes nothing more is cut off after that.
         longest = float(settings.activity_timeout) + 2 * messages.PONG_SECONDS
@@ -199,6 +205,7 @@ class PusherServer:
         while True:
             await asyncio.sleep(GRANTS_SECONDS)
             self._grants.check_all(self._ground.clock())
+            self._carrier.tidy()
 
 
 class PendingCall:
@@ -218,6 +225,10 @@ class PendingCall:
             return _refused(error)
         await self._lobby.outbox.settled()
         return Response(200, (JSON,), msgspec.json.encode(document))
+
+
+def _soon(work: Callable[[], object]) -> None:
+    asyncio.get_running_loop().call_soon(work)
 
 
 def _refused(error: ApiError) -> Response:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import Ground, Listener, TlsContexts
+from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -22,6 +22,7 @@ from motehub.model import Admission
 from motehub.units import UnitDesk
 from motehub.web import influx, pages, readings
 from motehub.web._api_access import ApiServices
+from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
 from motehub.web.front import HttpFront
@@ -32,9 +33,11 @@ from motehub.web.intake import Allowance, Intake
 from motehub.web.live import LiveStreams
 from motehub.web.metrics import Metrics
 from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
+from motehub.web.proxies import Proxies, parse_proxies
 from motehub.web.queries import Queries
 from motehub.web.readings import ReadingsHandler
 from motehub.web.settings import PimonitorSettings, WebSettings
+from motehub.web.snippets import Reach
 from motehub.web.successor import AsgiServer
 from motehub.web.units_webhook import UnitsWebhook
 from motehub.web.upgrades import SucceedWith, Upgrades
@@ -58,7 +61,8 @@ class WebServer:
     returns its newest position, ``health`` the condition of every part. ``zone`` is that of
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
-    method and path. ``folder`` of ``history`` has the outbox of webhooks.
+    method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
+    where the owner issues them. ``reach`` returns how devices reach the hub.
     """
 
     def __init__(
@@ -79,9 +83,12 @@ class WebServer:
         answers: Mapping[tuple[str, str], Answer] | None = None,
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
+        certificates: CertificateDesk | None = None,
+        reach: Callable[[], Reach],
     ) -> None:
         self._settings = settings
         self._hub = hub
+        self._clock = ground.clock
         self._queries = Queries(
             [sys.executable, "-m", "motehub.reader", str(history.folder), history.store],
             os.environ | dict(history.environment),
@@ -103,9 +110,18 @@ class WebServer:
         ingest = Ingest(intake, taking, IdempotencyKeys(state), ground.clock)
         self._streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, ground.clock)
         services = ApiServices(
-            hub, self._queries, ground.clock, health, self._streams, units, history.folder
+            hub,
+            self._queries,
+            ground.clock,
+            health,
+            self._streams,
+            units,
+            history.folder,
+            certificates,
+            reach=reach,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
+        proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
             ingest,
             frozenset(handlers),
@@ -114,13 +130,15 @@ class WebServer:
             branches,
             guesses,
             UnitsWebhook(hub, hub.registry, hub.tokens.find, units, mark, ground.clock),
+            proxies,
         )
         self._branches = branches
         server = AsgiServer(application, settings.idle_timeout)
         ways = Upgrades(upgrades or {}, server.succeed)
 
         def converse(peer: Peer, _: Channel) -> Conversation:
-            return HttpFront(peer.address, intake, ways.beginnings)
+            through = proxies.has(peer.address)
+            return HttpFront(peer.address, intake, ways.beginnings, is_proxy=through)
 
         self._listener = StreamListener(
             NAME, ground, _limits(settings), converse, tls, succeed=ways.succeed, section=NAME
@@ -156,7 +174,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            **pages.answers(),
+            **pages.answers(self._language_of),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,
@@ -168,6 +186,12 @@ class WebServer:
         for path in ("/api/v1/ping", "/api/v2/ping"):
             found[("GET", path)] = influx.ping
         return found
+
+    def _language_of(self, request: Request) -> str | None:
+        """Return the language that whoever is logged in has chosen."""
+        people = self._hub.accounts.people
+        browser = people.browser(secret_of_cookie(request.headers), self._clock())
+        return people.get(browser.user).language if browser is not None else None
 
     def _ready(self, _: Request) -> Response:
         if self._hub.held_back is not None:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.quantities import Duration, Size
+from motehub.web.proxies import parse_proxies
 
 TLS_MODES: Final = ("off", "auto")
 """What ``web.tls`` may be, if it does not name files."""
@@ -33,6 +34,13 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             'hub\'s own certificate) or {certificate = "FILE", key = "FILE"}.'
         ),
     ] = "off"
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses or networks of reverse proxies whose X-Forwarded-For and "
+            "X-Forwarded-Proto are believed."
+        ),
+    ] = ()
     body_limit: Annotated[
         Size, Meta(description="Longest body of a request, unpacked; NDJSON streams have none.")
     ] = Size(8 * 1024 * 1024)
@@ -49,6 +57,17 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout: Annotated[
         Duration, Meta(description="A connection without a request is closed after that.")
     ] = Duration(75)
+
+    def __post_init__(self) -> None:
+        """Check what else there is to be checked.
+
+        Raises:
+            ValueError: a proxy is no address and no network.
+        """
+        try:
+            parse_proxies(self.trusted_proxies)
+        except ValueError as error:
+            raise ValueError(f"trusted_proxies: {error}") from error
 
 
 class PimonitorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -42,6 +42,8 @@ _NUMBER: Final = re.compile(
 )
 _AHEAD: Final = 5 * MICROSECONDS
 _CHALLENGE: Final = (b"www-authenticate", b"Bearer")
+# A base unit sets aside what this unit says, and goes on with others.
+_THIS_UNIT: Final = (b"motehub-refused", b"unit")
 
 _occasional = OccasionalLogger(Logger("motehub.web"))
 
@@ -100,7 +102,7 @@ class UnitsWebhook:
             return problem(404, "Unknown unit", detail)
         if not token.may_write(self._name_of(source)):
             detail = f"The token {token.name} may not write {name!r:.100}."
-            return problem(403, "Not allowed", detail)
+            return problem(403, "Not allowed", detail, _THIS_UNIT)
         if (reason := self._hub.held_back) is not None:
             return too_busy(reason)
         return await self._take(
@@ -118,7 +120,9 @@ class UnitsWebhook:
         device = self._devices.by_identity(delivery.source.identity)
         is_welcome = device is not None and device.admission is Admission.ACCEPTED
         # The next reading of this unit may be a better one.
-        return problem(422 if is_welcome else 403, "Nothing was stored", detail)
+        if is_welcome:
+            return problem(422, "Nothing was stored", detail)
+        return problem(403, "Nothing was stored", detail, _THIS_UNIT)
 
     def _records(self, source: Source, value: str, moment: int, clock: Clock) -> list[Record]:
         key = source.identity.removeprefix(_IDENTITY)

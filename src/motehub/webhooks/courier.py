@@ -9,6 +9,8 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import msgspec
+
 from motehub import __version__
 from motehub.errors import StorageError
 from motehub.http_client import Answer, HttpClient, NoAnswer, place_of, tls_context
@@ -16,7 +18,8 @@ from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.webhooks import signing
 from motehub.webhooks.endpoints import Endpoint
-from motehub.webhooks.gate import Gate
+from motehub.webhooks.gate import LONGEST_ASKED, Gate
+from motehub.webhooks.messages import TEST
 from motehub.webhooks.outbox import Attempt, Message, Outbox
 
 AGENT: Final = f"motehub/{__version__}"
@@ -36,6 +39,10 @@ _GONE: Final = 410
 
 _logger = Logger("motehub.webhooks")
 _occasional = OccasionalLogger(_logger)
+
+
+class _Problem(msgspec.Struct):
+    detail: str
 
 
 class Courier(threading.Thread):
@@ -86,6 +93,9 @@ class Courier(threading.Thread):
     def _deliver_next(self) -> None:
         self._forget()
         if not self._gate.enter(_LOOK_SECONDS):
+            # Who has mended the receiver does not want to wait for it to be asked again.
+            if test := self._outbox.waiting_test(self._number):
+                self._deliver(test)
             return
         found = self._outbox.next_due(self._number, self._clock())
         if not isinstance(found, Message):
@@ -95,8 +105,11 @@ class Courier(threading.Thread):
                 wait = min(wait, (found - self._clock()) / MICROSECONDS)
             self._rest(wait)
             return
+        self._deliver(found)
+
+    def _deliver(self, message: Message) -> None:
         began = time.monotonic()
-        answer = self._send(found)
+        answer = self._send(message)
         milliseconds = round((time.monotonic() - began) * 1000)
         if isinstance(answer, Answer):
             outcome = "delivered" if answer.is_success else with_excerpt(answer)
@@ -104,12 +117,14 @@ class Courier(threading.Thread):
         else:
             attempt = Attempt(self._clock(), None, answer.reason, milliseconds)
         if isinstance(answer, Answer) and answer.is_success:
-            self._outbox.delivered(self._number, found, attempt)
-            if self._gate.succeeded() >= _AWAY:
+            self._outbox.delivered(self._number, message, attempt)
+            was_away = self._gate.succeeded() >= _AWAY
+            if was_away:
                 _logger.info("webhook endpoint is back", endpoint=self._endpoint.name)
+            if was_away or message.type == TEST:
                 self._outbox.hasten(self._number, self._clock())
         else:
-            self._note_failure(found, answer, attempt)
+            self._note_failure(message, answer, attempt)
 
     def _note_failure(self, message: Message, answer: Answer | NoAnswer, attempt: Attempt) -> None:
         due = self._next_due(message, answer)
@@ -171,20 +186,31 @@ class Courier(threading.Thread):
 
 def with_excerpt(answer: Answer) -> str:
     """Return an answer in words, with the beginning of what it says."""
-    text = answer.body[: 4 * _EXCERPT].decode("utf-8", "replace")
+    text = _detail(answer) or answer.body[: 4 * _EXCERPT].decode("utf-8", "replace")
     text = " ".join(text.split())[:_EXCERPT]
     return f"{answer.reason}: {text}" if text else answer.reason
+
+
+def _detail(answer: Answer) -> str | None:
+    """Return what an answer says for people, if it has RFC 9457's form."""
+    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+        return None
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem).detail
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def retry_after(answer: Answer | NoAnswer, now: float) -> float | None:
     """Return the pause in seconds that an answer asks for (RFC 9110 § 10.2.3), if it does.
 
-    ``now`` is in UTC seconds.
+    ``now`` is in UTC seconds. It is an hour at most: nobody can put a message off for years.
     """
     text = answer.headers.get("retry-after", "") if isinstance(answer, Answer) else ""
     if text.isascii() and text.isdecimal():
-        return float(text[:9])
+        return min(float(text[:9]), LONGEST_ASKED)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now) if text else None
+        asked = parsedate_to_datetime(text).timestamp() - now if text else None
     except (ValueError, OverflowError):
         return None
+    return None if asked is None else min(max(0.0, asked), LONGEST_ASKED)

@@ -2,11 +2,14 @@
 
 ``PUT {url}/webhook/update-unit/{unit}/{value}`` with a bearer token and without a body. Two
 headers are motehub's own: ``Motehub-Time`` is when the reading was made (UTC µs), so that
-another motehub knows one that comes twice; ``Motehub-Hub`` says which hub sends it.
+another motehub knows one that comes twice; ``Motehub-Hub`` says which hub sends it. With
+``Motehub-Refused: unit`` another motehub says that it would take other units' readings.
 """
 
 from __future__ import annotations
 
+import enum
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +24,7 @@ from motehub.model import MICROSECONDS
 from motehub.webhooks.courier import AGENT, KEPT, retry_after, with_excerpt
 from motehub.webhooks.effects import LATE_SECONDS
 from motehub.webhooks.endpoints import Dashboard
-from motehub.webhooks.gate import Gate, Throttle
+from motehub.webhooks.gate import LONGEST_REST, Gate, Throttle
 from motehub.webhooks.lanes import Lanes
 from motehub.webhooks.outbox import Attempt, Message, Outbox
 
@@ -34,12 +37,22 @@ _FORGET_SECONDS: Final = 60.0
 _GIVEN_UP_DAYS: Final = 7
 _AWAY: Final = 3
 # The dashboard has understood, and will never take this reading.
-_REFUSED: Final = frozenset({400, 413, 414, 422})
+_BAD_VALUE: Final = frozenset({400, 413, 414, 422})
 # It takes nothing at the moment, whatever the unit.
 _CLOSED: Final = frozenset({401, 402, 403, 407, 408, 421, 425, 426, 429})
+# A token without rights, or a unit that is blocked.
+_FORBIDDEN: Final = 403
 
 _logger = Logger("motehub.webhooks")
 _occasional = OccasionalLogger(_logger)
+
+
+class _Refusal(enum.Enum):
+    """What a dashboard does not take."""
+
+    VALUE = "value"
+    UNIT = "unit"
+    ALL = "all"
 
 
 class DashboardCouriers:
@@ -73,11 +86,17 @@ class DashboardCouriers:
         self.throttle = Throttle(dashboard.rate)
         load = partial(outbox.in_lane, number)
         self._lanes = Lanes(load, fresh_only=dashboard.latest_only)
+        self._refused: dict[str, float] = {}
+        self._taken_last = -math.inf
         self.threads = [
             threading.Thread(target=self._work, name=f"base {one}", daemon=True)
             for one in range(dashboard.connections)
         ]
         self._forgotten = 0.0
+
+    def counts(self) -> dict[str, int]:
+        """Return how many units the dashboard refuses while it takes others."""
+        return {"units_refused": len(self._refused)}
 
     def start(self) -> None:
         """Begin to deliver, what waited before too."""
@@ -129,6 +148,8 @@ class DashboardCouriers:
             attempt = Attempt(now, answer.status, "delivered", milliseconds)
             self._note(partial(self._outbox.delivered, self._number, message, attempt, keep=False))
             self._lanes.done(message)
+            self._taken_last = time.monotonic()
+            self._note_refusal(message.lane, None)
             if self._gate.succeeded() >= _AWAY:
                 _logger.info("the dashboard is back", url=self._place.shown)
                 self._lanes.hasten()
@@ -137,31 +158,54 @@ class DashboardCouriers:
             self._note_failure(message, answer, attempt)
 
     def _note_failure(self, message: Message, answer: Answer | NoAnswer, attempt: Attempt) -> None:
-        status = attempt.status
-        is_refused = status in _REFUSED
-        is_closed = status is None or status < 400 or status >= 500 or status in _CLOSED
-        patience = attempt.time - round(self._dashboard.patience * MICROSECONDS)
-        # While the dashboard takes nothing at all, nothing is given up.
-        is_hopeless = message.created < patience and self._gate.failures == 0
-        due = None if is_refused or is_hopeless else attempt.time
+        what = self._refusal(answer)
+        before = attempt.time - round(self._dashboard.patience * MICROSECONDS)
+        is_hopeless = message.created < before and self._is_hopeless(what, message.lane, answer)
+        due = None if what is _Refusal.VALUE or is_hopeless else attempt.time
         self._note(partial(self._outbox.failed, self._number, message, attempt, due))
-        if is_hopeless and not is_refused:
-            give_up = partial(
-                self._outbox.give_up_lane, self._number, message.lane, patience, attempt.time
-            )
-            self._note(give_up)
-        if due is None:
-            _occasional.warning("reading given up", unit=message.lane, reason=attempt.outcome)
-        else:
-            _occasional.warning("reading not delivered", unit=message.lane, reason=attempt.outcome)
-        if is_closed:
+        if is_hopeless:
+            end = partial(self._outbox.give_up_lane, self._number, message.lane, before)
+            self._note(partial(end, attempt.time))
+        event = "reading given up" if due is None else "reading not delivered"
+        _occasional.warning(event, unit=message.lane, reason=attempt.outcome)
+        if what is _Refusal.ALL:
             self._gate.failed(retry_after(answer, time.time()))
         else:
             self._gate.leave()
-        if is_refused:
+            self._note_refusal(message.lane, attempt.outcome if what is _Refusal.UNIT else None)
+        if what is _Refusal.VALUE:
             self._lanes.done(message)
         else:
             self._lanes.failed(message)
+
+    def _refusal(self, answer: Answer | NoAnswer) -> _Refusal:
+        """Return what is refused; a 403 is for the unit when that is said, or others are taken."""
+        if isinstance(answer, NoAnswer) or not 400 <= answer.status < 500:
+            return _Refusal.ALL
+        if answer.status in _BAD_VALUE:
+            return _Refusal.VALUE
+        if answer.status == _FORBIDDEN:
+            takes_others = time.monotonic() - self._taken_last < LONGEST_REST
+            return _Refusal.UNIT if _says_unit(answer) or takes_others else _Refusal.ALL
+        return _Refusal.ALL if answer.status in _CLOSED else _Refusal.UNIT
+
+    def _is_hopeless(self, what: _Refusal, lane: str, answer: Answer | NoAnswer) -> bool:
+        """Tell whether old readings of a unit are given up, as none is when all are refused."""
+        if what is not _Refusal.UNIT or _says_unit(answer):
+            return what is _Refusal.UNIT
+        if isinstance(answer, Answer) and answer.status == _FORBIDDEN:
+            # Not when the token has just lost its rights: others have been taken since.
+            return self._taken_last > self._refused.get(lane, math.inf) + LONGEST_REST
+        return self._gate.failures == 0
+
+    def _note_refusal(self, lane: str, reason: str | None) -> None:
+        """Count the units that are refused, for a ``reason``, and say when one is or is no more."""
+        if reason is None:
+            if self._refused.pop(lane, None) is not None:
+                _logger.info("the dashboard takes the unit again", unit=lane)
+        elif lane not in self._refused:
+            self._refused[lane] = time.monotonic()
+            _logger.warning("the dashboard refuses the unit", unit=lane, reason=reason)
 
     def _note(self, note: Callable[[], object]) -> None:
         """Write down what came of an attempt; the lane waits for that, or its order would end."""
@@ -180,3 +224,7 @@ class DashboardCouriers:
             self._forgotten = now
             before = self._clock() - _GIVEN_UP_DAYS * 86_400 * MICROSECONDS
             self._outbox.forget(self._number, before, KEPT)
+
+
+def _says_unit(answer: Answer | NoAnswer) -> bool:
+    return isinstance(answer, Answer) and answer.headers.get("motehub-refused") == "unit"

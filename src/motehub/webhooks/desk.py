@@ -22,10 +22,12 @@ from motehub.webhooks.outbox import BASE_FILE_NAME, DELIVERED, FILE_NAME, GIVEN_
 MOST_RESENT: Final = 10_000
 """Messages that are sent again at a time."""
 
+_NAMED: Final = 5
 _STATES: Final = {WAITS: "waiting", DELIVERED: "delivered", GIVEN_UP: "given up"}
 _ROWS: Final = (
     "SELECT attempt.time, endpoint.name, attempt.key, attempt.type, attempt.number, "
-    "attempt.status, attempt.outcome, attempt.milliseconds, message.state FROM attempt "
+    "attempt.status, attempt.outcome, attempt.milliseconds, message.state, endpoint.kind "
+    "FROM attempt "
     "JOIN endpoint ON endpoint.id = attempt.endpoint "
     "LEFT JOIN message ON message.key = attempt.key "
 )
@@ -35,7 +37,7 @@ class EndpointRow(msgspec.Struct, frozen=True):
     """An endpoint and its counts since it is known; times in UTC µs.
 
     ``replaced`` readings gave way to newer ones, ``dropped`` messages to others. ``trouble`` is
-    why the last attempt failed.
+    why the last attempt failed, of a dashboard also which units it refuses while it takes others.
     """
 
     name: str
@@ -71,14 +73,15 @@ def endpoints(folder: Path) -> list[EndpointRow]:
     found: list[EndpointRow] = []
     for path in _files(folder):
         with _open(path) as db:
-            found += [
-                EndpointRow(*row)
-                for row in db.execute(
-                    "SELECT name, address, kind, (SELECT count(*) FROM message "
-                    "WHERE endpoint = endpoint.id AND state = 0), delivered, failed, given_up, "
-                    "dropped, replaced, last_success, last_failure, trouble FROM endpoint"
-                )
-            ]
+            for row in db.execute(
+                "SELECT name, address, kind, (SELECT count(*) FROM message "
+                "WHERE endpoint = endpoint.id AND state = 0), delivered, failed, given_up, "
+                "dropped, replaced, last_success, last_failure, trouble FROM endpoint"
+            ):
+                one = EndpointRow(*row)
+                if one.kind == BASE and one.trouble is None:
+                    one = msgspec.structs.replace(one, trouble=_refused_units(db))
+                found.append(one)
     return sorted(found, key=lambda one: one.name)
 
 
@@ -158,9 +161,25 @@ def result_of(folder: Path, endpoint: str, key: str) -> AttemptRow | None:
     return None if row is None else _shown(*row)
 
 
+def _refused_units(db: apsw.Connection) -> str | None:
+    """Return which units wait though the dashboard takes others, and why the last one does."""
+    rows = db.execute(
+        "SELECT message.lane, attempt.outcome FROM attempt "
+        "JOIN message ON message.key = attempt.key AND message.attempts = attempt.number "
+        "WHERE message.state = 0 ORDER BY attempt.id DESC"
+    ).fetchall()
+    if not rows:
+        return None
+    lanes = list(dict.fromkeys(str(lane) for lane, _ in rows))
+    more = f" and {len(lanes) - _NAMED} more" if len(lanes) > _NAMED else ""
+    return f"not taken: {', '.join(lanes[:_NAMED])}{more} ({rows[0][1]})"
+
+
 def _shown(*row: Any) -> AttemptRow:
-    *columns, state = row
-    return AttemptRow(*(*columns, _STATES.get(state, "forgotten")))
+    *columns, state, kind = row
+    # What a dashboard has taken is not kept, to be sent again.
+    gone = "over" if kind == BASE else "forgotten"
+    return AttemptRow(*(*columns, _STATES.get(state, gone)))
 
 
 def _files(folder: Path) -> list[Path]:

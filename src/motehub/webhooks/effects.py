@@ -8,7 +8,14 @@ from typing import Final
 
 from motehub.contracts import LogReader
 from motehub.errors import StorageError
-from motehub.frames import CommandChanged, Frame, PresenceChanged, WebhookPosted, Written
+from motehub.frames import (
+    AlertChanged,
+    CommandChanged,
+    Frame,
+    PresenceChanged,
+    WebhookPosted,
+    Written,
+)
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Device, plain_number
 from motehub.webhooks import messages
@@ -124,6 +131,9 @@ class TellEndpoints(_Following):
                     if device := self._names.device(command.device):
                         message = messages.command(device, command)
                         self._add(taking, "commands", device, *message)
+                case AlertChanged(number):
+                    if device := self._names.device(number):
+                        self._add(taking, "alerts", device, *messages.alert(entry))
                 case WebhookPosted(destination, body):
                     for number, endpoint in self._endpoints:
                         if endpoint.destination == destination:

@@ -18,10 +18,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     """A receiver of general webhooks, or of those of a Pusher application.
 
     ``secrets`` are those of Standard Webhooks, or the one of the application with ``app_key``.
-    ``events`` are ``readings``, ``presence``, ``commands``; ``devices`` patterns of names, none
-    for all. ``destination`` is that of webhooks which parts of the hub word themselves. Times
-    are in seconds: ``interval`` is how long readings are gathered, ``keep`` how long messages
-    stay that are over. ``queue`` bounds the messages that wait.
+    ``events`` are ``readings``, ``presence``, ``commands``, ``alerts``; ``devices`` patterns of
+    names, none for all. ``destination`` is that of webhooks which parts of the hub word themselves.
+    Times are in seconds: ``interval`` is how long readings are gathered, ``keep`` how long
+    messages stay that are over. ``queue`` bounds the messages that wait.
     """
 
     name: str

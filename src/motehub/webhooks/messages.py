@@ -14,6 +14,7 @@ import msgspec
 from motehub.command import Command
 from motehub.core.moments import iso
 from motehub.core.shapes import show_command
+from motehub.frames import AlertChanged
 from motehub.model import Device, Series
 
 READINGS: Final = "readings.stored"
@@ -67,6 +68,12 @@ def command(device: Device, command: Command) -> tuple[str, bytes]:
     """Return type and body of a message that a command was given, or has come further."""
     kind = f"command.{command.state.value}"
     return kind, _body(kind, command.changed, show_command(command, device))
+
+
+def alert(entry: AlertChanged) -> tuple[str, bytes]:
+    """Return type and body of a message that an alert began, is over or was answered."""
+    kind = f"alert.{entry.state.replace(' ', '_')}"
+    return kind, _body(kind, entry.time, msgspec.Raw(entry.body))
 
 
 def test(now: int) -> bytes:

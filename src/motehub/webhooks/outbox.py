@@ -18,6 +18,7 @@ import msgspec
 
 from motehub.errors import StorageError
 from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.webhooks.messages import TEST
 from motehub.webhooks.taking import Taking
 
 FILE_NAME: Final = "webhooks.db"
@@ -121,6 +122,20 @@ class Outbox:
             message = Message(*row)
             if message.due > now:
                 return message.due
+            self._taken.add(message.id)
+            return message
+
+    def waiting_test(self, endpoint: int) -> Message | None:
+        """Return a test that has not been tried yet; it is taken."""
+        with self._storage() as db:
+            query = (
+                f"SELECT {_COLUMNS} FROM message WHERE endpoint = ? AND state = 0 "  # noqa: S608
+                "AND type = ? AND attempts = 0 LIMIT 1"
+            )
+            row = db.execute(query, (endpoint, TEST)).fetchone()
+            if row is None:
+                return None
+            message = Message(*row)
             self._taken.add(message.id)
             return message
 

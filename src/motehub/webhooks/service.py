@@ -70,6 +70,7 @@ class WebhookService:
         self._start: Callable[[], None]
         self._wake: Callable[[], None]
         self._stop: Callable[[], None]
+        self._count_more: Callable[[], dict[str, int]] = dict
         if plan.dashboard is None:
             self._prepare_endpoints(plan.endpoints, reader, journal)
         else:
@@ -102,6 +103,7 @@ class WebhookService:
         )
         self._threads = couriers.threads
         self._start, self._stop = couriers.start, couriers.stop
+        self._count_more = couriers.counts
         self._wake = lambda: couriers.wake(effect.take_lanes())
 
     def run(self, hub: Hub, tell: Tell) -> bool:
@@ -154,7 +156,7 @@ class WebhookService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._outbox.counts(), "missed": self._effect.missed}
-        return self._counts
+        return self._counts | self._count_more()
 
 
 def _each(calls: Iterable[Callable[[], None]]) -> None:

@@ -40,6 +40,7 @@ class Event(enum.Enum):
     READINGS = "readings"
     PRESENCE = "presence"
     COMMANDS = "commands"
+    ALERTS = "alerts"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +65,7 @@ class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
     events: Annotated[
         list[Event],
-        Meta(min_length=1, description="What it is told: readings, presence, commands."),
+        Meta(min_length=1, description="What it is told: readings, presence, commands, alerts."),
     ] = msgspec.field(default_factory=lambda: list(Event))
     devices: Annotated[
         list[str],

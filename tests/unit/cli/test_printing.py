@@ -75,6 +75,21 @@ def test_yes_and_no_are_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert csv_.split() == ["true", "false", '""']
 
 
+def test_a_list_is_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    """Texts or numbers, with a space between: identities of a device, the range of a unit."""
+    rows: list[dict[str, object]] = [
+        {"of": ["mac:1", "b"]},
+        {"of": [0.0, 1023.0]},
+        {"of": [-0.5, 1e9]},
+        {"of": []},
+    ]
+    print_rows(("of",), rows, Format.CSV, "empty")
+    cells = [row[0] for row in csv.reader(io.StringIO(capsys.readouterr().out))]
+    assert cells == ["of", "mac:1 b", "0 1023", "'-0.5 1000000000", ""]
+    print_rows(("of",), rows, Format.TABLE, "empty")
+    assert "0 1023" in capsys.readouterr().out
+
+
 def test_csv_without_rows_has_its_header(capsys: pytest.CaptureFixture[str]) -> None:
     """A program finds the columns, also when nothing was found."""
     print_rows(("time", "value"), [], Format.CSV, "empty")

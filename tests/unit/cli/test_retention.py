@@ -11,13 +11,17 @@ from tests.unit.core.support import FakeClock, open_hub, temperature
 
 from motehub.cli import app
 from motehub.model import Delivery, Source
+from motehub.storage import utc_microseconds
 
 
 def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
     """They are there when the next one starts; what is wrong is said."""
 
     async def fill() -> None:
-        async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        clock = FakeClock()
+        # What waits for the history must not be old, or the journal takes nothing more.
+        clock.now = utc_microseconds()
+        async with open_hub(tmp_path, clock) as (hub, _):
             source = Source("test", "test:x", "x", "192.0.2.1")
             await hub.accept([Delivery(source, [temperature(1.0)])])
 
@@ -25,7 +29,7 @@ def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
 
     def run(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, ["retention", *arguments, "--data", str(tmp_path)])
-        return done.exit_code, done.output
+        return done.exit_code, f"{done.output}{done.exception or ''}"
 
     assert run("set", "x", "--raw", "30d")[0] == 0
     assert run("set", "x", "temperature", "--raw", "forever")[0] == 0

@@ -117,8 +117,9 @@ async def test_waiting_for_the_end(stand: Stand) -> None:
 
 
 async def test_a_failure_is_an_exit_status(stand: Stand) -> None:
-    """With --wait a command that fails or expires exits 1 and says why."""
+    """A command that fails or expires exits 1 and says why, without --wait what fails at once."""
     stand.post.then = lambda command: stand.hub.commands.failed(command.id, "only green")
+    assert (await stand.send("red"))[0] == 1
     status, output, _ = await stand.send("red", "--wait")
     assert status == 1
     assert "failed, only green" in output

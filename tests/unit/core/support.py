@@ -57,6 +57,7 @@ async def open_hub(
             hub = Hub(
                 registry, tokens, sessions, commands, accounts, journal, policy, limits, clock
             )
+            journal.before_commit(hub.audit.note)
             async with journal:
                 yield hub, journal
     finally:

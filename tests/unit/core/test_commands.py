@@ -855,3 +855,37 @@ async def test_sessions_that_ended_with_the_transport_get_nothing(tmp_path: Path
         source = await join(hub)
         ((_, _, session),) = post.got
         assert session == Assignment(NAME, source.session or "")
+
+
+async def test_who_asks_hears_the_outcome_once(tmp_path: Path) -> None:
+    """When a command has left, failed or expired, at once when it has before; None if forgotten."""
+    async with standing(tmp_path) as stand:
+        heard: list[CommandState | None] = []
+
+        def hear(command: Command | None) -> None:
+            heard.append(command.state if command is not None else None)
+
+        def ask(command: str) -> None:
+            stand.hub.tell_outcome(command, hear)
+
+        left, failed, late, gone = [await stand.send() for _ in range(4)]
+        for command in (left, left, failed, late, gone):
+            ask(command.id)
+        assert heard == []
+        stand.hub.commands.sent(left.id)
+        assert heard == [SENT, SENT]
+        stand.hub.commands.sent(left.id)
+        stand.hub.commands.failed(failed.id, "no")
+        await stand.settle()
+        for command in (left, failed):
+            ask(command.id)
+        assert heard[2:] == [FAILED, SENT, FAILED]
+        assert not stand.hub.commands.is_wanted(left.id)
+        assert stand.hub.commands.is_wanted(late.id)
+        stand.wait(61)
+        assert heard[5:] == [EXPIRED, EXPIRED]
+        ask("no such command")
+        waits = await stand.send()
+        ask(waits.id)
+        await stand.hub.remove_device("lamp")
+        assert heard[7:] == [None, None]

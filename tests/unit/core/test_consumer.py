@@ -271,9 +271,9 @@ def test_a_damaged_frame_is_reported_and_the_others_are_stored(
     connection = apsw.Connection(str(tmp_path / FILE_NAME))
     connection.execute("DELETE FROM frame WHERE position = 1")
     connection.close()
-    assert Consumer(
-        "history", SqliteLogReader(tmp_path), FoldIntoHistory(store, SqliteLogReader(tmp_path))
-    ).catch_up()
+    reader = SqliteLogReader(tmp_path)
+    fold = FoldIntoHistory(store, reader, reader.journal())
+    assert Consumer("history", reader, fold).catch_up()
     (row,) = store.rejected(10)
     assert row.payload == broken
     assert row.reason == "frame 2 of the journal is damaged"

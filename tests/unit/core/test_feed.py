@@ -6,6 +6,7 @@ import asyncio
 from array import array
 from pathlib import Path
 
+from tests.harness import PATIENCE
 from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
 
 from motehub.command import CommandState
@@ -16,7 +17,7 @@ from motehub.model import MICROSECONDS, Admission, Clock, Samples, Texts
 
 async def next_of(listener: Listener) -> dict[str, DeviceNews]:
     """Return the next news, by the devices' names."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         news = await listener.next()
     return {one.device.name: one for one in news.devices.values()}
 

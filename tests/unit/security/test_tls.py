@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.harness import PATIENCE
 
 from motehub.errors import CertificateError
 from motehub.security.addresses import Host
@@ -63,7 +64,7 @@ class Listener:
 
     def next(self) -> Heard | OSError:
         """Return what the next connection brought."""
-        return self.heard.get(timeout=10)
+        return self.heard.get(timeout=PATIENCE)
 
     def close(self) -> None:
         """End the thread by a last connection that gets no context."""
@@ -111,13 +112,13 @@ def client_context(authority: Authority, shown: Issued | None = None) -> ssl.SSL
 
 def send(listener: Listener, context: ssl.SSLContext, host: str = "127.0.0.1") -> None:
     """Connect, send a batch, close."""
-    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE)
     with context.wrap_socket(raw, server_hostname=host) as session:
         session.sendall(BATCH)
 
 
 def served_fingerprint(listener: Listener, authority: Authority) -> str:
-    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE)
     with client_context(authority).wrap_socket(raw, server_hostname="localhost") as session:
         der = session.getpeercert(binary_form=True)
         assert der
@@ -170,7 +171,7 @@ def s_client(
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{listener.port}", "-brief"]
     command += ["-CAfile", str(authority.ca_certificate), "-verify_return_error"]
     command += ["-verify_ip", "127.0.0.1", *options]
-    return subprocess.run(command, input=BATCH, capture_output=True, timeout=20, check=False)
+    return subprocess.run(command, input=BATCH, capture_output=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -181,7 +182,7 @@ def test_client_that_never_reads_loses_nothing(
     context = client_context(made)
     context.minimum_version = context.maximum_version = version
     listener = listen(server_tls(made), pause=0.4)
-    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE)
     session = context.wrap_socket(raw, server_hostname="127.0.0.1")
     time.sleep(0.1)  # so that a ticket, if there were one, would lie unread
     much = BATCH * 20_000  # more than the kernels hold, so that a RST would cut it
@@ -195,12 +196,12 @@ def test_tls12_session_is_resumed(made: Authority, listen: Callable[..., Listene
     listener = listen(server_tls(made))
     context = client_context(made)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE)
     with context.wrap_socket(raw, server_hostname="127.0.0.1") as first:
         session = first.session
         assert session is not None
         assert session.has_ticket
-    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", listener.port), timeout=PATIENCE)
     with context.wrap_socket(raw, server_hostname="127.0.0.1", session=session) as second:
         assert second.session_reused
 

@@ -15,6 +15,7 @@ from motehub.model import (
     Malformed,
     Receipt,
     Record,
+    RefusedRecord,
     Samples,
     Texts,
     check_device_name,
@@ -105,7 +106,9 @@ def test_every_object_gets_its_line() -> None:
     assert turn.answer is not None
     receipts = {
         "json_socket:a": Receipt(1, 1, "the value is null"),
-        "json_socket:b": Receipt(0, 1, "the device is blocked"),
+        "json_socket:b": Receipt(
+            0, 1, "the device is blocked", (RefusedRecord(0, 0, "the device is blocked"),)
+        ),
     }
     lines = turn.answer([receipts[one.source.identity] for one in turn.deliveries]).splitlines()
     assert [json.loads(line) for line in lines] == [

@@ -1,13 +1,14 @@
 """Objects of a read are taken together or one by one, with the same result."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from motehub.conversations import Peer, Turn
-from motehub.model import Malformed, Receipt, Samples, Texts
+from motehub.model import Malformed, Receipt, RefusedRecord, Samples, Texts
 from motehub.transports.json_socket import JsonConversation
 
 PEER = Peer("192.0.2.7", ("ab" * 32, "gateway"), "motehub-ack/1")
@@ -97,6 +98,46 @@ def test_a_refused_device_is_answered_for_each_object() -> None:
     (samples,) = delivery.records
     assert isinstance(samples, Samples)
     assert list(samples.values) == [1.0] * 10
-    lines = [json.loads(line) for line in turn.answer([Receipt(0, 10, "blocked")]).splitlines()]
+    receipt = Receipt(0, 10, "blocked", (RefusedRecord(0, 0, "blocked"),))
+    lines = [json.loads(line) for line in turn.answer([receipt]).splitlines()]
     assert [line["offset"] for line in lines] == [19 * n for n in range(10)]
     assert {line["error"] for line in lines} == {"blocked"}
+
+
+@given(st.lists(objects(ANY), min_size=1, max_size=20) | alike(), st.data())
+def test_every_refused_value_is_answered_for_its_object(
+    found: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Whatever runs of a column the hub refuses, the objects in which they are hear of it."""
+    turn = conversation(None).feed("".join(map(json.dumps, found)).encode(), 1_790_000_000_000_000)
+    assert turn is not None
+    assert turn.answer is not None
+    receipts, refused = [], set()
+    for delivery in turn.deliveries:
+        runs = []
+        for number, record in enumerate(delivery.records):
+            if isinstance(record, Samples | Texts) and data.draw(st.booleans()):
+                count = len(record.values)
+                start = data.draw(st.integers(0, count - 1))
+                stop = data.draw(st.none() | st.integers(start + 1, count))
+                runs.append(RefusedRecord(number, start, "out of range", stop))
+                key = None if delivery.source.alias.startswith("json_socket:") else "nested"
+                place = (delivery.source.suggested_name, key, record.metric, type(record))
+                refused |= {(*place, n) for n in range(start, count if stop is None else stop)}
+        receipts.append(Receipt(1, 1, None, tuple(runs)))
+    answers = [json.loads(line) for line in turn.answer(receipts).splitlines()]
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for one, answer in zip(found, answers, strict=True):
+        hit = False
+        for outer, value in one.items():
+            fields = value if isinstance(value, dict) else {outer: value}
+            name, key = (outer, "nested") if isinstance(value, dict) else ("gateway", None)
+            for metric, plain in fields.items():
+                if plain is not None and 0 < len(metric) < 200:
+                    place = (name, key, metric, Texts if isinstance(plain, str) else Samples)
+                    hit |= (*place, seen[place]) in refused
+                    seen[place] += 1
+        if hit:
+            assert answer["ok"] is False
+        else:
+            assert answer.get("error") != "out of range"

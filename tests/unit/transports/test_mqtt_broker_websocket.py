@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from tests.desk import Desk
+from tests.harness import PATIENCE
 from tests.unit.test_websocket_frames import Browser
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from motehub import connections
 from motehub.contracts import Ground, Note, Places, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer, Turn
 from motehub.core.registry import Registry
@@ -151,7 +153,7 @@ def client(port: int, path: str = "/", **more: object) -> connect:
 
 
 async def ask(socket: ClientConnection, said: bytes) -> object:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await socket.send(said)
         return await socket.recv()
 
@@ -168,19 +170,19 @@ async def test_a_client_is_answered_once_it_is_stored() -> None:
         hub.gate.clear()
         await socket.send(b"two")
         pong = await socket.ping()
-        await asyncio.wait_for(pong, 10)
+        await asyncio.wait_for(pong, PATIENCE)
         echo.channel.write(b"by itself")
-        assert await asyncio.wait_for(socket.recv(), 10) == b"by itself"
+        assert await asyncio.wait_for(socket.recv(), PATIENCE) == b"by itself"
         hub.gate.set()
-        assert await asyncio.wait_for(socket.recv(), 10) == b"stored two"
+        assert await asyncio.wait_for(socket.recv(), PATIENCE) == b"stored two"
         echo.channel.offer(Turn([], lambda _: b"offered"))
-        assert await asyncio.wait_for(socket.recv(), 10) == b"offered"
+        assert await asyncio.wait_for(socket.recv(), PATIENCE) == b"offered"
         assert not echo.channel.is_choked
         # How many frames arrive at a time is not for anybody to say.
         await socket.send([b"in ", b"three ", b"parts"])
         heard = b""
         while heard != b"in three parts":
-            heard += (await asyncio.wait_for(socket.recv(decode=False), 10)).replace(
+            heard += (await asyncio.wait_for(socket.recv(decode=False), PATIENCE)).replace(
                 b"stored ", b""
             )
         assert await ask(socket, b"x" * 50_000) == b"stored " + b"x" * 50_000
@@ -197,11 +199,11 @@ async def test_the_server_ends_it(how: str) -> None:
             assert await ask(socket, b"quit") == b"stored quit"
         elif how == "abandon":
             made[0].channel.abandon(b"last")
-            assert await asyncio.wait_for(socket.recv(), 10) == b"last"
+            assert await asyncio.wait_for(socket.recv(), PATIENCE) == b"last"
         else:
             await listener.close()
         with pytest.raises(ConnectionClosed) as closed:
-            await asyncio.wait_for(socket.recv(), 10)
+            await asyncio.wait_for(socket.recv(), PATIENCE)
         if how != "listener":
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1000
@@ -224,7 +226,7 @@ async def test_silence_ends_it_even_before_the_handshake(said: bytes) -> None:
     async with listening(converse, Hub()) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
     assert made[0].ended
 
@@ -236,7 +238,7 @@ async def test_what_breaks_the_rules_is_stored_as_far_as_it_kept_them() -> None:
         async with client(port) as socket:
             await socket.send("text")
             with pytest.raises(ConnectionClosed) as closed:
-                await asyncio.wait_for(socket.recv(), 10)
+                await asyncio.wait_for(socket.recv(), PATIENCE)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1003
         with pytest.raises(InvalidStatus):
@@ -380,12 +382,15 @@ async def test_the_web_port_hands_its_path_over(tmp_path: Path, path: str, secur
 
 
 @pytest.mark.parametrize("how", ["end", "web", "broker"])
-async def test_a_connection_that_was_handed_over_ends(how: str) -> None:
+async def test_a_connection_that_was_handed_over_ends(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the conversation, or with either listener; neither waits for the other."""
+    monkeypatch.setattr(connections, "_FINISH_SECONDS", 600.0)
     made: list[Echo] = []
     async with web_port(made, Hub()) as (web, broker, port), client(port, "/mqtt") as socket:
         assert await ask(socket, b"one") == b"stored one"
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(PATIENCE):
             if how == "end":
                 await ask(socket, b"quit")
             else:
@@ -415,7 +420,7 @@ async def test_all_else_goes_its_usual_way(said: bytes) -> None:
             writer.write(said[:cut])
             await asyncio.sleep(0)
             writer.write(said[cut:])
-            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"elsewhere: ")
+            assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"elsewhere: ")
             writer.close()
     assert not made
     assert not broker.counters
@@ -424,7 +429,11 @@ async def test_all_else_goes_its_usual_way(said: bytes) -> None:
 def test_the_front_waits_until_it_can_tell() -> None:
     """A request is handed over with all that came, as soon as its path can't be another's."""
     intake = Intake(Hub(), {"/in": Taking()}, Allowance(1_000))
-    for said, at in ((b"GET /mqtt HTTP/1.1", 10), (b"GET /metrics", 7), (b"POST /x HT", None)):
+    for said, at in (
+        (b"GET /mqtt HTTP/1.1", 10),
+        (b"GET /metrics", 7),
+        (b"POST /x HT", None),
+    ):
         front = HttpFront("192.0.2.1", intake, (b"GET /mqtt",))
         handed: list[bytes] = []
         for end in range(1, len(said) + 1):

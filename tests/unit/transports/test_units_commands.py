@@ -201,10 +201,29 @@ async def test_a_payload_is_one_line(tmp_path: Path, payload: str) -> None:
     ("value", "text"), [(True, "1"), (False, "0"), (7, "7"), (0.5, "0.5"), ("red", "red")]
 )
 async def test_a_value_is_sent_as_text(tmp_path: Path, value: object, text: str) -> None:
-    """A unit has one thing to be set, so the value alone is what it gets."""
+    """A unit has one thing to be set, so the value alone is what it gets; sent is its end."""
     async with Lamp() as lamp, units_hub(tmp_path, updatable(lamp.port)) as stand:
-        await stand.hub.command("lamp", "colour", value)  # type: ignore[arg-type]
+        command = await stand.hub.command("lamp", "colour", value)  # type: ignore[arg-type]
         assert await lamp.told(1) == [text]
+        # It reports nothing: nobody waits for what can't come.
+        assert is_sent(await stand.over(command))
+
+
+async def test_what_such_a_unit_reports_confirms(tmp_path: Path) -> None:
+    """A command for its metric is over when it has reported the value, any other when sent."""
+    async with Peer() as peer, units_hub(tmp_path, both(peer.port, metric="level")) as stand:
+        reader, writer = await peer.connection()
+        other = await stand.hub.command("both", "led", 1)
+        assert await reader.readline() == b"1\r\n"
+        assert is_sent(await stand.over(other))
+        command = await stand.hub.command("both", "level", 7)
+        assert await reader.readline() == b"7\r\n"
+        find = stand.hub.commands.book.find
+        await until(lambda: find(command.id).state is CommandState.SENT, "it is sent")
+        assert not find(command.id).is_over
+        writer.write(b"7\n")
+        assert (await stand.over(command)).state is CommandState.CONFIRMED
+        await peer.end(writer)
 
 
 async def test_a_name_alone_tells_a_unit_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from motehub.simulate.units import Behaviour, Lamp, ReadBoard
 from motehub.transports._units_scan import addresses_of
 from motehub.transports._units_settings import Settings
 from motehub.unit_requests import change_unit
-from motehub.units import Unit, UnitKind, unit_of
+from motehub.units import Unit, UnitKind, unit_key, unit_of
 
 FAST = Behaviour(rate=100)
 
@@ -213,6 +213,8 @@ def test_ranges(text: str, first: str, count: int) -> None:
         "192.168.1.9-8.8.8.8",
         "192.168.1.40-192.168.1.10",
         "::/0",
+        "::ffff:8.8.8.8",
+        "::ffff:8.8.8.0/120",
         "0.0.0.0/0",
         "192.168.1.255-192.169.0.1",
         "1-2-3",
@@ -230,6 +232,8 @@ def test_what_is_not_searched(text: str) -> None:
         ({"address": "lamp.local"}, "not an IP address"),
         ({"address": "224.0.0.1"}, "not the address of one machine"),
         ({"address": "0.0.0.0"}, "not the address of one machine"),
+        ({"address": "fe80::1%eth0\r\nx"}, "not an IP address"),
+        ({"address": "fe80::1%" + "x" * 16}, "not an IP address"),
         ({"address": "192.168.1.300"}, "not an IP address"),
         ({"port": 65536}, "65535"),
         ({"name": "a;b"}, "name"),
@@ -287,3 +291,29 @@ async def test_a_unit_that_does_both_is_tested_on_its_connection(tmp_path: Path)
     ):
         assert len((await stand.units.test_unit("both", 20)).lines) == 10
         assert board.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("192.168.1.5", "192.168.1.5"),
+        ("192.168.1.5:08888", "192.168.1.5"),
+        ("[fe80::1%eth0]:99", "[fe80::1%eth0]:99"),
+        ("::ffff:1.2.3.4", "1.2.3.4"),
+        ("fe80::1%", None),
+        ("fe80::1%eth0\r\nx", None),
+        ("fe80::1%../api", None),
+        ("fe80::1%" + "x" * 3_000, None),
+        ("2130706433", None),
+        ("0x7f.0.0.1", None),
+        ("127.0.0.01", None),
+        ("127.1", None),
+        ("1.2.3.4:0", None),
+        ("1.2.3.4:65536", None),
+        ("1.2.3.4\n", None),
+        ("localhost", None),
+    ],
+)
+def test_addresses_have_one_form(text: str, key: str | None) -> None:
+    """What a request names is compared in that form; anything else is no address."""
+    assert unit_key(text) == key

@@ -79,7 +79,13 @@ async def test_devices_are_there_before_anything_connects(tmp_path: Path) -> Non
         assert devices["192.0.2.7"].identities == ("unit:192.0.2.7",)
         assert devices["adc"].identities == (f"unit:{HOST}:{units[1].port}",)
         assert {one.admission for one in devices.values()} == {Admission.ACCEPTED}
-        assert [one.online for one in devices.values()] == [None] * 3
+        assert devices["lamp"].online is None
+        # One that should send is sought, and said to be away when it is not there.
+        await until(lambda: stand.device("adc").online is False, "that is known")
+        await until(lambda: stand.units.counters["connections_failed"] >= 3, "it goes on trying")
+        away = [("left", "not reached: it refuses the connection")]
+        await until(lambda: stand.events("adc", "left"), "that is durable")
+        assert stand.events("adc", "joined", "left") == away
 
 
 async def test_units_on_one_machine_are_not_one_device(tmp_path: Path) -> None:

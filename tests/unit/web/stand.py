@@ -18,6 +18,7 @@ from litestar import Litestar
 from tests.unit.core.support import START, FakeClock, open_hub
 
 from motehub import parts
+from motehub.contracts import Listener
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
@@ -28,8 +29,14 @@ from motehub.model import MICROSECONDS, Delivery, Record, Samples, Scope, Source
 from motehub.web.api import ApiServices, make_api
 from motehub.web.live import LiveStreams
 from motehub.web.queries import Queries, QueryLimits
+from motehub.web.snippets import Reach
 
 SECOND = MICROSECONDS
+
+LISTENERS = {"web": Listener("192.0.2.1", 8080, tls=False)}
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+"""What the hub's authority is like, for whoever only passes it on."""
 
 
 class Stand:
@@ -52,7 +59,15 @@ class Stand:
         self._consumer = consumer
         streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, clock)
         self.app: Litestar = make_api(
-            ApiServices(hub, queries, clock, lambda: {"version": "test", "fine": True}, streams)
+            ApiServices(
+                hub,
+                queries,
+                clock,
+                lambda: {"version": "test", "fine": True},
+                streams,
+                webhooks=folder,
+                reach=lambda: Reach(LISTENERS, ("hub",), (), CERTIFICATE, web_ca=False),
+            )
         )
         self.secrets: dict[str, str] = {}
 
@@ -112,7 +127,7 @@ async def open_stand(
         stack.callback(history.close)
         log = SqliteLogReader(folder)
         stack.callback(log.close)
-        consumer = Consumer("history", log, FoldIntoHistory(history, log))
+        consumer = Consumer("history", log, FoldIntoHistory(history, log, log.journal()))
         queries = Queries(
             command or [sys.executable, "-m", "motehub.reader", str(folder), store],
             os.environ | {STORE_URL: url},

@@ -335,11 +335,17 @@ async def test_devices_and_series(stand: Stand) -> None:
         "discarded": 0,
         "online": None,
         "waiting": 0,
+        "labels": [],
+        "interval": None,
+        "units": [],
+        "lamp": False,
+        "identities": [],
     }
     assert good(await stand.get("/devices/b")) == devices[1]
     assert good(await stand.get(f"/devices/{quote('a ü')}"))["name"] == "a ü"
     series = good(await stand.get("/devices/b/series"))
-    at = {"latest_time": iso(START)}
+    plain = {"offset": 0.0, "scale": 1.0, "low": None, "high": None}
+    at = {"latest_time": iso(START), "calibration": plain}
     assert sorted(series, key=lambda one: one["metric"]) == [
         {"metric": "state", "unit": "", "kind": "text", "latest": "on", **at},
         {"metric": "temperature", "unit": "°C", "kind": "gauge", "latest": 3.0, **at},

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.desk import Desk
-from tests.unit.protocols.pusher.stand import NOW, SECOND, Stand
+from tests.unit.protocols.pusher.stand import NOW, SECOND, Stand, Wire
 
 from motehub.command import Command, CommandState, Order
 from motehub.core.feed import SeriesNews
@@ -130,23 +130,25 @@ class Desktop:
         self.people = People()
         visitors = Visitors(self.tokens, self.people)
         self.grants = Grants(self.stand.application, visitors)
+        self.answering: list[str] = []
         self.access = Access(
             self.stand.application,
             self.grants,
             visitors,
             lambda: NOW,
+            self.answering.append,
         )
 
     def ask(
         self, fields: Any, secret: str = "good", kind: str = "application/x-www-form-urlencoded"
-    ) -> tuple[int, dict[str, str]]:
+    ) -> tuple[int, dict[str, Any]]:
         return self.post(fields, {"content-type": kind, "authorization": f"Bearer {secret}"})
 
-    def post(self, fields: Any, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    def post(self, fields: Any, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
         body = fields if isinstance(fields, bytes) else urlencode(fields).encode()
         raw = {name.encode(): value.encode() for name, value in headers.items()}
         answer = self.access.answer(Request("POST", "/", b"", raw, body, "192.0.2.1"))
-        document: dict[str, str] = json.loads(answer.body)
+        document: dict[str, Any] = json.loads(answer.body)
         return answer.status, document
 
 
@@ -170,6 +172,20 @@ def test_the_signature_lets_the_client_in() -> None:
     (heard,) = wire.say("pusher:signin", document)
     assert heard["event"] == "pusher:signin_success"
     assert wire.connection.user == "page"
+
+
+def test_a_base_unit_that_answers_says_so_when_it_asks() -> None:
+    """On the channel of requests, and for a connection that is here; others are told nothing."""
+    desk = Desktop(token(ADMIN, CONTROL))
+    socket = desk.stand.connect().connection.socket_id
+    fields = {"channel_name": "private-requests", "socket_id": socket}
+    assert sorted(desk.ask(fields)[1]) == ["auth"]
+    assert sorted(desk.ask(fields | {"socket_id": "9.9", "answers": "1"})[1]) == ["auth"]
+    assert sorted(desk.ask(fields | {"channel_name": "private-x", "answers": "1"})[1]) == ["auth"]
+    assert desk.answering == []
+    status, document = desk.ask(fields | {"answers": "1"})
+    assert (status, document["answers"]) == (200, True)
+    assert desk.answering == [socket]
 
 
 @pytest.mark.parametrize(
@@ -272,8 +288,8 @@ def test_readings_go_out_in_events_that_are_not_too_long() -> None:
     assert (event["series"][0]["values"], event["series"][0]["skipped"]) == ([], 1)
 
 
-def command(order: Order) -> Command:
-    return Command("7-1", 1, order, NOW, NOW + 60 * SECOND, CommandState.QUEUED, NOW)
+def command(order: Order, id_: str = "7-1") -> Command:
+    return Command(id_, 1, order, NOW, NOW + 60 * SECOND, CommandState.QUEUED, NOW)
 
 
 def device(*identities: str) -> Device:
@@ -287,7 +303,29 @@ class Base:
         self.stand = Stand()
         self.desk = Desk()
         grants = Grants(self.stand.application, Visitors(KnownOnes(), People()))
-        self.carrier = BaseCarrier(self.stand.application, self.desk, grants, lambda: NOW)
+        self.later: list[Any] = []
+        self.carrier = BaseCarrier(
+            self.stand.application, self.desk, grants, lambda: NOW, self.later.append, 4_000
+        )
+        self.stand.application.attend("private-requests", self.carrier)
+
+    def come(self, *, answers: bool = True) -> Wire:
+        """Return a subscriber to requests; what happens later has happened."""
+        wire = self.stand.connect()
+        if answers:
+            self.carrier.expect_answers(wire.connection.socket_id)
+        wire.subscribe("private-requests")
+        self.do_later()
+        return wire
+
+    def do_later(self) -> None:
+        while self.later:
+            self.later.pop(0)()
+
+    def ask(self, *ids: str) -> None:
+        for id_ in ids:
+            order = Order(payload=f"p{id_}")
+            assert self.carrier.carry(command(order, id_), device("unit:192.0.2.9"), None)
 
     def carry(self, order: Order, *identities: str) -> bool:
         return self.carrier.carry(command(order), device(*identities), None)
@@ -306,10 +344,139 @@ def test_a_command_goes_to_a_base_unit_that_listens() -> None:
     assert base.carry(order, "mqtt:lamp", "unit:192.0.2.9")
     (heard,) = wire.take()
     assert (heard["channel"], heard["event"]) == ("private-requests", "update.request")
-    assert heard["data"] == {"ip": "192.0.2.9", "payload": "#ff8800", "id": "7-1"}
-    assert base.desk.told[1:] == [("sent", "7-1")]
+    wanted = {"ip": "192.0.2.9", "payload": "#ff8800", "id": "7-1", "seconds": 59}
+    assert heard["data"] == wanted
+    assert base.desk.told[1:] == [("unheard", "7-1")]
     assert base.carry(Order("led", True), "unit:192.0.2.9:9999")
-    assert wire.take()[0]["data"] == {"ip": "192.0.2.9:9999", "payload": "1", "id": "7-1"}
+    assert wire.take()[0]["data"]["ip"] == "192.0.2.9:9999"
+    assert base.desk.told[2:] == [("unheard", "7-1")]
+    # Unless more is said of a unit here, its readings are stored as this metric.
+    assert base.carry(Order("value", 5), "unit:192.0.2.9")
+    assert base.desk.told[3:] == [("sent", "7-1")]
+    base.carrier.tidy()
+
+
+def requests(wire: Wire, *before: dict[str, Any]) -> list[str]:
+    """Return the ids of the requests that a base unit has got since it was last asked."""
+    got = [*before, *wire.take()]
+    return [one["data"]["id"] for one in got if one["event"] == "update.request"]
+
+
+def answer(wire: Wire, state: str, *ids: str, reason: str = "") -> list[dict[str, Any]]:
+    answers = [{"id": one, "state": state, "reason": reason} for one in ids]
+    data = {"answers": answers}
+    return wire.say("client-update.answer", data, channel="private-requests")
+
+
+def test_a_base_unit_that_answers_is_believed() -> None:
+    """A command is sent when the unit has got it, and not before."""
+    base = Base()
+    wire = base.come()
+    base.ask("1", "2", "3")
+    assert requests(wire) == ["1", "2", "3"]
+    assert answer(wire, "taken", "1", "2", "3") == []
+    assert base.desk.told == []
+    answer(wire, "sent", "1")
+    answer(wire, "failed", "2", reason="it refuses\nthe \x1b[31mconnection" + "x" * 300)
+    answer(wire, "failed", "3")
+    assert base.desk.told[0] == ("unheard", "1")
+    assert base.desk.told[1][2].startswith("it refuses the  [31mconnectionx")
+    assert len(base.desk.told[1][2]) == 200
+    assert base.desk.told[2] == ("failed", "3", "the base unit gives no reason")
+    answer(wire, "failed", "1")
+    assert len(base.desk.told) == 3
+
+
+def test_what_was_not_answered_is_asked_again() -> None:
+    """In its order, before what is newer, and only of those who answer."""
+    base = Base()
+    first = base.come()
+    base.ask("1", "2", "3", "4")
+    answer(first, "taken", "1", "2")
+    answer(first, "sent", "1")
+    base.desk.failed("4", "the owner has blocked it")
+    first.connection.lost()
+    other = base.come(answers=False)
+    assert requests(other) == []
+    other.connection.lost()
+    second = base.stand.connect()
+    base.carrier.expect_answers(second.connection.socket_id)
+    second.subscribe("private-requests")
+    base.ask("5")
+    base.do_later()
+    assert requests(second) == ["2", "3", "5"]
+    answer(second, "sent", "2", "3", "5")
+    assert [one[1] for one in base.desk.told if one[0] == "unheard"] == ["1", "2", "3", "5"]
+    assert requests(base.come()) == []
+
+
+def test_a_second_connection_before_the_first_is_known_to_be_dead() -> None:
+    """The channel was never empty; still the newcomer gets what has not been answered."""
+    base = Base()
+    base.come()
+    base.ask("1")
+    second = base.come()
+    assert requests(second) == ["1"]
+    answer(second, "sent", "1")
+    assert base.desk.told == [("unheard", "1")]
+
+
+def test_no_more_is_on_its_way_than_a_client_may_have_waiting() -> None:
+    """The next requests follow when the base unit has some of them durably."""
+    base = Base()
+    wire = base.come()
+    base.ask(*(f"{number:03}" for number in range(60)))
+    first = requests(wire)
+    assert 10 < len(first) < 40
+    taken = first[:-1]
+    second = requests(wire, *answer(wire, "taken", *taken))
+    assert second
+    assert len(second) < 60 - len(first)
+    rest: list[str] = []
+    while untaken := [one for one in [*first, *second, *rest] if one not in taken]:
+        rest += requests(wire, *answer(wire, "taken", *untaken))
+        taken += untaken
+    assert [*first, *second, *rest] == [f"{number:03}" for number in range(60)]
+
+
+def test_units_that_the_base_unit_does_not_have() -> None:
+    """Another base unit may have them; one that answers nothing has then been handed it."""
+    base = Base()
+    wire = base.come()
+    base.ask("1")
+    answer(wire, "unknown", "1")
+    assert base.desk.told == []
+    other = base.come(answers=False)
+    assert requests(other) == ["1"]
+    assert base.desk.told == [("unheard", "1")]
+    base.ask("2")
+    assert requests(other) == ["2"]
+    assert base.desk.told == [("unheard", "1")]
+    answer(wire, "unknown", "2")
+    assert base.desk.told == [("unheard", "1"), ("unheard", "2")]
+
+
+def test_answers_of_those_who_were_not_asked() -> None:
+    """They mean nothing; and answers that can't be read are complained of."""
+    base = Base()
+    wire = base.come()
+    base.ask("1")
+    stranger = base.come(answers=False)
+    answer(stranger, "sent", "1")
+    elsewhere = base.stand.connect()
+    (heard,) = answer(elsewhere, "sent", "1")
+    assert heard["event"] == "pusher:error"
+    answer(wire, "sent", "2")
+    assert base.desk.told == []
+    for data in ({}, {"answers": [{"id": 1}]}, {"answers": [{"id": "1", "state": "done"}]}, "x"):
+        (heard,) = wire.say("client-update.answer", data, channel="private-requests")
+        assert heard["event"] == "pusher:error"
+    (heard,) = answer(wire, "sent", *["1"] * 51)
+    assert heard["event"] == "pusher:error"
+    assert base.desk.told == []
+    # Other events of clients go to the others, as everywhere.
+    wire.say("client-hello", {}, channel="private-requests")
+    assert [one["event"] for one in stranger.take()] == ["client-hello"]
 
 
 @pytest.mark.parametrize("payload", ["red\r\nblue", "a\x00b", "\n"])
@@ -358,6 +525,29 @@ def test_what_happens_together_is_posted_together() -> None:
         webhooks.tell(Happening(Kind.OCCUPIED, "later"))
         await webhooks.end()
         assert posted[-1][1]["events"] == [{"name": "channel_occupied", "channel": "later"}]
+
+    asyncio.run(work())
+
+
+def test_webhooks_with_long_events_hold_fewer() -> None:
+    """The size of one is bounded, and nothing is left out."""
+
+    async def work() -> None:
+        sizes: list[int] = []
+        heard: list[str] = []
+
+        async def post(_: str, body: bytes) -> None:
+            sizes.append(len(body))
+            heard.extend(one["data"] for one in json.loads(body)["events"])
+
+        webhooks = Webhooks("42", {"client_event"}, post, lambda: NOW, Counter())
+        said = [f"{number}" + "x" * 5_000 for number in range(50)]
+        for one in said:
+            webhooks.tell(Happening(Kind.CLIENT_EVENT, "private-a", data=one))
+        await webhooks.end()
+        assert heard == said
+        assert len(sizes) > 10
+        assert max(sizes) < 30_000
 
     asyncio.run(work())
 

@@ -96,6 +96,25 @@ async def test_a_journal_that_is_another_begins_anew(tmp_path: Path) -> None:
         assert reading["value"] == 4
 
 
+async def test_a_test_does_not_wait_until_the_receiver_is_asked_again(tmp_path: Path) -> None:
+    """One that asked for an hour's rest hears it; when it takes it, what waits comes too."""
+    with Receiver() as receiver:
+        receiver.behave = lambda _: 503
+        receiver.retry_after = "3600"
+        events = frozenset({"readings"})
+        plan = Plan((Endpoint("a", receiver.url, (SECRET,), events=events, interval=0.01),))
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan) as service:
+                await Unit(hub, "10.0.0.1").read(1, time=now())
+                wait_until(lambda: service.counts.get("failed", 0) == 1)
+                first = desk.begin_test(tmp_path, "a", now())
+                wait_until(lambda: desk.result_of(tmp_path, "a", first) is not None)
+                receiver.behave = lambda _: 204
+                desk.begin_test(tmp_path, "a", now())
+                wait_until(lambda: desk.endpoints(tmp_path)[0].delivered == 3)
+                wait_until(lambda: service.counts["waiting"] == 0)
+
+
 async def test_an_endpoint_that_is_gone_takes_its_messages_along(tmp_path: Path) -> None:
     """The others keep theirs, and their counts."""
     with Receiver() as receiver:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -96,6 +96,26 @@ class Socket(Protocol):
         ...
 
 
+class Attendant(Protocol):
+    """Somebody on the server who looks after a channel; what it does, it leaves for later."""
+
+    def came(self, socket_id: str) -> None:
+        """Know that a connection has subscribed."""
+        ...
+
+    def left(self, socket_id: str) -> None:
+        """Know that a connection hears the channel no more."""
+        ...
+
+    def heard(self, socket_id: str, message: messages.Message) -> bool:
+        """Tell whether a client event of a subscriber was meant for the server alone.
+
+        Raises:
+            Unreadable: it was, but makes no sense.
+        """
+        ...
+
+
 class Refused(Exception):
     """A subscription that can't be; see the protocol's ``subscription_error``."""
 
@@ -149,6 +169,7 @@ class Application:
         self._channels: dict[str, _Channel] = {}
         self._users: dict[str, set[Socket]] = {}
         self._cached: dict[str, tuple[bytes, int]] = {}
+        self._attendants: dict[str, Attendant] = {}
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -178,6 +199,14 @@ class Application:
                 del self._users[socket.user]
         self._sockets.pop(socket.socket_id, None)
 
+    def attend(self, name: str, attendant: Attendant) -> None:
+        """Have a channel looked after."""
+        self._attendants[name] = attendant
+
+    def attendant_of(self, name: str) -> Attendant | None:
+        """Return who looks after a channel, if anybody does."""
+        return self._attendants.get(name)
+
     def sign_in(self, socket: Socket, user: str) -> None:
         """Let a connection be one of ``user``'s."""
         socket.user = user
@@ -192,7 +221,9 @@ class Application:
         channel = self._channels.get(name)
         is_new = channel is None
         if channel is None:
-            if len(self._channels) >= self.limits.channels:
+            # Public ones are to be had by anybody: the last tenth is for those who were let in.
+            kept = 0 if names.is_private(name) else self.limits.channels // 10
+            if len(self._channels) >= self.limits.channels - kept:
                 raise Refused("LimitReached", "there are too many channels already", 4100)
             channel = _Channel()
         user = None if member is None else str(member.user_id)
@@ -212,10 +243,14 @@ class Application:
             self.tell(Happening(Kind.OCCUPIED, name))
         if added and member is not None and user is not None:
             data = {"user_id": user, "user_info": member.user_info}
-            self._spread(channel, messages.encode_inside(messages.MEMBER_ADDED, data, name), socket)
+            self._spread(
+                channel, messages.encode_inside(messages.MEMBER_ADDED, data, name), [socket]
+            )
             self.tell(Happening(Kind.MEMBER_ADDED, name, user_id=user))
         if names.is_cache(name):
             self._send_cached(socket, name, now)
+        if (attendant := self._attendants.get(name)) is not None:
+            attendant.came(socket.socket_id)
 
     def unsubscribe(self, socket: Socket, name: str) -> None:
         """Let a connection hear no more of a channel to which it has subscribed."""
@@ -229,12 +264,14 @@ class Application:
                 gone = messages.encode_inside(messages.MEMBER_REMOVED, {"user_id": user}, name)
                 self._spread(channel, gone)
                 self.tell(Happening(Kind.MEMBER_REMOVED, name, user_id=user))
+        if (attendant := self._attendants.get(name)) is not None:
+            attendant.left(socket.socket_id)
         if not channel.sockets:
             del self._channels[name]
             self.tell(Happening(Kind.VACATED, name))
 
-    def publish(self, name: str, event: str, data: str, now: int, but: str | None = None) -> int:
-        """Send an event to a channel, but for one socket id; return how many get it."""
+    def publish(self, name: str, event: str, data: str, now: int, but: Collection[str] = ()) -> int:
+        """Send an event to a channel, but for some socket ids; return how many get it."""
         if (user := names.user_of(name)) is not None:
             return self._publish_to(user, name, event, data)
         channel = self._channels.get(name)
@@ -246,13 +283,23 @@ class Application:
             self._keep(name, message, now)
         if channel is None:
             return 0
-        return self._spread(channel, message, self._sockets.get(but) if but else None)
+        return self._spread(channel, message, [self._sockets[one] for one in but if self.has(one)])
+
+    def send(self, socket_id: str, name: str, event: str, data: str) -> int:
+        """Send an event of a channel to one connection; return how long it is on the wire."""
+        socket = self._sockets.get(socket_id)
+        if socket is None:
+            return 0
+        frame = self.frame(messages.encode(event, data, name))
+        socket.send(frame)
+        self.counters["messages"] += 1
+        return len(frame)
 
     def relay(self, sender: Socket, name: str, event: str, data: str) -> None:
         """Pass a client's event on to all others that hear the channel."""
         channel = self._channels[name]
         user = channel.sockets[sender]
-        self._spread(channel, messages.encode(event, data, name, user), sender)
+        self._spread(channel, messages.encode(event, data, name, user), [sender])
         self.tell(Happening(Kind.CLIENT_EVENT, name, user, event, data, sender.socket_id))
 
     def disconnect(self, user: str) -> int:
@@ -311,13 +358,13 @@ class Application:
             socket.send(frame)
         return len(sockets)
 
-    def _spread(self, channel: _Channel, message: bytes, but: Socket | None = None) -> int:
+    def _spread(self, channel: _Channel, message: bytes, but: Collection[Socket] = ()) -> int:
         if not channel.sockets:
             return 0
         frame = self.frame(message)
         count = 0
         for socket in channel.sockets:
-            if socket is not but:
+            if socket not in but:
                 socket.send(frame)
                 count += 1
         self.counters["messages"] += count

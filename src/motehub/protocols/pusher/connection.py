@@ -241,7 +241,7 @@ class Connection:
         right = channel_auth(keys.key, keys.secret, self.socket_id, name, data)
         if wanted.auth is None or not is_signature(wanted.auth, right):
             raise Refused("AuthError", "auth is not the signature of this subscription", 401)
-        return None if data is None else _member(data, self._application.limits.event_bytes)
+        return None if data is None else _member(data)
 
     def _unsubscribe(self, message: Message, _: int) -> None:
         name = message.read(messages.Unsubscribe).channel
@@ -270,6 +270,8 @@ class Connection:
     def _relay(self, message: Message, now: int) -> None:
         limits = self._application.limits
         name = message.channel or ""
+        if self._is_for_server(message, name):
+            return
         if reason := self._why_not_relayed(message, name):
             self._complain(reason, messages.REJECTED)
             return
@@ -286,6 +288,12 @@ class Connection:
             self._complain(f"a connection may send {most} events a second", messages.REJECTED)
             return
         self._application.relay(self, name, message.event, text)
+
+    def _is_for_server(self, message: Message, name: str) -> bool:
+        attendant = self._application.attendant_of(name)
+        if attendant is None or name not in self._channels:
+            return False
+        return attendant.heard(self.socket_id, message)
 
     def _why_not_relayed(self, message: Message, name: str) -> str | None:
         if not self._application.limits.client_events:
@@ -308,7 +316,7 @@ _HANDLERS: Final[dict[str, _Handler]] = {
 }
 
 
-def _member(channel_data: str, most: int) -> Member:
+def _member(channel_data: str) -> Member:
     """Return who ``channel_data`` says is there.
 
     Raises:
@@ -320,6 +328,6 @@ def _member(channel_data: str, most: int) -> Member:
         raise Refused("AuthError", f"channel_data: {error!s:.200}", 401) from error
     if reason := names.why_no_user(str(member.user_id)):
         raise Refused("AuthError", reason, 401)
-    if len(bytes(member.user_info)) > most:
-        raise Refused("AuthError", f"user_info has more than {most} bytes", 401)
+    if len(bytes(member.user_info)) > names.INFO_BYTES:
+        raise Refused("AuthError", f"user_info has more than {names.INFO_BYTES} bytes", 401)
     return member

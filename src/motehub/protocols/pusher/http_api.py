@@ -141,7 +141,8 @@ class Call:
         told: list[dict[str, Any]] = []
         for event, wanted in zip(events, channels, strict=True):
             for name in wanted:
-                self._application.publish(name, event.name, event.data, now, event.socket_id)
+                but = (event.socket_id,) if event.socket_id is not None else ()
+                self._application.publish(name, event.name, event.data, now, but)
             asked = _asked(event.info)
             told.append({name: self._about(name, asked) for name in wanted} if asked else {})
         self._application.counters["api_events"] += len(events)

@@ -14,6 +14,9 @@ EVENT_LENGTH: Final = 200
 USER_LENGTH: Final = 200
 """Longest id of a user, in characters."""
 
+INFO_BYTES: Final = 1_024
+"""Longest ``user_info`` of a member, as at the hosted service: each newcomer gets that of all."""
+
 MOST_CHANNELS: Final = 100
 """Most channels to which one request sends an event."""
 

@@ -3,14 +3,15 @@
 /* global uPlot */
 
 import { title, written } from "./hub.js";
+import { dated, locale, t } from "./words.js";
 
 const HIGH = 220;
 const DAY = 86_400;
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Texts of the marks on the axis of time, in the reader's zone and manner.
-function marks(_, moments, __, ___, step) {
+export function marks(_, moments, __, ___, step) {
   const part =
     step < 60
       ? { hour: "2-digit", minute: "2-digit", second: "2-digit" }
@@ -19,8 +20,8 @@ function marks(_, moments, __, ___, step) {
         : step < 28 * DAY
           ? { day: "numeric", month: "short" }
           : { month: "short", year: "numeric" };
-  const clock = new Intl.DateTimeFormat(undefined, part);
-  const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+  const clock = new Intl.DateTimeFormat(locale, part);
+  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
   return moments.map((moment) => {
     const when = new Date(moment * 1000);
     const midnight = step < DAY && when.getHours() + when.getMinutes() + when.getSeconds() === 0;
@@ -29,19 +30,18 @@ function marks(_, moments, __, ___, step) {
 }
 
 // The time between two readings from which on there is a gap, of buckets of `width` seconds.
-function longest(times, width) {
+export function longest(times, width) {
   const steps = times.slice(1).map((time, i) => time - times[i]);
   steps.sort((a, b) => a - b);
   return 5 * Math.max(width, steps[steps.length >> 1] ?? width);
 }
 
 export class Chart {
-  // `moved(from, to)` is called with the part that a reader has chosen, `reset()` to leave it.
-  constructor(box, { metric, unit }, moved, reset) {
+  // Shows the `span` of time, which a reader moves by drawing over a part.
+  constructor(box, { metric, unit }, span) {
     this.unit = unit;
     this.metric = metric;
-    this.moved = moved;
-    this.reset = reset;
+    this.span = span;
     this.rows = [[], [], [], []];
     this.view = [0, 1];
     this.box = box;
@@ -69,28 +69,29 @@ export class Chart {
         height: HIGH,
         scales: { x: { range: () => this.view } },
         series: [
-          { label: "time", value: (_, time) => (time ? new Date(time * 1000).toLocaleString() : "–") },
-          { label: "mean", stroke: ink, width: 1.5, value, points: { size: 4, fill: ink } },
-          { ...bound, label: "lowest" },
-          { ...bound, label: "highest" },
+          { label: t("chart.time"), value: (_, time) => (time ? dated(time * 1000) : "–") },
+          { label: t("chart.mean"), stroke: ink, width: 1.5, value, points: { size: 4, fill: ink } },
+          { ...bound, label: t("chart.lowest") },
+          { ...bound, label: t("chart.highest") },
         ],
         bands: [{ series: [3, 2], fill: colour("--band") }],
         axes: [{ ...axis, size: 34, values: marks }, { ...axis, size: 56 }],
         cursor: {
           drag: { x: true, y: false, setScale: false },
-          bind: { dblclick: () => () => this.reset() },
+          bind: { dblclick: () => () => this.span.choose(DAY) },
         },
         hooks: { setSelect: [(plot) => this.choose(plot)] },
       },
       this.rows,
       this.box,
     );
+    this.span.follow(this.plot.over);
   }
 
   choose(plot) {
     const { left, width } = plot.select;
     if (width > 4) {
-      this.moved(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      this.span.look(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
       plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
     }
   }
@@ -101,10 +102,12 @@ export class Chart {
     const width = reduced ? columns.width : 0;
     this.gap = longest(columns.times, width);
     this.rows = [[], [], [], []];
+    const end = this.span.bounds()[1];
     const mean = reduced ? columns.mean : columns.values;
     columns.times.forEach((time, i) => {
       const low = reduced ? columns.min[i] : mean[i];
-      this.push(time + width / 2, mean[i], low, reduced ? columns.max[i] : mean[i]);
+      // The last bucket is not over yet.
+      this.push(Math.min(time + width / 2, end), mean[i], low, reduced ? columns.max[i] : mean[i]);
     });
     this.stale = true;
   }
@@ -145,12 +148,12 @@ export class Chart {
   summary() {
     const means = this.rows[1].filter((one) => one !== null);
     if (means.length === 0) {
-      return `${title(this.metric)}: no readings in this time`;
+      return t("chart.empty", { metric: title(this.metric) });
     }
     const low = this.rows[2].reduce((a, b) => (b === null ? a : Math.min(a, b)), Infinity);
     const high = this.rows[3].reduce((a, b) => (b === null ? a : Math.max(a, b)), -Infinity);
     const [least, most, last] = [low, high, means.at(-1)].map((one) => written(one, this.unit));
-    return `${title(this.metric)}: from ${least} to ${most}, ${last} at the end`;
+    return t("chart.summary", { metric: title(this.metric), low: least, high: most, last });
   }
 
   remove() {

@@ -1,34 +1,28 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
 import { Chart } from "./chart.js";
-import { Switch, give, isLater, isSwitch, standing } from "./commands.js";
-import {
-  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
-} from "./hub.js";
+import { Colour, controlOf, give, isLater, standing } from "./commands.js";
+import { ask, complain, element, follow, mayControl, moment, of, presence, reading, title } from "./hub.js";
+import { showProfile } from "./profile.js";
+import { TimeSpan } from "./timespan.js";
+import { dated, number, t } from "./words.js";
 
 const POINTS = 600;
 const MOST_EVENTS = 50;
-const MOST_REJECTED = 1000;
 const MOST_COMMANDS = 20;
-const FRESH = 60;
-const SHORTEST = 10;
-const LONGEST = 10 * 366 * 86_400;
+const FRESH = 60_000;
 
 const find = (selector) => document.querySelector(selector);
 const name = decodeURIComponent(location.hash.slice(1));
 const charts = new Map();
 const cells = new Map();
 const given = new Map();
+let series = [];
+let lamp;
 const device = { name, admission: "accepted", online: null, heard: Date.now() };
 
-// What is shown: `span` seconds until now, or until `end` when that is set (s since 1970).
-const view = { span: 86_400, end: undefined, fetched: 0 };
-
-const now = () => Date.now() / 1000;
-const bounds = () => {
-  const end = view.end ?? now();
-  return [end - view.span, end];
-};
+const span = new TimeSpan(find(".ranges"), draw, () => load().catch(complain));
+let fetched = 0;
 
 // --- values and charts
 
@@ -51,16 +45,18 @@ function measure(series, time, value) {
     return;
   }
   one.time = time;
-  if (mayControl && isSwitch(series.metric) && series.kind !== "text") {
-    if (one.control === undefined) {
-      one.control = new Switch(name, series.metric, title(series.metric));
+  if (mayControl && one.control === undefined) {
+    one.control = controlOf(name, series, title(series.metric));
+    if (one.control !== undefined) {
       one.value.replaceChildren(one.control.button, one.control.note);
     }
+  }
+  if (one.control !== undefined) {
     one.control.report(value);
     return;
   }
-  one.value.textContent = written(value, series.unit);
-  one.value.title = new Date(time * 1000).toLocaleString();
+  one.value.textContent = reading(series, value);
+  one.value.title = dated(time * 1000);
 }
 
 function chart(series) {
@@ -68,13 +64,17 @@ function chart(series) {
   if (one === undefined) {
     const figure = element("figure");
     const caption = element("figcaption", title(series.metric));
-    const copy = element("a", "CSV", "copy");
+    const links = element("span", "", "links");
+    const copy = element("a", "CSV");
     copy.setAttribute("download", `${name} ${series.metric}.csv`);
-    caption.append(copy);
+    const compare = element("a", t("device.compare"));
+    compare.href = `/history#${new URLSearchParams({ show: `${name}/${series.metric}` })}`;
+    links.append(compare, copy);
+    caption.append(links);
     const box = element("div");
     figure.append(caption, box);
     find("#charts").append(figure);
-    one = new Chart(box, series, look, () => choose(86_400));
+    one = new Chart(box, series, span);
     one.copy = copy;
     charts.set(series.metric, one);
   }
@@ -86,10 +86,10 @@ let asked = 0;
 // Fetches what is to be shown; an answer that comes after a later question is not used.
 async function load() {
   const mine = (asked += 1);
-  const [from, to] = bounds();
-  view.fetched = now();
+  const [from, to] = span.bounds();
+  fetched = Date.now();
   const part = new URLSearchParams({ device: name, from: new Date(from * 1000).toISOString() });
-  if (view.end !== undefined) {
+  if (!span.live) {
     part.set("to", new Date(to * 1000).toISOString());
   }
   const { series } = await ask(`readings?${part}&points=${POINTS}`);
@@ -108,45 +108,9 @@ async function load() {
 
 function draw() {
   for (const one of charts.values()) {
-    one.draw(...bounds());
+    one.draw(...span.bounds());
   }
 }
-
-// --- the time shown
-
-function choose(span, end) {
-  set(span, end);
-  return load().catch(complain);
-}
-
-function set(span, end) {
-  view.span = Math.min(LONGEST, Math.max(SHORTEST, span));
-  // The future is not measured yet: there, the newest is shown as it comes.
-  view.end = end === undefined || end >= now() ? undefined : end;
-  for (const button of document.querySelectorAll("[data-seconds]")) {
-    const pressed = view.end === undefined && Number(button.dataset.seconds) === view.span;
-    button.setAttribute("aria-pressed", `${pressed}`);
-  }
-  const [from, to] = bounds().map((time) => new Date(time * 1000).toLocaleString());
-  find("#shown").textContent = view.end === undefined ? "" : `${from} – ${to}`;
-}
-
-function look(from, to) {
-  choose(to - from, to);
-}
-
-find(".ranges").addEventListener("click", ({ target }) => {
-  const { seconds, move, zoom } = target.dataset;
-  const [from, to] = bounds();
-  if (seconds !== undefined) {
-    choose(Number(seconds));
-  } else if (move !== undefined) {
-    choose(view.span, to + Number(move) * view.span);
-  } else if (zoom !== undefined) {
-    const span = view.span * Number(zoom);
-    choose(span, view.end === undefined ? undefined : (from + to + span) / 2);
-  }
-});
 
 // --- the device itself
 
@@ -159,6 +123,7 @@ function describe(news) {
   find("#about").textContent = text;
   find(".head").dataset.kind = kind;
   find("#commanding").hidden = !mayControl || device.admission !== "accepted";
+  find("#labels").replaceChildren(...(device.labels ?? []).map((label) => element("li", label)));
 }
 
 async function count() {
@@ -166,10 +131,11 @@ async function count() {
   describe(shown);
   const rows = ["received", "stored", "duplicate", "rejected", "discarded", "waiting"].map((what) => {
     const group = element("div");
-    group.append(element("dt", what), element("dd", shown[what].toLocaleString()));
+    group.append(element("dt", t(`device.count_${what}`)), element("dd", number(shown[what])));
     return group;
   });
   find("#counts").replaceChildren(...rows);
+  await showProfile(shown, series);
 }
 
 function happened(event) {
@@ -186,18 +152,17 @@ function when(time) {
 
 async function events() {
   const rows = await ask(`events?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
-  find("#happened").replaceChildren(...list(rows, happened, "Nothing so far."));
+  find("#happened").replaceChildren(...list(rows, happened, t("device.nothing")));
 }
 
 async function refusals() {
-  const rows = await ask(`rejected?limit=${MOST_REJECTED}`);
-  const mine = rows.filter((one) => one.device === name).slice(0, MOST_EVENTS);
+  const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
   const shown = (one) => {
     const row = element("li");
     row.append(when(one.time), element("b", one.reason), element("code", one.payload));
     return row;
   };
-  find("#refusals").replaceChildren(...list(mine, shown, "None."));
+  find("#refusals").replaceChildren(...list(rows, shown, t("device.none")));
 }
 
 function list(rows, shown, none) {
@@ -205,26 +170,36 @@ function list(rows, shown, none) {
 }
 
 async function begin() {
-  const all = await ask(`${of(name)}/series`);
-  for (const one of all) {
+  series = await ask(`${of(name)}/series`);
+  for (const one of series) {
     if (one.latest_time !== null) {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals()]);
-  for (const { control } of cells.values()) {
-    await control?.recheck();
-  }
-  for (const { command } of given.values()) {
-    if (!command.over) {
-      tell(await ask(`commands/${command.id}`));
-    }
-  }
+  await Promise.all([count(), load(), events(), refusals(), commands()]);
 }
 
 // --- commands
 
+async function commands() {
+  if (!mayControl) {
+    return;
+  }
+  if (device.lamp && lamp === undefined) {
+    lamp = new Colour(name, undefined, t("command.colour", { name }));
+    const group = element("div");
+    const value = element("dd");
+    value.append(lamp.button, lamp.note);
+    group.append(element("dt", title("colour")), value);
+    find("#now").append(group);
+  }
+  for (const command of (await ask(`${of(name)}/commands`)).reverse()) {
+    tell(command);
+  }
+}
+
 function tell(command) {
+  lamp?.tell(command);
   for (const { control } of cells.values()) {
     control?.tell(command);
   }
@@ -273,22 +248,6 @@ for (const form of document.querySelectorAll("#commanding form")) {
   });
 }
 
-// --- renaming
-
-find("#renaming").hidden = !mayDecide;
-find("#renaming form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const wrong = find("#renaming [role=alert]");
-  wrong.hidden = true;
-  try {
-    const renamed = await change("PATCH", of(name), { name: event.target.elements.name.value });
-    location.hash = encodeURIComponent(renamed.name);
-  } catch (error) {
-    wrong.textContent = error.message;
-    wrong.hidden = false;
-  }
-});
-
 // --- all of it
 
 addEventListener("hashchange", () => location.reload());
@@ -300,17 +259,23 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 
 document.title = `${name} · motehub`;
 find("#name").textContent = name;
-find("#renaming input").value = name;
-set(view.span);
 
 const heard = {
   begin,
-  device: describe,
-  removed: () => complain(new Error(`${name} has been removed.`)),
-  readings: ({ series }) => {
-    for (const one of series) {
+  device: ({ device: now, ...news }) => {
+    if (now !== name) {
+      // It was renamed, here or elsewhere.
+      location.replace(`#${encodeURIComponent(now)}`);
+      return;
+    }
+    describe(news);
+    count().catch(complain);
+  },
+  removed: () => complain(new Error(t("device.removed", { name }))),
+  readings: ({ series: all }) => {
+    for (const one of all) {
       measure(one, one.times.at(-1), one.values.at(-1));
-      if (one.kind !== "text" && view.end === undefined) {
+      if (one.kind !== "text" && span.live) {
         const shown = chart(one);
         one.times.forEach((time, i) => shown.add(time, one.values[i]));
       }
@@ -338,7 +303,7 @@ setInterval(() => {
   }
   draw();
   // What has come since is reduced with the rest.
-  if (view.end === undefined && now() - view.fetched > FRESH) {
+  if (span.live && Date.now() - fetched > FRESH) {
     load().catch(complain);
   }
 }, 1000);

@@ -1,5 +1,10 @@
 // What the pages share: asking the hub, following it, and how things are written.
 
+import "./pulse.js";
+import { known, moment, number, t } from "./words.js";
+
+export { moment };
+
 export function element(tag, text = "", kind = "") {
   const made = document.createElement(tag);
   made.textContent = text;
@@ -12,15 +17,17 @@ export async function ask(path, options = {}) {
   try {
     answer = await fetch(`/api/v1/${path}`, options);
   } catch {
-    throw new Error("The hub does not answer.");
+    throw new Error(t("common.away"));
   }
   if (answer.status === 401) {
-    location.replace("/login");
-    throw new Error("Nobody is logged in here.");
+    const here = location.pathname + location.hash;
+    location.replace(here === "/" ? "/login" : `/login#${encodeURIComponent(here)}`);
+    throw new Error(t("common.nobody"));
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    throw new Error(problem.detail ?? `The hub answers ${answer.status}.`);
+    const error = new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    throw Object.assign(error, { status: answer.status });
   }
   return answer.status === 204 ? undefined : answer.json();
 }
@@ -60,7 +67,11 @@ export function change(method, path, body) {
   return ask(path, { method, headers });
 }
 
+// A page that is open for weeks stays logged in.
+setInterval(() => ask("session").catch(() => {}), 86_400_000);
+
 let stream;
+let version;
 
 // Calls what `handlers` has for an event of the hub's stream with its data, and `handlers.begin`
 // when what happened before is to be fetched. Whatever happens to the hub, it comes back.
@@ -74,13 +85,18 @@ export function follow(handlers, query = "") {
   const begin = () => Promise.resolve(handlers.begin()).catch(complain);
   mine.addEventListener("hello", (event) => {
     state.textContent = "";
-    if (!JSON.parse(event.data).resumed) {
+    const hello = JSON.parse(event.data);
+    version ??= hello.version;
+    if (version !== hello.version) {
+      location.reload();
+    }
+    if (!hello.resumed) {
       begin();
     }
   });
   mine.addEventListener("missed", begin);
   mine.onerror = async () => {
-    state.textContent = "The hub does not answer; trying again…";
+    state.textContent = t("common.trying");
     if (mine.readyState === EventSource.CLOSED && stream === mine) {
       await pause();
       // A browser does not say why a stream was refused; this leads to the log-in if it must.
@@ -95,43 +111,63 @@ export function written(value, unit) {
   if (typeof value !== "number") {
     return `${value}`;
   }
-  const text = Number(value.toPrecision(6)).toLocaleString(undefined, { maximumFractionDigits: 6 });
+  const text = number(Number(value.toPrecision(6)), { maximumFractionDigits: 6 });
   return unit ? `${text} ${unit}` : text;
 }
 
-export const title = (metric) => metric.replaceAll("_", " ");
-
-// A moment (ms since 1970): the time alone when it is today's.
-export function moment(time) {
-  const when = new Date(time);
-  const today = when.toDateString() === new Date().toDateString();
-  return today ? when.toLocaleTimeString() : when.toLocaleString();
+// The newest value of a series, as people read it.
+export function reading({ metric, kind, unit }, value) {
+  if (metric === "button" && kind !== "text") {
+    return t(value === 0 ? "common.released" : "common.pressed");
+  }
+  return written(value, unit);
 }
 
-const SILENT = 10 * 60_000;
+export const title = (metric) => known(`metric.${metric}`, metric.replaceAll("_", " "));
 
-// How a device is: a word for the style, and a text. `heard` is in ms since 1970.
-export function presence({ admission, online, heard }) {
+const SILENT = 10 * 60_000;
+// So many times what is expected of a device it may keep silent.
+const PATIENCE = 3;
+
+// How a device is: a word for the style, and a text. `heard` is in ms since 1970, `interval` in s.
+export function presence({ admission, online, heard, interval, dialect }) {
   if (admission === "pending") {
-    return ["waiting", "waits for approval"];
+    return ["waiting", t("common.waits")];
   }
   if (admission === "blocked") {
-    return ["blocked", "blocked"];
+    return ["blocked", t("common.blocked")];
   }
   if (online === true) {
-    return ["online", "online"];
+    return ["online", t("common.online")];
   }
   if (online === false) {
-    return ["silent", `offline, last heard ${moment(heard)}`];
+    return ["silent", t("common.offline", { time: moment(heard) })];
+  }
+  if (dialect === "units") {
+    // A unit that is only told something says nothing: nobody knows how it is.
+    return ["told", ""];
   }
   const still = Date.now() - heard;
-  if (still > SILENT) {
-    return ["silent", `silent since ${moment(heard)}`];
+  if (still > (interval ? PATIENCE * interval * 1000 : SILENT)) {
+    return ["silent", t("common.silent", { time: moment(heard) })];
   }
-  return ["online", still < 60_000 ? "heard just now" : `heard ${Math.floor(still / 60_000)} min ago`];
+  const minutes = Math.floor(still / 60_000);
+  return ["online", minutes < 1 ? t("common.just_now") : t("common.minutes_ago", { minutes })];
 }
 
 document.querySelector("#who").textContent = session.name;
+for (const link of document.querySelectorAll("#pages a, #settings a")) {
+  const within = link.pathname !== "/" && location.pathname.startsWith(`${link.pathname}/`);
+  if (link.pathname === location.pathname || (within && link.closest("#pages") !== null)) {
+    link.setAttribute("aria-current", "page");
+  }
+}
+for (const one of document.querySelectorAll("[data-admin]")) {
+  one.hidden = !mayDecide;
+}
+for (const one of document.querySelectorAll("[data-control]")) {
+  one.hidden = !mayControl;
+}
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
   try {

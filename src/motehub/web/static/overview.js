@@ -1,18 +1,20 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { Switch, isSwitch } from "./commands.js";
+import { arrange, handle, loadOrder, tidy } from "./arranging.js";
+import { Colour, controlOf } from "./commands.js";
+import { decision } from "./decision.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, moment, of, presence, title, written,
+  ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
+import { address, isWall } from "./wall.js";
+import { dated, t } from "./words.js";
 
 const AT_ONCE = 3;
-const lists = {
-  pending: document.querySelector("#pending ul"),
-  known: document.querySelector("#devices"),
-};
+const pendings = document.querySelector("#pending ul");
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
+const begin = document.querySelector("#begin");
 const words = document.querySelector("#words");
 const kinds = document.querySelector("#kinds");
 const count = document.querySelector("#count");
@@ -26,10 +28,12 @@ class Card {
     const heading = element("h3");
     this.link = element("a", name);
     this.link.href = `/device#${encodeURIComponent(name)}`;
-    heading.append(this.link);
+    heading.append(this.link, handle(this));
+    this.labels = element("ul", "", "labels");
+    this.labels.setAttribute("aria-label", t("device.labels"));
     this.about = element("p", "", "about");
     this.table = element("dl");
-    this.row.append(heading, this.about, this.table);
+    this.row.append(heading, this.about, this.labels, this.table);
     this.row.card = this;
     cards.set(name, this);
   }
@@ -39,38 +43,71 @@ class Card {
   }
 
   show(news) {
-    const before = this.device.admission;
+    const before = this.standing;
     Object.assign(this.device, news);
     if (news.last_seen !== undefined) {
       this.device.heard = Date.parse(news.last_seen);
     }
-    if (this.device.admission !== before) {
+    if (this.standing !== before) {
       this.place();
     }
     this.refresh();
   }
 
-  // Puts the card into its list, by name, with what can be decided there.
+  // Decides where the card belongs, and what can be done there.
+  get standing() {
+    const { admission, labels, lamp } = this.device;
+    return JSON.stringify([admission, labels, lamp]);
+  }
+
+  // Puts the card into its list, with what can be decided there.
   place() {
     this.decision?.remove();
     this.decision = undefined;
     const pending = this.device.admission === "pending";
-    const list = pending ? lists.pending : lists.known;
-    const after = [...list.children].find((row) => row !== this.row && row.card.name > this.name);
-    list.insertBefore(this.row, after ?? null);
+    if (pending) {
+      const after = [...pendings.children].find((row) => row !== this.row && row.card.name > this.name);
+      pendings.insertBefore(this.row, after ?? null);
+    } else {
+      arrange(this);
+    }
+    this.labels.replaceChildren(...(this.device.labels ?? []).map((label) => element("li", label)));
     if (mayDecide && this.device.admission !== "accepted") {
-      this.decision = decision(this, pending);
+      this.decision = decision({ name: this.name, pending }, fill);
       this.row.append(this.decision);
     }
-    waiting.hidden = lists.pending.children.length === 0;
+    waiting.hidden = pendings.children.length === 0;
+    if (this.device.lamp && mayControl && this.device.admission === "accepted") {
+      this.light();
+    }
+  }
+
+  // Adds what a lamp is told.
+  light() {
+    if (this.lamp !== undefined) {
+      return;
+    }
+    this.lamp = new Colour(this.name, undefined, t("command.colour", { name: this.name }));
+    const group = element("div", "", "lamp");
+    const value = element("dd", "", "value");
+    const note = element("dd", "", "under");
+    value.append(this.lamp.button);
+    note.append(this.lamp.note);
+    group.append(element("dt", title("colour")), element("dd"), value, note);
+    this.table.append(group);
   }
 
   refresh() {
     const [kind, text] = presence(this.device);
     this.row.dataset.kind = kind;
-    const held = this.device.waiting > 0 ? `, ${this.device.waiting} readings so far` : "";
-    const since = kind === "waiting" ? ` since ${moment(Date.parse(this.device.first_seen))}` : "";
-    this.about.textContent = text + (this.device.first_seen ? since : "") + held;
+    this.about.textContent = kind === "waiting" ? this.patience(text) : text;
+  }
+
+  // Says since when it waits, and how much of it is held.
+  patience(text) {
+    const { first_seen: first, waiting: count } = this.device;
+    const since = first ? t("overview.since", { text, time: moment(Date.parse(first)) }) : text;
+    return count > 0 ? t("overview.waiting", { text: since, count }) : since;
   }
 
   // Returns what is shown of a series, which is a new row at first.
@@ -98,23 +135,31 @@ class Card {
       return;
     }
     found.time = time;
-    const accepted = this.device.admission === "accepted";
-    if (mayControl && accepted && isSwitch(one.metric) && one.kind !== "text") {
-      if (found.control === undefined) {
-        found.control = new Switch(this.name, one.metric, `${title(one.metric)} of ${this.name}`);
-        const note = element("dd", "", "under");
-      note.append(found.control.note);
-      found.cell.replaceChildren(found.control.button);
-      found.cell.after(note);
-      }
+    if (mayControl && this.device.admission === "accepted" && found.control === undefined) {
+      this.give(found, one);
+    }
+    if (found.control !== undefined) {
       found.control.report(value);
       return;
     }
-    found.cell.textContent = written(value, one.unit);
-    found.cell.title = new Date(time * 1000).toLocaleString();
+    found.cell.textContent = reading(one, value);
+    found.cell.title = dated(time * 1000);
+  }
+
+  // Lets people set a series, if it is one that they set.
+  give(found, one) {
+    const label = t("overview.switch", { metric: title(one.metric), name: this.name });
+    found.control = controlOf(this.name, one, label);
+    if (found.control !== undefined) {
+      const note = element("dd", "", "under");
+      note.append(found.control.note);
+      found.cell.replaceChildren(found.control.button);
+      found.cell.after(note);
+    }
   }
 
   tell(command) {
+    this.lamp?.tell(command);
     for (const { control } of this.values.values()) {
       control?.tell(command);
     }
@@ -132,6 +177,7 @@ class Card {
     for (const { control } of this.values.values()) {
       await control?.recheck();
     }
+    await this.lamp?.load();
     this.traced = false;
     seen.unobserve(this.row);
     seen.observe(this.row);
@@ -172,45 +218,10 @@ const seen = new IntersectionObserver((entries) => {
   }
 });
 
-// What an administrator decides about a device that may not write.
-function decision(card, pending) {
-  const form = element("form", "", "decision");
-  const label = element("label", "Name");
-  const name = element("input");
-  name.value = card.name;
-  name.maxLength = 64;
-  name.required = true;
-  label.append(name);
-  const wrong = element("p", "", "bad");
-  wrong.setAttribute("role", "alert");
-  const buttons = element("div", "", "buttons");
-  const accept = element("button", "Accept");
-  const block = element("button", "Block", "plain");
-  block.type = "button";
-  buttons.append(accept, ...(pending ? [block] : []));
-  form.append(label, buttons, wrong);
-  const decide = async (how, body) => {
-    accept.disabled = block.disabled = true;
-    try {
-      await change("POST", `${of(card.name)}/${how}`, body);
-      await fill();
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-    accept.disabled = block.disabled = false;
-  };
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    decide("accept", name.value === card.name ? {} : { name: name.value });
-  });
-  block.addEventListener("click", () => decide("block"));
-  return form;
-}
-
 function remove(name) {
   cards.get(name)?.row.remove();
   cards.delete(name);
-  waiting.hidden = lists.pending.children.length === 0;
+  waiting.hidden = pendings.children.length === 0;
 }
 
 let filling;
@@ -233,13 +244,15 @@ function fill() {
 }
 
 async function fillOnce() {
-  const devices = await ask("devices");
+  const [devices] = await Promise.all([ask("devices"), loadOrder()]);
   const names = new Set(devices.map(({ name }) => name));
   for (const name of [...cards.keys()].filter((name) => !names.has(name))) {
     remove(name);
   }
   for (const device of devices) {
-    (cards.get(device.name) ?? new Card(device.name)).show(device);
+    const card = cards.get(device.name) ?? new Card(device.name);
+    card.show(device);
+    card.place();
   }
   select();
   const left = [...cards.values()];
@@ -262,19 +275,47 @@ function select() {
     if (kind === "waiting") {
       continue;
     }
-    const text = [card.name, card.device.dialect, ...card.values.keys()].join(" ").toLowerCase();
+    const text = [
+      card.name, card.device.dialect, ...(card.device.labels ?? []), ...card.values.keys(),
+    ].join(" ").toLowerCase();
     const wanted = kinds.value === "" ? kind !== "blocked" : kind === kinds.value;
     const hidden = !wanted || !parts.every((part) => text.includes(part));
     card.row.hidden = hidden;
     all += 1;
     shown += hidden ? 0 : 1;
   }
-  count.textContent = shown === all ? `${all} devices` : `${shown} of ${all} devices`;
+  count.textContent = t(shown === all ? "overview.count" : "overview.some", { shown, count: all });
   empty.hidden = cards.size > 0;
+  begin.hidden = cards.size > 0 || !mayControl;
+  tidy();
 }
 
-words.addEventListener("input", select);
-kinds.addEventListener("change", select);
+function restore() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  words.value = parts.get("filter") ?? "";
+  kinds.value = parts.get("show") ?? "";
+  select();
+}
+
+function keep(wall) {
+  address(wall, words.value, kinds.value);
+}
+
+restore();
+addEventListener("hashchange", restore);
+for (const [field, event] of [[words, "input"], [kinds, "change"]]) {
+  field.addEventListener(event, () => {
+    select();
+    keep(isWall());
+  });
+}
+document.querySelector("#wall").addEventListener("click", () => keep(true));
+document.querySelector("#leave-wall").addEventListener("click", () => keep(false));
+addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && isWall()) {
+    keep(false);
+  }
+});
 
 // The card of a device, or undefined when it is new or has another name now.
 function known(name) {
@@ -287,7 +328,10 @@ function known(name) {
 
 follow({
   begin: fill,
-  device: ({ device, ...news }) => {
+  device: ({ device, former, ...news }) => {
+    if (former !== null && former !== device) {
+      remove(former);
+    }
     const card = known(device);
     card?.show(news);
     card?.load().catch(complain);

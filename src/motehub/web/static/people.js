@@ -1,10 +1,29 @@
 // The forms of setting up, logging in and accepting an invitation.
 
+import { t } from "./words.js";
+
 const paths = { setup: "setup", login: "session", invitation: "invitation" };
 
 const form = document.querySelector("form");
 const alert = form.querySelector("[role=alert]");
 const what = form.dataset.what;
+
+async function refusal(answer) {
+  if (answer.status === 429) {
+    return t("people.too_many", { count: Number(answer.headers.get("retry-after")) });
+  }
+  // What is wrong with a name or a password, the hub says in its own words.
+  return answer.status === 401 ? t(`people.wrong_${what}`) : (await answer.json()).detail;
+}
+
+// Where somebody wanted to go who had to log in first; a new hub is without devices.
+function wanted() {
+  if (what === "setup") {
+    return "/connect";
+  }
+  const there = what === "login" ? decodeURIComponent(location.hash.slice(1)) : "/";
+  return /^\/(?![/\\])/.test(there) ? there : "/";
+}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -23,12 +42,12 @@ form.addEventListener("submit", async (event) => {
       body: JSON.stringify(body),
     });
     if (answer.ok) {
-      location.replace("/");
+      location.replace(wanted());
       return;
     }
-    alert.textContent = (await answer.json()).detail;
+    alert.textContent = await refusal(answer);
   } catch {
-    alert.textContent = "The hub does not answer. Try again in a moment.";
+    alert.textContent = t("people.away");
   } finally {
     button.disabled = false;
   }

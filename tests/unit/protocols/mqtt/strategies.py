@@ -1,7 +1,11 @@
-"""Every packet of both versions, for Hypothesis."""
+"""Every packet of both versions, for Hypothesis.
+
+A strategy is made once: making one takes longer than an example of it.
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -96,6 +100,7 @@ def _codes(allowed: codes.Codes) -> st.SearchStrategy[codes.ReasonCode]:
     return st.sampled_from(sorted(allowed.values()))
 
 
+@cache
 def connects(version: Version) -> st.SearchStrategy[Connect]:
     """Return any CONNECT."""
     wills = st.builds(
@@ -122,10 +127,11 @@ def _is_allowed(packet: Connect) -> bool:
     return asked.authentication_data is None or asked.authentication_method is not None
 
 
+@cache
 def publishes(version: Version) -> st.SearchStrategy[Publish]:
     """Return any PUBLISH that a client may send."""
-    return st.integers(0, 2).flatmap(
-        lambda qos: st.builds(
+    made = [
+        st.builds(
             Publish,
             topics,
             payloads,
@@ -135,9 +141,12 @@ def publishes(version: Version) -> st.SearchStrategy[Publish]:
             packet_ids if qos else st.just(0),
             properties(p.PublishProperties, version),
         )
-    )
+        for qos in (0, 1, 2)
+    ]
+    return st.one_of(made)
 
 
+@cache
 def _acks(version: Version) -> list[st.SearchStrategy[Packet]]:
     if version is Version.V3_1_1:
         return [st.builds(kind, packet_ids) for kind in (PubAck, PubRec, PubRel, PubComp)]
@@ -151,6 +160,7 @@ def _acks(version: Version) -> list[st.SearchStrategy[Packet]]:
     ]
 
 
+@cache
 def _auths() -> st.SearchStrategy[Packet]:
     told = properties(p.AuthProperties, Version.V5).filter(
         lambda found: found.authentication_method is not None
@@ -158,6 +168,7 @@ def _auths() -> st.SearchStrategy[Packet]:
     return st.just(Auth()) | st.builds(Auth, _codes(codes.AUTH_CODES), told)
 
 
+@cache
 def from_client(version: Version) -> st.SearchStrategy[Packet]:
     """Return any packet that a client sends after its CONNECT."""
     v5 = version is Version.V5
@@ -195,6 +206,7 @@ def from_client(version: Version) -> st.SearchStrategy[Packet]:
     )
 
 
+@cache
 def conn_acks(version: Version) -> st.SearchStrategy[ConnAck]:
     """Return any CONNACK."""
     v5 = version is Version.V5
@@ -204,6 +216,7 @@ def conn_acks(version: Version) -> st.SearchStrategy[ConnAck]:
     ).filter(lambda packet: not (packet.session_present and packet.reason_code))
 
 
+@cache
 def from_server(version: Version) -> st.SearchStrategy[Packet]:
     """Return any packet that a server sends after its CONNACK."""
     v5 = version is Version.V5

@@ -52,7 +52,7 @@ def test_whoever_subscribes_gets_events_until_he_unsubscribes() -> None:
     assert wires[0].say("pusher:unsubscribe", {"channel": "news"}) == []
     assert stand.application.publish("news", "e", "x", NOW) == 1
     assert wires[0].take() == []
-    assert stand.application.publish("news", "e", "x", NOW, wires[1].connection.socket_id) == 0
+    assert stand.application.publish("news", "e", "x", NOW, [wires[1].connection.socket_id]) == 0
     assert stand.application.publish("other", "e", "x", NOW) == 0
 
 
@@ -101,7 +101,7 @@ def test_a_signature_is_for_one_connection_channel_and_member() -> None:
         {"user_id": "x" * 201},
         {"user_id": None},
         {"user_id": [1]},
-        {"user_id": "1", "user_info": "x" * 20_000},
+        {"user_id": "1", "user_info": "x" * 1_025},
         [],
         "x",
     ],
@@ -272,6 +272,17 @@ def test_cache_channels_give_the_last_event_to_who_comes_later() -> None:
     assert stand.application.cached("private-cache-b", NOW) == {"data": "b", "ttl": 1800}
     stand.application.publish("not-cache-d", "e", "d", NOW)
     assert stand.application.cached("not-cache-d", NOW) is None
+
+
+def test_strangers_leave_room_for_channels_that_are_given() -> None:
+    """Whoever knows the key may take public channels: not so many that no private one is left."""
+    stand = Stand(Limits(channels=20))
+    wire = stand.connect()
+    taken = [wire.subscribe(f"c{number}")[0]["event"] for number in range(25)]
+    assert taken == [SUBSCRIBED] * 18 + [REFUSED] * 7
+    assert wire.subscribe("private-requests")[0]["event"] == SUBSCRIBED
+    assert wire.subscribe("presence-a", {"user_id": 1})[0]["event"] == SUBSCRIBED
+    assert wire.subscribe("private-b")[0]["event"] == REFUSED
 
 
 def test_channels_and_members_are_bounded() -> None:

@@ -1,0 +1,1 @@
+"""Alerting: follows the journal, knows which alerts there are, and tells people."""

@@ -1,0 +1,369 @@
+"""``alerts.db``: how rules stand, alerts, and what people are still to be told.
+
+All of it and the cursor that says which frames it comes from are written in one transaction, so a
+process that is killed has each alert once. A message is noted as delivered after the server has
+taken it: one that is killed between the two sends it again, under the same key.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from motehub.alerts.watch import Kept
+from motehub.core.rules import AlertNews
+from motehub.errors import StorageError
+from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+
+FILE_NAME: Final = "alerts.db"
+
+WAITS: Final = 0
+DELIVERED: Final = 1
+GIVEN_UP: Final = 2
+
+MOST_WAITING: Final = 10_000
+"""Messages that wait for a channel: of more, the oldest go and are counted."""
+
+MOST_KEPT: Final = 10_000
+"""Alerts and messages that are over which are kept: the newest."""
+
+ALERT_COLUMNS: Final = (
+    "id, rule, subject, device_id, device, metric, unit, severity, state, began, noticed, ended, "
+    "value, limits, text, notify, acknowledged, acknowledged_by, snoozed, due, told"
+)
+
+_decode_kept = msgspec.json.Decoder(Kept).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Alert(msgspec.Struct):
+    """An alert; times in UTC µs. See the tables.
+
+    ``began`` is when the rule fired, by the times of readings, ``noticed`` when the hub knew.
+    ``due`` is when people are told again, ``told`` how often they were (or are to be).
+    """
+
+    id: int
+    rule: str
+    subject: int
+    device_id: int
+    device: str
+    metric: str
+    unit: str
+    severity: str
+    state: str
+    began: int
+    noticed: int
+    ended: int | None
+    value: str
+    limits: str
+    text: str
+    notify: str
+    acknowledged: int | None = None
+    acknowledged_by: str = ""
+    snoozed: int | None = None
+    due: int | None = None
+    told: int = 0
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A message that waits for its channel."""
+
+    id: int
+    created: int
+    attempts: int
+    batch: str
+    body: bytes
+
+
+class AlertBook:
+    """The file of one process, whose threads may all use it.
+
+    Every method raises StorageError when the file can't be used; the next one opens it anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._lock = threading.RLock()
+        self._connection: apsw.Connection | None = None
+        with self.storage():
+            pass
+
+    def source(self) -> str:
+        """Return what tells this file from others."""
+        with self.storage() as db, transaction(db):
+            found = db.execute("SELECT id FROM source").get
+            if found is None:
+                found = secrets.token_hex(8)
+                db.execute("INSERT INTO source VALUES (?)", (found,))
+            return str(found)
+
+    def register(self, channels: Mapping[str, str]) -> None:
+        """Know these channels (name, address for people) and no others."""
+        with self.storage() as db, transaction(db):
+            marks = ",".join("?" * len(channels))
+            for table, column in (("channel", "name"), ("message", "channel")):
+                db.execute(
+                    f"DELETE FROM {table} WHERE {column} NOT IN ({marks})",  # noqa: S608
+                    tuple(channels),
+                )
+            db.executemany(
+                "INSERT INTO channel (name, address) VALUES (?, ?) ON CONFLICT (name) "
+                "DO UPDATE SET address = excluded.address",
+                channels.items(),
+            )
+
+    def position(self, journal: str) -> int | None:
+        """Return the cursor in ``journal``; None when it has none there."""
+        with self.storage() as db:
+            query = "SELECT position FROM cursor WHERE journal = ?"
+            position: int | None = db.execute(query, (journal,)).get
+            return position
+
+    def watches(self) -> list[tuple[str, int, int, Kept]]:
+        """Return rule, subject, mark of the rule and what is kept of each watch."""
+        with self.storage() as db:
+            rows = db.execute("SELECT rule, subject, mark, kept FROM watch")
+            return [(rule, subject, mark, _decode_kept(kept)) for rule, subject, mark, kept in rows]
+
+    def open_alerts(self) -> list[Alert]:
+        """Return the alerts that are not over."""
+        with self.storage() as db:
+            query = f"SELECT {ALERT_COLUMNS} FROM alert WHERE ended IS NULL ORDER BY id"  # noqa: S608
+            return [Alert(*row) for row in db.execute(query)]
+
+    @contextmanager
+    def writing(self, journal: str, position: int, *, durable: bool) -> Iterator[Writing]:
+        """Let changes be made, and move the cursor to ``position`` with them.
+
+        What is not ``durable`` may be undone by a power cut: then the same frames come again.
+        """
+        with self.storage() as db:
+            db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            with transaction(db):
+                yield Writing(db)
+                db.execute("DELETE FROM cursor")
+                db.execute("INSERT INTO cursor VALUES (?, ?)", (journal, position))
+
+    def news(self, most: int) -> list[AlertNews]:
+        """Return what the hub is still to be told of, oldest first."""
+        with self.storage() as db:
+            rows = db.execute("SELECT number, body FROM news ORDER BY number LIMIT ?", (most,))
+            return [
+                msgspec.structs.replace(msgspec.json.decode(body, type=AlertNews), number=number)
+                for number, body in rows
+            ]
+
+    def forget_news(self, up_to: int) -> None:
+        """Note that the hub knows of everything up to that number."""
+        with self.storage() as db:
+            db.execute("DELETE FROM news WHERE number <= ?", (up_to,))
+
+    def waits(self, channel: str) -> int | None:
+        """Return when the first message of a channel is due (UTC µs); None: none waits."""
+        with self.storage() as db:
+            query = "SELECT min(due) FROM message WHERE channel = ? AND state = 0"
+            due: int | None = db.execute(query, (channel,)).get
+            return due
+
+    def next_batch(self, channel: str, now: int, most: int) -> list[Waiting]:
+        """Return the messages that are to go out together.
+
+        They have a key from now on, under which they go out until they have arrived.
+        """
+        with self.storage() as db, transaction(db):
+            rows = [
+                Waiting(*row)
+                for row in db.execute(
+                    "SELECT id, created, attempts, batch, body FROM message "
+                    "WHERE channel = ? AND state = 0 AND due <= ? ORDER BY batch = '', id LIMIT ?",
+                    (channel, now, most),
+                )
+            ]
+            if rows and rows[0].batch:
+                return [one for one in rows if one.batch == rows[0].batch]
+            key = secrets.token_hex(12)
+            db.executemany(
+                "UPDATE message SET batch = ? WHERE id = ?", ((key, one.id) for one in rows)
+            )
+            return [msgspec.structs.replace(one, batch=key) for one in rows]
+
+    def delivered(self, channel: str, batch: str, now: int, trouble: str | None) -> None:
+        """Note that the messages of a batch have arrived, if not for all without ``trouble``."""
+        with self._noting() as db:
+            count = _end(db, channel, batch, now, DELIVERED)
+            db.execute(
+                "UPDATE channel SET delivered = delivered + ?, last_success = ?, trouble = ? "
+                "WHERE name = ?",
+                (count, now, trouble, channel),
+            )
+
+    def failed(self, channel: str, batch: str, now: int, trouble: str, *, give_up: bool) -> None:
+        """Note that a batch has not arrived: it waits on, or is given up."""
+        with self._noting() as db:
+            count = _end(db, channel, batch, now, GIVEN_UP if give_up else WAITS)
+            db.execute(
+                "UPDATE channel SET failed = failed + 1, given_up = given_up + ?, "
+                "last_failure = ?, trouble = ? WHERE name = ?",
+                (count if give_up else 0, now, trouble, channel),
+            )
+
+    def forget(self) -> None:
+        """Delete a part of what has been over for longest."""
+        with self.storage() as db, transaction(db):
+            for table in ("alert", "message"):
+                over = "ended IS NOT NULL" if table == "alert" else "state > 0"
+                db.execute(
+                    f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {over} "  # noqa: S608
+                    "ORDER BY ended DESC LIMIT 500 OFFSET ?)",
+                    (MOST_KEPT,),
+                )
+
+    def counts(self) -> dict[str, int]:
+        """Return how many alerts there are, and what became of messages."""
+        with self.storage() as db:
+            row = db.execute(
+                "SELECT coalesce(sum(delivered), 0), coalesce(sum(failed), 0), "
+                "coalesce(sum(given_up), 0), coalesce(sum(dropped), 0) FROM channel"
+            ).fetchone()
+            assert row is not None
+            names = ("delivered", "failed", "given_up", "dropped")
+            found: dict[str, int] = dict(zip(names, row, strict=True))
+            found["waiting"] = int(db.execute("SELECT count(*) FROM message WHERE state = 0").get)
+            found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
+            return found
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _noting(self) -> Iterator[apsw.Connection]:
+        with self.storage() as db:
+            # What a power cut takes away here is sent once more: nobody waits for the disk.
+            db.execute("PRAGMA synchronous=NORMAL")
+            with transaction(db):
+                yield db
+
+    @contextmanager
+    def storage(self) -> Iterator[apsw.Connection]:
+        """Give the connection to one thread; after an error the next use opens the file anew."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                with plain_errors(self._path):
+                    yield self._connection
+            except StorageError:
+                self.close()
+                raise
+
+    def _open(self) -> apsw.Connection:
+        connection = open_database(self._path)
+        try:
+            upgrade_schema(connection, self._path, "motehub.alerting.schema")
+        except StorageError:
+            connection.close()
+            raise
+        return connection
+
+
+class Writing:
+    """What one transaction changes; see ``AlertBook.writing``."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def keep(self, watches: Iterable[tuple[str, int, int, Kept]]) -> None:
+        """Keep how watches stand, with the marks of their rules."""
+        self._db.executemany(
+            "INSERT INTO watch VALUES (?, ?, ?, ?) ON CONFLICT (rule, subject) "
+            "DO UPDATE SET mark = excluded.mark, kept = excluded.kept",
+            ((rule, subject, mark, _encode(kept)) for rule, subject, mark, kept in watches),
+        )
+
+    def drop(self, keys: Iterable[tuple[str, int]]) -> None:
+        """Forget watches."""
+        self._db.executemany("DELETE FROM watch WHERE rule = ? AND subject = ?", keys)
+
+    def begin(self, alert: Alert) -> None:
+        """Add an alert, which gets its number."""
+        columns = [getattr(alert, name) for name in alert.__struct_fields__[1:]]
+        names = ALERT_COLUMNS.removeprefix("id, ")
+        marks = ", ".join("?" * len(columns))
+        self._db.execute(f"INSERT INTO alert ({names}) VALUES ({marks})", columns)  # noqa: S608
+        alert.id = self._db.last_insert_rowid()
+
+    def change(self, alert: Alert) -> None:
+        """Keep what has changed of an alert."""
+        self._db.execute(
+            "UPDATE alert SET state = ?, ended = ?, value = ?, text = ?, acknowledged = ?, "
+            "acknowledged_by = ?, snoozed = ?, due = ?, told = ? WHERE id = ?",
+            (
+                alert.state,
+                alert.ended,
+                alert.value,
+                alert.text,
+                alert.acknowledged,
+                alert.acknowledged_by,
+                alert.snoozed,
+                alert.due,
+                alert.told,
+                alert.id,
+            ),
+        )
+
+    def tell(self, channel: str, alert: Alert, now: int, due: int, held: str, body: Any) -> None:
+        """Add a message; of too many that wait the oldest goes."""
+        count = "SELECT count(*) FROM message WHERE channel = ? AND state = 0"
+        if int(self._db.execute(count, (channel,)).get) >= MOST_WAITING:
+            self._db.execute(
+                "DELETE FROM message WHERE id = "
+                "(SELECT min(id) FROM message WHERE channel = ? AND state = 0)",
+                (channel,),
+            )
+            self._db.execute("UPDATE channel SET dropped = dropped + 1 WHERE name = ?", (channel,))
+        self._db.execute(
+            "INSERT INTO message (channel, alert, device_id, created, due, held, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (channel, alert.id, alert.device_id, now, due, held, _encode(body)),
+        )
+
+    def untell(self, alert: Alert, held: str) -> int:
+        """Take back the messages of an alert that are still held for that; return how many."""
+        self._db.execute(
+            "DELETE FROM message WHERE alert = ? AND state = 0 AND held = ? AND batch = ''",
+            (alert.id, held),
+        )
+        return self._db.changes()
+
+    def hold(self, device: int, until: int, now: int, held: str) -> None:
+        """Let what waits of a device's alerts wait until then (µs), or no longer."""
+        self._db.execute(
+            "UPDATE message SET due = ?1, held = ?2 WHERE device_id = ?3 AND state = 0 "
+            "AND batch = '' AND (held = ?4 OR (held = '' AND ?1 > ?5))",
+            (max(until, now), held if until > now else "", device, held, now),
+        )
+
+    def report(self, news: AlertNews) -> None:
+        """Add what the hub is to be told."""
+        self._db.execute("INSERT INTO news (body) VALUES (?)", (_encode(news),))
+
+
+def _end(db: apsw.Connection, channel: str, batch: str, now: int, state: int) -> int:
+    db.execute(
+        "UPDATE message SET attempts = attempts + 1, state = ?1, "
+        "ended = CASE WHEN ?1 THEN ?2 END WHERE channel = ?3 AND batch = ?4",
+        (state, now, channel, batch),
+    )
+    return db.changes()

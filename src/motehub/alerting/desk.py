@@ -1,0 +1,151 @@
+"""What the owner may ask about alerts, beside the process that looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+
+from motehub.alerting.book import ALERT_COLUMNS, FILE_NAME, Alert
+from motehub.core.moments import iso
+from motehub.errors import UnknownAlert
+from motehub.sqlite_files import check_schema, open_database, plain_errors, schema_version
+
+MOST_ALERTS: Final = 1_000
+"""Alerts in one answer."""
+
+
+class AlertShape(msgspec.Struct, frozen=True):
+    """An alert as programs see it; ``ended`` is null while it is not over.
+
+    ``state`` is firing, recovering, "no data" or ok. ``began`` is by the times of readings,
+    ``noticed`` when the hub knew. ``told`` is how often people were told that it is so.
+    """
+
+    id: int
+    rule: str
+    device: str
+    metric: str | None
+    unit: str
+    severity: str
+    state: str
+    began: str
+    noticed: str
+    ended: str | None
+    value: str
+    limits: str
+    text: str
+    acknowledged: str | None
+    acknowledged_by: str | None
+    snoozed_until: str | None
+    told: int
+
+
+class ChannelShape(msgspec.Struct, frozen=True):
+    """Through whom people are told, with counts; ``trouble`` is why the last attempt failed."""
+
+    name: str
+    address: str
+    waiting: int
+    delivered: int
+    failed: int
+    given_up: int
+    dropped: int
+    last_success: str | None
+    last_failure: str | None
+    trouble: str | None
+
+
+def alerts(
+    folder: Path, limit: int, *, is_open: bool, devices: tuple[str, ...] | None = None
+) -> list[AlertShape]:
+    """Return alerts, newest first: those that are not over, or all; of ``devices`` or of all."""
+    where = "ended IS NULL" if is_open else "TRUE"
+    query = f"SELECT {ALERT_COLUMNS} FROM alert WHERE {where} ORDER BY id DESC"  # noqa: S608
+    found: list[AlertShape] = []
+    with _open(folder) as db:
+        if db is None:
+            return found
+        for row in db.execute(query):
+            alert = Alert(*row)
+            if devices is None or alert.device in devices:
+                found.append(_shape(alert))
+            if len(found) >= limit:
+                break
+    return found
+
+
+def channels(folder: Path) -> list[ChannelShape]:
+    """Return through whom people are told, by name."""
+    with _open(folder) as db:
+        if db is None:
+            return []
+        rows = db.execute(
+            "SELECT name, address, (SELECT count(*) FROM message WHERE channel = channel.name "
+            "AND state = 0), delivered, failed, given_up, dropped, last_success, last_failure, "
+            "trouble FROM channel ORDER BY name"
+        )
+        return [ChannelShape(*(*row[:7], _iso(row[7]), _iso(row[8]), row[9])) for row in rows]
+
+
+def check_open(folder: Path, number: int) -> AlertShape:
+    """Return the alert of that number, if it is not over.
+
+    Raises:
+        UnknownAlert: there is none, or it is over.
+    """
+    found = next((one for one in alerts(folder, 10**9, is_open=True) if one.id == number), None)
+    if found is None:
+        raise UnknownAlert(f"There is no alert {number}, or it is over: 'motehub alerts list'.")
+    return found
+
+
+def _shape(alert: Alert) -> AlertShape:
+    return AlertShape(
+        id=alert.id,
+        rule=alert.rule,
+        device=alert.device,
+        metric=alert.metric or None,
+        unit=alert.unit,
+        severity=alert.severity,
+        state=alert.state,
+        began=iso(alert.began),
+        noticed=iso(alert.noticed),
+        ended=_iso(alert.ended),
+        value=alert.value,
+        limits=alert.limits,
+        text=alert.text,
+        acknowledged=_iso(alert.acknowledged),
+        acknowledged_by=alert.acknowledged_by or None,
+        snoozed_until=_iso(alert.snoozed),
+        told=alert.told,
+    )
+
+
+def _iso(time: int | None) -> str | None:
+    return None if time is None else iso(time)
+
+
+@contextmanager
+def _open(folder: Path) -> Iterator[apsw.Connection | None]:
+    path = folder / FILE_NAME
+    if not path.exists():
+        yield None
+        return
+    connection = open_database(path, read_only=True)
+    try:
+        with plain_errors(path):
+            is_new = schema_version(connection) == 0
+        if is_new:
+            # The process that makes the tables is starting.
+            yield None
+            return
+        check_schema(connection, path, "motehub.alerting.schema")
+        with plain_errors(path):
+            yield connection
+    finally:
+        connection.close()

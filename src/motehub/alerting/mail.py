@@ -1,0 +1,117 @@
+"""Mail: one message to a server that takes it (RFC 5321), over TLS with its certificate checked."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, formataddr, parseaddr
+from typing import Final
+
+from motehub.alerting.plan import Mail
+from motehub.alerting.wording import Wording
+from motehub.model import MICROSECONDS
+
+_EXCERPT: Final = 300
+
+
+class NotDelivered(Exception):
+    """A message has not arrived; ``str()`` is why, in words for the owner."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(" ".join(reason.split())[:_EXCERPT])
+
+
+def send_mail(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> str:
+    """Send a mail, and return who was refused, in words ("" for nobody).
+
+    ``key`` is the same whenever it is sent again, so that receivers can tell (RFC 5322 § 3.6.4).
+
+    Raises:
+        NotDelivered: the server can't be reached, is not who it should be, or takes it for nobody.
+    """
+    message = _message(mail, wording, key, now, hub)
+    try:
+        with _connected(mail) as server:
+            refused = server.send_message(message, mail.sender, list(mail.recipients))
+    except smtplib.SMTPRecipientsRefused as error:
+        raise NotDelivered(
+            f"the server refuses all recipients: {_refusals(error.recipients)}"
+        ) from error
+    except smtplib.SMTPAuthenticationError as error:
+        raise NotDelivered(f"the server refuses user or password: {_said(error)}") from error
+    except smtplib.SMTPSenderRefused as error:
+        raise NotDelivered(
+            f"the server refuses the sender {mail.sender}: {_said(error)}"
+        ) from error
+    except smtplib.SMTPNotSupportedError as error:
+        raise NotDelivered(f"the server can't do that: {error}") from error
+    except smtplib.SMTPResponseException as error:
+        raise NotDelivered(f"the server answers {error.smtp_code}: {_said(error)}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise NotDelivered(
+            f"the server's certificate is not to be trusted: {error.verify_message}"
+        ) from error
+    except ssl.SSLError as error:
+        raise NotDelivered(f"TLS failed: {error.reason or error}; is mail.tls right?") from error
+    except TimeoutError as error:
+        raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
+    except (OSError, smtplib.SMTPException) as error:
+        if isinstance(error.__context__, TimeoutError):
+            # How the library says that an answer did not come in time.
+            raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
+        raise NotDelivered(f"the server can't be reached: {error}") from error
+    return _refusals(refused)
+
+
+@contextmanager
+def _connected(mail: Mail) -> Iterator[smtplib.SMTP]:
+    context = ssl.create_default_context(cafile=mail.ca or None) if mail.tls != "none" else None
+    name = socket.gethostname()
+    local = name if name.isascii() and name else "localhost"
+    server: smtplib.SMTP
+    if mail.tls == "tls":
+        server = smtplib.SMTP_SSL(
+            mail.host, mail.port, local, timeout=mail.timeout, context=context
+        )
+    else:
+        server = smtplib.SMTP(mail.host, mail.port, local, timeout=mail.timeout)
+    # What was taken is taken: a server that says no good-bye must not make it sent twice.
+    try:
+        if mail.tls == "starttls":
+            server.starttls(context=context)
+        if mail.user:
+            server.login(mail.user, mail.password)
+        yield server
+    finally:
+        server.close()
+
+
+def _message(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> EmailMessage:
+    message = EmailMessage()
+    name, address = parseaddr(mail.sender)
+    message["From"] = formataddr((name or hub, address))
+    message["To"] = ", ".join(mail.recipients)
+    message["Subject"] = wording.subject
+    message["Date"] = format_datetime(datetime.fromtimestamp(now // MICROSECONDS, UTC))
+    message["Message-ID"] = f"<{key}@{address.rpartition('@')[2] or 'motehub.invalid'}>"
+    # RFC 3834: no holiday notice comes back.
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(wording.text)
+    message.add_alternative(wording.html, subtype="html")
+    return message
+
+
+def _said(error: smtplib.SMTPResponseException) -> str:
+    said = error.smtp_error
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+
+
+def _refusals(refused: dict[str, tuple[int, bytes]]) -> str:
+    return "; ".join(
+        f"{who}: {code} {said.decode('utf-8', 'replace')}" for who, (code, said) in refused.items()
+    )

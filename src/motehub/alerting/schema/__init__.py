@@ -1,0 +1,1 @@
+"""Numbered scripts of the tables of alerts."""

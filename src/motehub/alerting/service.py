@@ -1,0 +1,223 @@
+"""The consumer that judges, the threads that tell people, and the one that tells the hub."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from motehub.alerting.apprise_notifier import Notifier
+from motehub.alerting.book import AlertBook
+from motehub.alerting.courier import Courier, Send
+from motehub.alerting.effect import JudgeFrames
+from motehub.alerting.mail import send_mail
+from motehub.alerting.plan import MAIL, Plan
+from motehub.alerting.wording import Told, compose
+from motehub.contracts import LogReader
+from motehub.core.consumer import Consumer
+from motehub.core.rules import AlertNews
+from motehub.errors import MotehubError, StorageError
+from motehub.logs import Logger, OccasionalLogger
+from motehub.model import MICROSECONDS
+from motehub.webhooks.service import Hub, Tell, clock
+from motehub.zones import find_zone, local_zone
+
+TellHub = Callable[[str, Sequence[AlertNews]], None]
+"""Tells the hub what is new of alerts (who says so, what), so that it is durable there.
+
+Raises MotehubError when that can't be now.
+"""
+
+_REPORT_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 1.0
+_LONGEST_REST: Final = 0.05
+_STOP_SECONDS: Final = 2.0
+_COUNT_SECONDS: Final = 0.5
+_JUMP_SECONDS: Final = 5.0
+_NEWS: Final = 500
+
+_logger = Logger("motehub.alerts")
+_occasional = OccasionalLogger(_logger)
+
+
+class AlertService:
+    """Follows the journal of ``folder`` and tells people as ``plan`` says, until the hub is gone.
+
+    ``journal`` is the mark of the journal that ``reader`` reads. ``first`` is where it begins if it
+    has not followed that yet, None for its end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        reader: LogReader,
+        journal: str,
+        tell_hub: TellHub,
+        first: int | None = None,
+    ) -> None:
+        self._book = AlertBook(folder)
+        self._book.register(plan.channels)
+        self._zone = find_zone(plan.zone) if plan.zone else local_zone()
+        self._plan = plan
+        self._effect = JudgeFrames(
+            self._book, reader, journal, clock, list(plan.channels), self._zone, first
+        )
+        self._couriers = list(self._make_couriers(plan))
+        self._reporter = _Reporter(self._book, tell_hub)
+        self._counts: dict[str, int] = {}
+        self._counted = 0.0
+        self.consumer = Consumer("alerts", reader, self._effect, may_miss=True)
+
+    def run(self, hub: Hub, tell: Tell) -> bool:
+        """Follow and tell; return at the end whether all was taken over from the journal."""
+        threads: list[Courier | _Reporter] = [*self._couriers, self._reporter]
+        for thread in threads:
+            thread.start()
+        try:
+            return self._follow(hub, tell)
+        finally:
+            with suppress(StorageError):
+                self._effect.flush()
+            for thread in threads:
+                thread.stop()
+            deadline = time.monotonic() + _STOP_SECONDS
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+            self._book.close()
+
+    def _make_couriers(self, plan: Plan) -> list[Courier]:
+        senders: dict[str, Send] = {}
+        if plan.mail is not None:
+            senders[MAIL] = self._send_mail
+        for one in plan.apprise:
+            senders[one.name] = partial(self._send_by_apprise, Notifier(one))
+        return [Courier(self._book, name, send, clock, plan.rate) for name, send in senders.items()]
+
+    def _send_mail(self, told: list[Told], key: str, now: int) -> str:
+        plan = self._plan
+        assert plan.mail is not None
+        return send_mail(
+            plan.mail, compose(told, plan.hub, plan.link, self._zone), key, now, plan.hub
+        )
+
+    def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
+        plan = self._plan
+        notifier.send(compose(told, plan.hub, plan.link, self._zone), told[0].severity)
+        return ""
+
+    def _follow(self, hub: Hub, tell: Tell) -> bool:
+        consumer, effect = self.consumer, self._effect
+        reported = 0.0
+        steady = _Steadiness()
+
+        def report(seconds: float = _REPORT_SECONDS) -> None:
+            nonlocal reported
+            if time.monotonic() - reported >= seconds:
+                reported = time.monotonic()
+                tell(effect.committed, self._count(), consumer.trouble)
+
+        woken = False
+        while all(one.is_alive() for one in (*self._couriers, self._reporter)):
+            began = time.process_time()
+            told = hub.news() if woken else None
+            done = consumer.catch_up(after_bite=report, look=not woken, told=told)
+            if done:
+                if steady.has_jumped():
+                    _logger.warning("the clock has jumped: silence counts anew")
+                    effect.begin_silence()
+                done = self._pass_time()
+            for courier in self._couriers:
+                courier.wake()
+            self._reporter.wake()
+            if not hub.lives:
+                with suppress(StorageError):
+                    effect.flush()
+                report(0)
+                return done
+            if done:
+                # Under load it rests as long as it works: what comes meanwhile goes in one bite.
+                hub.pause(min(time.process_time() - began, _LONGEST_REST))
+                woken = hub.wait(min(_REPORT_SECONDS, self._rest()))
+                if not woken:
+                    report(0)
+                    woken = hub.wait(min(_LOOK_SECONDS, self._rest()))
+            else:
+                report(0)
+                hub.pause(max(consumer.pause, _REPORT_SECONDS))
+                woken = False
+        return False
+
+    def _pass_time(self) -> bool:
+        try:
+            self._effect.pass_time()
+        except StorageError as error:
+            _occasional.warning("alerts wait for their file", reason=str(error))
+            return False
+        return True
+
+    def _rest(self) -> float:
+        """Return in how many seconds the clock alone may bring something about."""
+        due = self._effect.due
+        return _LOOK_SECONDS if due is None else max(0.0, (due - clock()) / MICROSECONDS)
+
+    def _count(self) -> dict[str, int]:
+        """Return what was done so far, as it was a moment ago."""
+        if time.monotonic() - self._counted >= _COUNT_SECONDS:
+            self._counted = time.monotonic()
+            with suppress(StorageError):
+                self._counts = {**self._book.counts(), "missed": self._effect.missed}
+        return self._counts
+
+
+class _Steadiness:
+    """Notices when the clock of the wall goes otherwise than time does: it was set, or slept."""
+
+    def __init__(self) -> None:
+        self._difference = time.time() - time.monotonic()
+
+    def has_jumped(self) -> bool:
+        """Tell whether it has since this was last called."""
+        before, self._difference = self._difference, time.time() - time.monotonic()
+        return abs(self._difference - before) > _JUMP_SECONDS
+
+
+class _Reporter(threading.Thread):
+    """Tells the hub of alerts, until it knows of all; whoever tells people does not wait for it."""
+
+    def __init__(self, book: AlertBook, tell_hub: TellHub) -> None:
+        super().__init__(name="alerts to the hub", daemon=True)
+        self._book = book
+        self._tell_hub = tell_hub
+        self._source = book.source()
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+
+    def wake(self) -> None:
+        """Say that there may be something."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Tell no more; the rest at the next start."""
+        self._stopping.set()
+        self._woken.set()
+
+    def run(self) -> None:
+        """Tell."""
+        while not self._stopping.is_set():
+            try:
+                news = self._book.news(_NEWS)
+                if news:
+                    self._tell_hub(self._source, news)
+                    self._book.forget_news(news[-1].number)
+                    continue
+            except MotehubError as error:
+                _occasional.info("alerts are not in the journal yet", reason=str(error))
+                self._stopping.wait(_LOOK_SECONDS)
+                continue
+            self._woken.wait(_LOOK_SECONDS)
+            self._woken.clear()

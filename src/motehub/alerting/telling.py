@@ -1,0 +1,210 @@
+"""Which alerts there are, and who is told of them when: what a transition writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from motehub.alerting.book import Alert, Writing
+from motehub.alerting.plan import NOBODY
+from motehub.alerting.wording import BEGINS, OVER, REMINDS, Told, end_sentence, sentence, shown
+from motehub.alerts.engine import Key
+from motehub.alerts.quiet import quiet_until
+from motehub.alerts.rule import describe
+from motehub.alerts.watch import State, Transition, Value
+from motehub.core.moments import iso
+from motehub.core.rules import AlertNews
+from motehub.frames import AlertAnswered, MaintenanceChanged
+from motehub.model import MICROSECONDS, Device, Series
+
+MAINTENANCE: Final = "maintenance"
+QUIET: Final = "quiet hours"
+ACKNOWLEDGE: Final = "acknowledge"
+SNOOZE: Final = "snooze"
+
+_GONE: Final = "the rule, the device or the metric is gone"
+
+
+class Telling:
+    """The alerts that are not over. ``maintenance`` is until when (µs) devices are in it, by id."""
+
+    def __init__(self, channels: Sequence[str], zone: ZoneInfo) -> None:
+        self._channels = channels
+        self._zone = zone
+        self._open: dict[Key, Alert] = {}
+        self._orphans: list[Key] = []
+        self.maintenance: dict[int, int] = {}
+
+    def resume(self, alerts: Iterable[Alert], alarms: set[Key]) -> None:
+        """Go on with the alerts that are kept; ``alarms`` are the watches that say so still."""
+        self._open = {(one.rule, one.subject): one for one in alerts}
+        self._orphans = [key for key in self._open if key not in alarms]
+
+    @property
+    def due(self) -> int | None:
+        """When somebody is to be told again (µs)."""
+        return min((one.due for one in self._open.values() if one.due is not None), default=None)
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether somebody is to be told by then, or alerts are over since nobody looks."""
+        return bool(self._orphans) or ((due := self.due) is not None and due <= now)
+
+    def take(
+        self,
+        writing: Writing,
+        one: Transition,
+        device: Device | None,
+        series: Series | None,
+        now: int,
+    ) -> None:
+        """Let a transition begin, change or end an alert."""
+        key = one.rule.name, one.subject
+        alert = self._open.get(key)
+        if one.new.is_alarm and alert is None:
+            if device is not None:
+                self._begin(writing, one, device, series, now)
+        elif one.new.is_alarm and alert is not None:
+            alert.state = one.new.value
+            writing.change(alert)
+        elif alert is not None:
+            self._end(writing, alert, one.time, one.value, now, one.reason)
+
+    def obey(self, writing: Writing, order: AlertAnswered | MaintenanceChanged, now: int) -> None:
+        """Do what the owner says."""
+        if isinstance(order, MaintenanceChanged):
+            self.maintenance.pop(order.device, None)
+            if order.until > now:
+                self.maintenance[order.device] = order.until
+            writing.hold(order.device, order.until, now, MAINTENANCE)
+            return
+        alert = next((one for one in self._open.values() if one.id == order.alert), None)
+        if alert is None:
+            return
+        if order.act == ACKNOWLEDGE:
+            alert.acknowledged, alert.acknowledged_by = order.time, order.by
+            alert.due = alert.snoozed = None
+            text = f"{alert.text}: acknowledged by {order.by}"
+        else:
+            alert.snoozed = alert.due = order.until
+            text = f"{alert.text}: snoozed until {iso(order.until)} by {order.by}"
+        writing.change(alert)
+        writing.report(_news(alert, order.time, f"{order.act}d", text))
+
+    def remind(self, writing: Writing, now: int) -> None:
+        """Tell again who has to be told again; end what nobody looks at any more."""
+        for key in self._orphans:
+            if (gone := self._open.get(key)) is not None:
+                self._end(writing, gone, now, None, now, _GONE)
+        self._orphans = []
+        for alert in self._open.values():
+            if alert.due is not None and alert.due <= now:
+                repeat, quiet = _schedule(alert)
+                alert.snoozed = None
+                alert.due = now + repeat if repeat else None
+                alert.told += 1
+                self._tell(writing, alert, REMINDS, alert.text, now, now, quiet)
+                writing.change(alert)
+
+    def _begin(
+        self, writing: Writing, one: Transition, device: Device, series: Series | None, now: int
+    ) -> None:
+        rule = one.rule
+        repeat = round(rule.repeat * MICROSECONDS)
+        alert = Alert(
+            id=0,
+            rule=rule.name,
+            subject=one.subject,
+            device_id=device.id,
+            device=device.name,
+            metric=series.metric if series is not None else "",
+            unit=series.unit if series is not None else "",
+            severity=rule.severity.value,
+            state=one.new.value,
+            began=one.time,
+            noticed=now,
+            ended=None,
+            value=shown(one.value, ""),
+            limits=describe(rule),
+            text=sentence(rule, device, series, one.value),
+            notify=msgspec.json.encode([list(rule.notify), repeat, rule.quiet]).decode(),
+            due=now + repeat if repeat else None,
+            told=1,
+        )
+        writing.begin(alert)
+        self._open[alert.rule, alert.subject] = alert
+        self._tell(writing, alert, BEGINS, alert.text, one.time, now, rule.quiet)
+        writing.report(_news(alert, one.time, alert.state, alert.text))
+
+    def _end(
+        self, writing: Writing, alert: Alert, time: int, value: Value, now: int, reason: str
+    ) -> None:
+        del self._open[alert.rule, alert.subject]
+        alert.ended, alert.due, alert.snoozed = max(time, alert.began), None, None
+        text = f"{alert.text}: {reason}" if reason else end_sentence(alert, value)
+        alert.state = State.OK.value
+        if value is not None:
+            alert.value = shown(value, "")
+        writing.change(alert)
+        # What began and ended while nobody was to be told was nothing.
+        unsaid = writing.untell(alert, MAINTENANCE)
+        if not unsaid and not reason:
+            self._tell(writing, alert, OVER, text, alert.ended, now, _schedule(alert)[1])
+        writing.report(_news(alert, alert.ended, "over", text))
+
+    def _tell(
+        self, writing: Writing, alert: Alert, kind: str, text: str, time: int, now: int, quiet: str
+    ) -> None:
+        due, held = now, ""
+        if (until := self.maintenance.get(alert.device_id, 0)) > now:
+            due, held = until, MAINTENANCE
+        elif (until := quiet_until(quiet, now, self._zone) or 0) > now:
+            due, held = until, QUIET
+        told = Told(
+            alert.id,
+            kind,
+            alert.rule,
+            alert.severity,
+            alert.device,
+            alert.metric,
+            text,
+            alert.limits,
+            time,
+            alert.began,
+        )
+        for channel in self._channels_of(alert):
+            writing.tell(channel, alert, now, due, held, told)
+
+    def _channels_of(self, alert: Alert) -> Sequence[str]:
+        wanted: list[str] = msgspec.json.decode(alert.notify)[0]
+        if NOBODY in wanted:
+            return ()
+        # Where nobody is left of those who were to be told, everybody is.
+        return [one for one in self._channels if one in wanted] or self._channels
+
+
+def _schedule(alert: Alert) -> tuple[int, str]:
+    """Return after how long (µs) people are told again, 0 for never, and the quiet hours."""
+    _, repeat, quiet = msgspec.json.decode(alert.notify)
+    return int(repeat), str(quiet)
+
+
+def _news(alert: Alert, time: int, state: str, text: str) -> AlertNews:
+    body: dict[str, Any] = {
+        "id": alert.id,
+        "state": state,
+        "rule": alert.rule,
+        "severity": alert.severity,
+        "device": alert.device,
+        "metric": alert.metric or None,
+        "unit": alert.unit,
+        "value": alert.value or None,
+        "limits": alert.limits,
+        "text": text,
+        "began": iso(alert.began),
+        "ended": None if alert.ended is None else iso(alert.ended),
+        "acknowledged_by": alert.acknowledged_by or None,
+    }
+    return AlertNews(0, alert.device_id, time, state, text, msgspec.json.encode(body).decode())

@@ -1,0 +1,284 @@
+"""The rules that there are, which devices are in maintenance, and what the owner says of alerts.
+
+In memory; changes are state of the journal, and entries of its frames: who looks at readings
+follows those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from motehub.alerts.rule import AUTO, Rule, decode, encode, rule_of
+from motehub.core.registry import Registry
+from motehub.errors import InvalidRule, UnknownRule
+from motehub.frames import (
+    AlertAnswered,
+    AlertChanged,
+    Batch,
+    EventOccurred,
+    MaintenanceChanged,
+    RuleChanged,
+)
+from motehub.logs import Logger
+
+MOST_RULES: Final = 20_000
+"""How many rules there may be."""
+
+BUILT_IN: Final = Rule(name="no data", silent=AUTO)
+"""The rule that is there without anybody's doing; one of the owner's may take its name."""
+
+ALERT: Final = "alert"
+"""Kind of the events of devices that tell of alerts."""
+
+_RULE: Final = "rule/"
+_MAINTENANCE: Final = "maintenance/"
+_TOLD: Final = "alerts/told"
+
+_logger = Logger("motehub.rules")
+
+
+class KeptRule(msgspec.Struct, frozen=True):
+    """A rule and who has said it: ``built-in``, ``configuration`` or ``added`` meanwhile."""
+
+    rule: Rule
+    origin: str
+
+
+class AlertNews(msgspec.Struct, frozen=True):
+    """What is told of an alert: an event of its device, and a body in JSON for programs.
+
+    ``number`` only grows, so that the hub knows what it was told before.
+    """
+
+    number: int
+    device: int
+    time: int
+    state: str
+    text: str
+    body: str
+
+
+class Door(Protocol):
+    """The part of the journal that makes batches durable."""
+
+    def append(self, batch: Batch) -> Awaitable[int]:
+        """Return once the batch is durable."""
+        ...
+
+    def put(self, batch: Batch) -> asyncio.Future[int]:
+        """Do the same for one who can't wait."""
+        ...
+
+
+class RuleBook:
+    """Rules by name, and until when (µs) devices are in maintenance, by id."""
+
+    def __init__(
+        self,
+        rules: Iterable[KeptRule] = (),
+        maintenance: Mapping[int, int] | None = None,
+        told: tuple[str, int] = ("", 0),
+    ) -> None:
+        self.rules = {one.rule.name: one for one in rules}
+        self.maintenance = dict(maintenance or {})
+        self.told = told
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, bytes]) -> RuleBook:
+        """Build it from what a journal keeps for good."""
+        told = state.get(_TOLD)
+        return cls(
+            [_decode(value) for key, value in state.items() if key.startswith(_RULE)],
+            {
+                int(key.removeprefix(_MAINTENANCE)): int(value)
+                for key, value in state.items()
+                if key.startswith(_MAINTENANCE)
+            },
+            msgspec.json.decode(told, type=tuple[str, int]) if told else ("", 0),
+        )
+
+
+class Rules:
+    """Changes ``book``; each change is durable when it is done. ``clock`` returns UTC µs."""
+
+    def __init__(
+        self, book: RuleBook, registry: Registry, journal: Door, clock: Callable[[], int]
+    ) -> None:
+        self.book = book
+        self._registry = registry
+        self._journal = journal
+        self._clock = clock
+        self.needed = asyncio.Event()
+        """Set as soon as there is anything to look at; it stays so."""
+        intervals = (one.interval for one in registry.profiles.all().values())
+        if any(one.origin != "built-in" for one in book.rules.values()) or any(intervals):
+            self.needed.set()
+
+    def all(self) -> list[KeptRule]:
+        """Return all rules, by name."""
+        return sorted(self.book.rules.values(), key=lambda one: one.rule.name)
+
+    def get(self, name: str) -> KeptRule:
+        """Return the rule called ``name``.
+
+        Raises:
+            UnknownRule: there is none.
+        """
+        rule = self.book.rules.get(name)
+        if rule is None:
+            known = ", ".join(sorted(self.book.rules)[:10]) or "none yet"
+            raise UnknownRule(f"There is no rule called {name[:64]!r}. Known rules: {known}.")
+        return rule
+
+    def configure(self, rules: Sequence[Rule]) -> None:
+        """Let the rules of the configuration be there, and those not that it had before."""
+        wanted = {BUILT_IN.name: KeptRule(BUILT_IN, "built-in")}
+        wanted |= {one.name: KeptRule(one, "configuration") for one in rules}
+        batch = Batch()
+        for name, kept in list(self.book.rules.items()):
+            if kept.origin != "added" and name not in wanted:
+                self._remove(batch, name)
+        for name, kept in wanted.items():
+            known = self.book.rules.get(name)
+            if known != kept and not (kept.origin == "built-in" and known is not None):
+                self._put(batch, kept)
+        if batch:
+            # Not waited for: a hub also starts while its journal takes nothing.
+            self._journal.put(batch).add_done_callback(_look_at)
+
+    async def add(self, rule: Rule) -> KeptRule:
+        """Look at what ``rule`` says from now on.
+
+        Raises:
+            InvalidRule: there is one of that name that the owner has said, or there are too many.
+        """
+        known = self.book.rules.get(rule.name)
+        if known is not None and known.origin != "built-in":
+            raise InvalidRule(f"There is a rule called {rule.name!r} already.")
+        if len(self.book.rules) >= MOST_RULES:
+            raise InvalidRule(f"There are {MOST_RULES} rules already. Remove some.")
+        return await self._keep(rule)
+
+    async def change(self, name: str, fields: Mapping[str, Any]) -> KeptRule:
+        """Change ``fields`` of a rule; what it has found is over.
+
+        Raises:
+            UnknownRule: there is none of that name.
+            InvalidRule: it can't be so, or the configuration has said it.
+        """
+        kept = self.get(name)
+        self._check_not_configured(kept)
+        rule = rule_of(fields, kept.rule)
+        if rule.name != name:
+            raise InvalidRule("A rule keeps its name: remove it and add another one.")
+        return await self._keep(rule)
+
+    async def remove(self, name: str) -> None:
+        """Look at a rule no more.
+
+        Raises:
+            UnknownRule: there is none of that name.
+            InvalidRule: the configuration has said it, or it is built in.
+        """
+        kept = self.get(name)
+        self._check_not_configured(kept)
+        batch = Batch()
+        if name == BUILT_IN.name and kept.origin == "added":
+            self._put(batch, KeptRule(BUILT_IN, "built-in"))
+        elif kept.origin == "built-in":
+            raise InvalidRule(f"The rule {name!r} is built in: change it, enabled = false.")
+        else:
+            self._remove(batch, name)
+        await self._journal.append(batch)
+        _logger.info("rule removed", name=name)
+
+    async def answer(self, alert: int, act: str, until: int, by: str) -> None:
+        """Have it noted that somebody has answered an alert: acknowledged, or snoozed it."""
+        batch = Batch()
+        batch.entries.append(AlertAnswered(alert, act, until, by, self._clock()))
+        await self._journal.append(batch)
+
+    async def maintain(self, device: str, until: int) -> None:
+        """Tell nobody of a device until then (µs); 0 ends it.
+
+        Raises:
+            UnknownDevice: there is none of that name.
+        """
+        number = self._registry.by_name(device).id
+        batch = Batch()
+        batch.entries.append(MaintenanceChanged(number, until))
+        if until > self._clock():
+            self.book.maintenance[number] = until
+            batch.state[f"{_MAINTENANCE}{number}"] = str(until).encode()
+        else:
+            self.book.maintenance.pop(number, None)
+            batch.state[f"{_MAINTENANCE}{number}"] = None
+        await self._journal.append(batch)
+
+    def forget(self, batch: Batch, device: int) -> None:
+        """Forget what is known of a device that is removed."""
+        if self.book.maintenance.pop(device, None) is not None:
+            batch.state[f"{_MAINTENANCE}{device}"] = None
+
+    async def tell(self, source: str, news: Sequence[AlertNews]) -> None:
+        """Let alerts be events of their devices; news that it was told before does nothing.
+
+        ``source`` is who counts their numbers.
+        """
+        last = self.book.told[1] if self.book.told[0] == source else 0
+        fresh = [one for one in news if one.number > last]
+        if not fresh:
+            return
+        batch = Batch()
+        known = {device.id for device in self._registry.devices()}
+        for one in fresh:
+            if one.device in known:
+                batch.entries.append(EventOccurred(one.device, one.time, ALERT, one.text))
+                changed = AlertChanged(one.device, one.time, one.state, one.body.encode())
+                batch.entries.append(changed)
+        self.book.told = source, fresh[-1].number
+        batch.state[_TOLD] = msgspec.json.encode(self.book.told)
+        await self._journal.append(batch)
+
+    async def _keep(self, rule: Rule) -> KeptRule:
+        batch = Batch()
+        kept = KeptRule(rule, "added")
+        self._put(batch, kept)
+        await self._journal.append(batch)
+        _logger.info("rule kept", name=rule.name)
+        return kept
+
+    def _check_not_configured(self, kept: KeptRule) -> None:
+        if kept.origin == "configuration":
+            raise InvalidRule(
+                f"The rule {kept.rule.name!r} is of the configuration: change it there, and "
+                "start the hub again."
+            )
+
+    def _put(self, batch: Batch, kept: KeptRule) -> None:
+        if kept.origin != "built-in":
+            self.needed.set()
+        self.book.rules[kept.rule.name] = kept
+        rule = encode(kept.rule)
+        batch.state[_RULE + kept.rule.name] = kept.origin.encode() + b" " + rule
+        batch.entries.append(RuleChanged(kept.rule.name, rule))
+
+    def _remove(self, batch: Batch, name: str) -> None:
+        del self.book.rules[name]
+        batch.state[_RULE + name] = None
+        batch.entries.append(RuleChanged(name, None))
+
+
+def _decode(value: bytes) -> KeptRule:
+    origin, _, rule = value.partition(b" ")
+    return KeptRule(decode(rule), origin.decode())
+
+
+def _look_at(commit: asyncio.Future[int]) -> None:
+    if not commit.cancelled() and (error := commit.exception()):
+        # The next start does the same again.
+        _logger.warning("rules of the configuration not noted", reason=str(error))

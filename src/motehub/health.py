@@ -1,0 +1,111 @@
+"""The condition of a running hub, for the health page and ``motehub status``."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from motehub.core.pace import Pace
+from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
+from motehub.logs import fields_of
+
+MOST_TROUBLES: Final = 50
+"""Warnings and errors of the log that are remembered."""
+
+_LONGEST: Final = 500
+_FILES: Final = ("", "-wal", "-shm")
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A warning or an error in the log; ``level`` is its word."""
+
+    time: str
+    level: str
+    event: str
+    detail: str
+
+
+class Troubles(logging.Handler):
+    """Remembers the newest warnings and errors of the log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._rows: deque[Trouble] = deque(maxlen=MOST_TROUBLES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember a line."""
+        detail = ", ".join(f"{key}: {value}" for key, value in fields_of(record).items())
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
+        level = record.levelname.lower()
+        row = Trouble(time, level, record.getMessage()[:_LONGEST], detail[:_LONGEST])
+        self._rows.append(row)
+
+    def newest(self) -> list[Trouble]:
+        """Return them, the newest first."""
+        return list(self._rows)[::-1]
+
+
+@contextmanager
+def remembering() -> Iterator[Troubles]:
+    """Remember what is logged in the block."""
+    troubles = Troubles()
+    logger = logging.getLogger()
+    logger.addHandler(troubles)
+    try:
+        yield troubles
+    finally:
+        logger.removeHandler(troubles)
+
+
+def speed(pace: Pace) -> dict[str, Any]:
+    """Return readings per second, and median and longest time of commits in seconds."""
+    median, longest = pace.commit_seconds or (None, None)
+    return {
+        "readings_per_second": round(pace.readings_per_second, 1),
+        "commit_median": median,
+        "commit_longest": longest,
+    }
+
+
+def sizes(folder: Path, history: str) -> dict[str, int | None]:
+    """Return bytes of the journal and the history, and what is free on the disk.
+
+    The size of a history on a server is None.
+    """
+    return {
+        "journal": _size(folder / JOURNAL_FILE),
+        "history": _size(Path(history)) if "://" not in history else None,
+        "free": shutil.disk_usage(folder).free,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the hub runs on."""
+    return {
+        "python": platform.python_version(),
+        "sqlite": apsw.sqlite_lib_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def connections(transports: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return how many connections each transport has at the moment."""
+    return {name: counters["open"] for name, counters in transports.items() if "open" in counters}
+
+
+def _size(file: Path) -> int | None:
+    found = [Path(f"{file}{ending}") for ending in _FILES]
+    try:
+        return sum(one.stat().st_size for one in found if one.exists())
+    except OSError:
+        return None

@@ -1,0 +1,62 @@
+"""How often somebody may show a wrong password: bounded per address and per account.
+
+A password can be guessed, unlike a token. So an attempt that is one too many is not compared at
+all. Strangers can use up the attempts of an account, and its owner then waits with them; but not
+where that account is logged in already, from the same address.
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+from motehub.guessing import Attempts, network_of
+from motehub.logs import Logger, OccasionalLogger
+
+FREE: Final = 10
+"""Wrong passwords at once, for an account and from an address."""
+
+ACCOUNT_SECONDS: Final = 20.0
+"""Then one in so many seconds for an account: 4,320 a day, from wherever they come."""
+
+ADDRESS_SECONDS: Final = 5.0
+"""And from an address: a household has several people."""
+
+_NAME_CHARACTERS: Final = 64
+
+_logger = OccasionalLogger(Logger("motehub.access"))
+
+
+class LogInAttempts:
+    """Attempts to log in; ``clock`` returns seconds that go on evenly."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._accounts = Attempts(FREE, ACCOUNT_SECONDS, clock)
+        self._addresses = Attempts(FREE, ADDRESS_SECONDS, clock)
+
+    def begin(self, name: str, address: str, *, known: bool) -> float:
+        """Count an attempt and return 0, or the seconds until there may be one.
+
+        ``known`` says that the account is logged in from this address.
+        """
+        account, network = _account(name), network_of(address)
+        wait = self._addresses.wait(network)
+        if not known:
+            wait = max(wait, self._accounts.wait(account))
+        if wait:
+            _logger.warning("many wrong passwords", peer=address, slowed_down=True)
+            return wait
+        self._addresses.begin(network)
+        self._accounts.begin(account)
+        return 0.0
+
+    def forgive(self, name: str, address: str) -> None:
+        """Take an attempt back: the password was right."""
+        self._accounts.forgive(_account(name))
+        self._addresses.forgive(network_of(address))
+
+
+def _account(name: str) -> str:
+    return unicodedata.normalize("NFC", name)[:_NAME_CHARACTERS]

@@ -1,0 +1,94 @@
+// What forms and lists of settings have in common.
+
+import { element } from "./hub.js";
+import { t } from "./words.js";
+
+// Calls `act(fields, form)` when a form is sent; what goes wrong stands beside its button.
+export function onSubmit(form, act) {
+  const wrong = form.querySelector("[role=alert]");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const send = form.querySelector("button");
+    wrong.textContent = "";
+    send.disabled = true;
+    try {
+      await act(new FormData(form), form);
+    } catch (error) {
+      wrong.textContent = error.message;
+    }
+    send.disabled = false;
+  });
+}
+
+// A button that does something at once, or after `question` is answered with yes.
+export function button(text, act, question) {
+  const made = element("button", text, "plain");
+  made.type = "button";
+  made.addEventListener("click", async () => {
+    if (question !== undefined && !confirm(question)) {
+      return;
+    }
+    const wrong = document.querySelector("#wrong");
+    made.disabled = true;
+    try {
+      if (wrong) {
+        wrong.textContent = "";
+      }
+      await act();
+    } catch (error) {
+      if (!wrong) {
+        throw error;
+      }
+      wrong.textContent = error.message;
+    }
+    made.disabled = false;
+  });
+  return made;
+}
+
+// A row of a list: what it is about, what is said of it, and what can be done.
+export function row(name, facts, ...actions) {
+  const made = element("li");
+  const head = element("div");
+  head.append(element("b", name));
+  for (const fact of facts) {
+    head.append(fact instanceof Node ? fact : element("span", fact, "quiet"));
+  }
+  const buttons = element("div", "", "buttons");
+  buttons.append(...actions);
+  made.append(head, buttons);
+  return made;
+}
+
+export const none = () => element("li", t("settings.none"), "quiet");
+
+// A text that somebody takes along, with a button that copies it.
+export function copyable(text, label) {
+  const box = element("div", "", "copyable");
+  const code = element("code", text);
+  const copy = element("button", t("settings.copy"));
+  copy.type = "button";
+  copy.setAttribute("aria-label", label);
+  copy.addEventListener("click", async () => {
+    getSelection().selectAllChildren(code);
+    // Over plain HTTP there is no clipboard, except by the old way.
+    const done = await (navigator.clipboard?.writeText(text).then(() => true) ?? document.execCommand("copy"));
+    copy.textContent = t(done ? "settings.copied" : "settings.copy");
+  });
+  box.append(code, copy);
+  return box;
+}
+
+// A button that hands `text` out as a file.
+export function download(label, name, text) {
+  const made = element("button", label);
+  made.type = "button";
+  made.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/x-pem-file" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  });
+  return made;
+}

@@ -1,0 +1,47 @@
+// What the hub's condition means, in words: what is wrong, and what to do.
+
+import { number, t } from "./words.js";
+
+const LOW_DISK = 500_000_000;
+const LATE = 60;
+
+// How long something has lasted, of seconds.
+export function lasting(seconds) {
+  const [size, unit] =
+    seconds < 120 ? [1, "second"] : seconds < 7200 ? [60, "minute"] : seconds < 172_800 ? [3600, "hour"] : [86_400, "day"];
+  return number(Math.round(seconds / size), { style: "unit", unit, unitDisplay: "long" });
+}
+
+export function bytes(size) {
+  const [unit, name] = size < 1e9 ? [1e6, "megabyte"] : [1e9, "gigabyte"];
+  return number(size / unit, { style: "unit", unit: name, maximumFractionDigits: 1 });
+}
+
+// What is to be said of a hub, the worst first; nothing when all is well.
+export function findings({ journal, consumers = {}, sizes, devices_pending: pending }) {
+  const found = [];
+  const say = (level, what, values = {}) =>
+    found.push({ level, text: t(`health.${what}`, values), mend: t(`health.${what}_mend`, values) });
+  if (journal.held_back !== null) {
+    say("problem", "held_back", { reason: journal.held_back });
+  }
+  for (const [name, { pid, trouble, behind, age }] of Object.entries(consumers)) {
+    const history = name === "history";
+    if (trouble !== null) {
+      say(history ? "problem" : "warning", history ? "history_away" : "consumer_away", { name, reason: trouble });
+    } else if (pid === null) {
+      say("warning", "consumer_dead", { name });
+    } else if (behind > 0 && (age ?? 0) > LATE) {
+      say("warning", "consumer_late", { name, time: lasting(age) });
+    }
+  }
+  if (sizes !== undefined && sizes.free < LOW_DISK) {
+    say("warning", "disk", { size: bytes(sizes.free) });
+  }
+  if (pending > 0) {
+    say("hint", "pending", { count: pending });
+  }
+  return found.sort((a, b) => LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level));
+}
+
+const LEVELS = ["problem", "warning", "hint"];

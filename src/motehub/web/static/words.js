@@ -1,0 +1,36 @@
+// The words of the reader's language, and how numbers and times are written in it.
+
+export const language = document.documentElement.lang;
+
+const { default: messages } = await import(`/static/languages/${language}.js`);
+
+// What the browser prefers of that language (fr-CH), or the language itself.
+export const locale = navigator.languages.find((one) => one.split("-")[0] === language) ?? language;
+
+const plural = new Intl.PluralRules(language);
+const place = /\{(\w+)\}/g;
+
+export const number = (value, how) => value.toLocaleString(locale, how);
+
+// A message, with `values` put in where it has their names; `count` chooses among its forms.
+export function t(key, values = {}) {
+  const message = messages[key] ?? key;
+  const text = typeof message === "string" ? message : (message[plural.select(values.count)] ?? message.other);
+  return text.replace(place, (_, name) => {
+    const value = values[name];
+    return typeof value === "number" ? number(value) : value;
+  });
+}
+
+// A message if there is one, or else `text`: for words that come from elsewhere.
+export const known = (key, text) => (messages[key] === undefined ? text : t(key));
+
+// A moment (ms since 1970) with its day.
+export const dated = (time) => new Date(time).toLocaleString(locale);
+
+// A moment (ms since 1970): the time alone when it is today's.
+export function moment(time) {
+  const when = new Date(time);
+  const today = when.toDateString() === new Date().toDateString();
+  return today ? when.toLocaleTimeString(locale) : when.toLocaleString(locale);
+}

@@ -1,0 +1,85 @@
+"""Alerts and rules, as people use them in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+from playwright.sync_api import Browser, expect
+from tests.browser.axe import obstacles
+from tests.browser.screen import PHONE, chromium, keep, log_in, screen
+from tests.harness import OPEN, PATIENCE
+from tests.web_hub import WEB, WebHub
+
+MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
+VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
+    """A hub with an administrator, a viewer and a freezer that was warm twice."""
+    folder = tmp_path_factory.mktemp("alerts") / "data"
+    with WebHub(folder, {**OPEN, **WEB}) as started:
+        for who, role in ((MARIE, "admin"), (VERA, "viewer")):
+            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
+            assert done.returncode == 0, done.stderr
+        token = started.token("writer")
+        for value in (-20, -3, -20, -5, -21):
+            reading = {"device": "freezer", "metric": "temperature", "unit": "°C", "value": value}
+            assert started.send(reading, token=token)[0] == 200
+        started.wait_stored("freezer", "temperature", 5)
+        yield started
+
+
+def test_a_rule_is_tried_added_and_fires(hub: WebHub, browser: Browser) -> None:
+    """What it would have found is said first; its alert can be acknowledged."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.get_by_role("link", name="Alerts").click()
+        expect(page.locator("#alerts")).to_contain_text("No alert: all is well.")
+        form = page.locator("form")
+        form.get_by_label("Name of the rule").fill("freezer warm")
+        form.get_by_label("Device").select_option("freezer")
+        form.get_by_label("What is looked at").fill("temperature")
+        form.get_by_label("Limit").fill("-15")
+        form.get_by_label("How bad it is").select_option("critical")
+        form.get_by_role("button", name="Try it").click()
+        expect(page.locator("#previewed")).to_have_text("It would have fired 2 times.")
+        form.get_by_role("button", name="Add the rule").click()
+        expect(page.locator("#rules")).to_contain_text("temperature above -15")
+
+        reading = {"device": "freezer", "metric": "temperature", "unit": "°C", "value": -2}
+        assert hub.send(reading, token=hub.token("again"))[0] == 200
+        hub.wait_until(lambda: bool(hub.json("alerts", "list")), "there is an alert")
+        page.reload()
+        alert = page.locator("#alerts > li").first
+        expect(alert).to_contain_text("freezer: temperature is -2 °C")
+        keep(page, "alerts")
+        assert not obstacles(page)
+        alert.get_by_role("button", name="Acknowledge").click()
+        hub.wait_until(
+            lambda: hub.json("alerts", "list")[0]["acknowledged_by"] == "marie", "it is noted"
+        )
+        page.reload()
+        expect(page.locator("#alerts > li").first).to_contain_text("acknowledged by marie")
+
+
+def test_who_only_looks_on_changes_nothing(hub: WebHub, browser: Browser) -> None:
+    """A viewer sees rules and alerts, in French and on a telephone too."""
+    with screen(browser, PHONE, locale="fr-FR") as page:
+        log_in(page, hub.url, VERA)
+        page.goto(f"{hub.url}/alerts")
+        expect(page.locator("#rules")).to_contain_text("d’origine")
+        expect(page.locator("#adding")).to_be_hidden()
+        expect(page.locator("main").get_by_role("button")).to_have_count(0)
+        keep(page, "alerts-phone")
+        assert not obstacles(page)

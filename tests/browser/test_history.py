@@ -1,0 +1,359 @@
+"""History, comparison, what is said of devices, order and wall screen: as people use them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, Download, Locator, Page, Response, expect
+from tests.browser.axe import obstacles
+from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.harness import OPEN, PATIENCE, recent, records, send
+from tests.ports import free_port
+from tests.web_hub import WebHub
+
+MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
+VIEWER: Final = {"name": "vera", "password": "seven dry cactuses"}
+BAD: Final = "<img src=x onerror=alert(1)>"
+AWAY: Final = "Failed to load resource|ERR_"
+"""What a browser says of a hub that is gone."""
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
+    """A hub on a port that it keeps, with an administrator, a viewer and two days of history."""
+    web = {"host": "127.0.0.1", "port": free_port()}
+    units = {"updatable_units": ["127.0.9.9"]}
+    settings = {**OPEN, "web": web, "transport.units": units}
+    with WebHub(tmp_path_factory.mktemp("history") / "data", settings) as started:
+        for who, role in ((MARIE, "admin"), (VIEWER, "viewer")):
+            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
+            assert done.returncode == 0, done.stderr
+        token = started.token("writer")
+        for number, name in enumerate(("cellar", "greenhouse", "roof", "tank")):
+            assert started.send(two_days(name, number), token=token)[0] == 200
+        said = [
+            {"device": BAD, "metric": BAD, "value": BAD},
+            {"device": BAD, "metric": "n", "unit": "<b>", "value": 1},
+        ]
+        assert started.send(said, token=token)[0] == 200
+        send(started.port, started.ca, records(recent(3), 3) + f"{BAD}\n".encode())
+        yield started
+
+
+def two_days(device: str, phase: int) -> list[dict[str, Any]]:
+    """A reading each half minute with three hours missing, until now."""
+    now = time.time()
+    times = [now - 30 * number for number in range(5760, -1, -1) if not 1200 < number < 1560]
+    metrics: tuple[tuple[str, str, Callable[[float], float]], ...] = (
+        ("temperature", "°C", lambda at: 19 + 4 * math.sin(at / 9000 + phase) + math.sin(at) / 5),
+        ("relative_humidity", "%", lambda at: 55 + 9 * math.cos(at / 9000 + phase)),
+        ("level", "", lambda at: 100 + 50 * math.sin(at / 30_000 + phase)),
+    )
+    return [
+        {"device": device, "metric": metric, "unit": unit, "value": round(of(at), 2), "time": at}
+        for at in times
+        for metric, unit, of in metrics
+    ]
+
+
+def device(page: Page, name: str) -> Locator:
+    """What the history or the overview shows of a device."""
+    return page.locator(".card").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def tick(page: Page, name: str, metric: str) -> None:
+    row = device(page, name)
+    row.scroll_into_view_if_needed()
+    row.get_by_label(metric, exact=True).check()
+
+
+def lines(page: Page, *wanted: str) -> Locator:
+    """The chart once it has those lines, and each of them a value at its end."""
+    chart = page.locator("#chart")
+    for one in wanted:
+        expect(chart).to_have_attribute("aria-label", re.compile(rf"{re.escape(one)}: -?\d"))
+    return chart
+
+
+def rows_of(download: Download) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(Path(download.path()).read_text("utf-8"))))
+
+
+def test_any_series_are_compared(hub: WebHub, browser: Browser, tmp_path: Path) -> None:
+    """Series of several devices share a chart, whose address says what it shows and since when."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.get_by_role("link", name="History").click()
+        tick(page, "cellar", "temperature")
+        tick(page, "greenhouse", "temperature")
+        tick(page, "greenhouse", "relative humidity")
+        lines(page, "cellar · temperature", "greenhouse · relative humidity")
+        page.evaluate("scrollTo(0, 0)")
+        over = page.locator(".u-over").bounding_box()
+        assert over is not None
+        with page.expect_request(lambda one: "device=cellar" in one.url and "to=" in one.url) as on:
+            page.mouse.move(over["x"] + 300, over["y"] + 50)
+            page.mouse.down()
+            page.mouse.move(over["x"] + 400, over["y"] + 60, steps=4)
+            page.mouse.up()
+        answer = on.value.response()
+        assert answer is not None
+        finer = answer.json()["series"][0]
+        assert finer["width"] < 60, "24 hours of 600 points have 144 s each"
+        expect(page.locator(".ranges [role=status]")).to_contain_text("–")
+        address = page.url
+        keep(page, "history-zoomed")
+
+        with page.expect_download() as drawn:
+            page.get_by_role("link", name="CSV, as drawn").click()
+        rows = rows_of(drawn.value)
+        of_cellar = [row for row in rows[1:] if row[1:3] == ["cellar", "temperature"]]
+        assert [float(row[5]) for row in of_cellar] == finer["mean"]
+        with page.expect_download() as whole:
+            page.get_by_role("link", name="CSV, all readings").click()
+        token = hub.token("reader", "read")
+        time_shown = on.value.url.partition("from=")[2]
+        since, until = (part.split("&")[0] for part in time_shown.split("&to="))
+        path = f"/api/v1/readings?device=cellar&metric=temperature&from={since}&to={until}"
+        _, _, body = hub.curl(f"{path}&format=csv&limit=100000", token=token)
+        expected = list(csv.reader(io.StringIO(body.decode())))
+        rows = rows_of(whole.value)
+        assert [
+            row for row in rows if row[1:3] in (["cellar", "temperature"], ["device", "metric"])
+        ]
+        assert [row for row in rows[1:] if row[1:3] == ["cellar", "temperature"]] == expected[1:]
+        assert {tuple(row[1:3]) for row in rows[1:]} == {
+            ("cellar", "temperature"),
+            ("greenhouse", "temperature"),
+            ("greenhouse", "relative_humidity"),
+        }
+        with page.expect_download() as picture:
+            page.get_by_role("button", name="Picture").click()
+        image = Path(picture.value.path()).read_bytes()
+        assert image.startswith(b"\x89PNG")
+        (tmp_path / "chart.png").write_bytes(image)
+
+    with screen(browser, excused="401") as other:
+        other.goto(address)
+        other.get_by_label("Name").fill(VIEWER["name"])
+        other.get_by_label("Password").fill(VIEWER["password"])
+        other.get_by_role("button", name="Log in").click()
+        expect(other.locator("#legend li")).to_have_count(3)
+        assert other.url == address
+        other.get_by_role("button", name="Leave out cellar · temperature").click()
+        expect(other.locator("#legend li")).to_have_count(2)
+        other.get_by_role("button", name="24 h").click()
+        other.reload()
+        lines(other, "greenhouse · temperature")
+        expect(other.locator("#legend li")).to_have_count(2)
+
+
+def test_the_history_goes_on_by_itself(hub: WebHub, browser: Browser) -> None:
+    """New values come first, the oldest of ten go, and the chart's line goes on."""
+    token = hub.token("tail")
+    with screen(browser, PHONE) as page:
+        log_in(page, hub.url, VIEWER)
+        page.goto(f"{hub.url}/history#show=tank/temperature&span=3600&filter=tank")
+        expect(device(page, "cellar")).to_be_hidden()
+        device(page, "tank").scroll_into_view_if_needed()
+        values = device(page, "tank").get_by_label("Last values of temperature")
+        expect(values.locator("li")).to_have_count(10)
+        lines(page, "tank · temperature")
+        reading = {"device": "tank", "metric": "temperature", "unit": "°C", "value": 44.5}
+        assert hub.send(reading, token=token)[0] == 200
+        expect(values.locator("li").first).to_contain_text("44.5 °C")
+        expect(values.locator("li")).to_have_count(10)
+        expect(page.locator("#chart")).to_have_attribute(
+            "aria-label", "Chart of tank · temperature: 44.5 °C"
+        )
+
+
+def test_what_is_said_of_a_device_shows_everywhere(hub: WebHub, browser: Browser) -> None:
+    """A name, labels and a unit that one page gives show on all others without a reload."""
+    with screen(browser) as one, screen(browser) as other, screen(browser) as third:
+        for page in (one, other, third):
+            log_in(page, hub.url, MARIE)
+        one.goto(f"{hub.url}/device#roof")
+        third.goto(f"{hub.url}/device#roof")
+        expect(third.get_by_role("heading", name="roof")).to_be_visible()
+        other.goto(f"{hub.url}/history#show=roof/level")
+        lines(other, "roof · level")
+        other.evaluate("window.same = true")
+        expect(one.locator("#facts")).to_contain_text("http:roof")
+        one.get_by_role("textbox", name="Labels").fill("outside, <b>high</b>")
+        one.get_by_label("Something is expected every").fill("5")
+        one.get_by_role("group", name="Units").get_by_label("level").fill("cm")
+        one.get_by_role("button", name="Save").click()
+        expect(one.locator("#now")).to_contain_text(" cm")
+        expect(one.locator("#labels li")).to_have_text(["outside", "<b>high</b>"])
+        expect(one.get_by_label("Something is expected every")).to_have_value("5")
+        keep(one, "device-said")
+        one.get_by_label("New name").fill("ridge")
+        one.get_by_role("button", name="Rename").click()
+        for page in (one, third):
+            expect(page.get_by_role("heading", name="ridge")).to_be_visible()
+        expect(device(other, "ridge")).to_be_visible()
+        lines(other, "ridge · level")
+        assert "show=ridge%2Flevel" in other.url
+        assert other.evaluate("window.same") is True
+        third.goto(f"{hub.url}/")
+        group = third.locator("#devices section").filter(has_text="outside").first
+        expect(group.get_by_role("link", name="ridge")).to_be_visible()
+        third.get_by_label("Filter").fill("high ridge")
+        expect(third.locator("#count")).to_contain_text("1 of ")
+
+
+def is_arranged(answer: Response) -> bool:
+    return "arrangement" in answer.url and answer.request.method == "PUT"
+
+
+def test_everybody_has_an_order_of_their_own(hub: WebHub, browser: Browser) -> None:
+    """Cards that are dragged, or moved by key, stay there for this person, on any screen."""
+
+    def names(page: Page) -> list[str]:
+        shown = page.locator("#devices section").last.locator(".card h3 a").all_inner_texts()
+        return [one for one in shown if one in ("cellar", "greenhouse", "tank")]
+
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        expect(device(page, "tank")).to_be_visible()
+        assert names(page) == ["cellar", "greenhouse", "tank"]
+        with page.expect_response(
+            lambda one: "arrangement" in one.url and one.request.method == "PUT"
+        ):
+            page.get_by_role("button", name="Move tank").drag_to(device(page, "cellar"))
+        assert names(page) == ["tank", "cellar", "greenhouse"]
+        page.get_by_role("button", name="Move greenhouse").focus()
+        # Devices of other tests may be in between.
+        while names(page) != ["tank", "greenhouse", "cellar"]:
+            with page.expect_response(
+                lambda one: "arrangement" in one.url and one.request.method == "PUT"
+            ):
+                page.keyboard.press("ArrowUp")
+        expect(page.locator("#moved")).to_contain_text("greenhouse is number")
+    with screen(browser, PHONE) as phone, screen(browser) as viewer:
+        log_in(phone, hub.url, MARIE)
+        expect(device(phone, "cellar")).to_be_visible()
+        assert names(phone) == ["tank", "greenhouse", "cellar"]
+        log_in(viewer, hub.url, VIEWER)
+        expect(device(viewer, "cellar")).to_be_visible()
+        assert names(viewer) == ["cellar", "greenhouse", "tank"]
+
+
+def test_a_wall_screen_outlives_its_hub(hub: WebHub, browser: Browser) -> None:
+    """It has nothing to press, keeps its filter, goes on after a restart, and Escape leaves it."""
+    token = hub.token("wall")
+    with screen(browser, excused=AWAY) as page, screen(browser, excused=AWAY) as past:
+        log_in(past, hub.url, MARIE)
+        past.goto(f"{hub.url}/history#show=cellar/temperature&span=3600")
+        lines(past, "cellar · temperature")
+        log_in(page, hub.url, MARIE)
+        page.get_by_label("Filter").fill("cellar")
+        page.get_by_role("button", name="Wall screen", exact=True).click()
+        expect(page.get_by_label("Filter")).to_be_hidden()
+        assert page.url.endswith("/#wall&filter=cellar")
+        page.reload()
+        expect(device(page, "cellar")).to_be_visible()
+        expect(device(page, "greenhouse")).to_be_hidden()
+        expect(page.get_by_role("button", name="Move cellar")).to_be_hidden()
+        keep(page, "wall")
+        hub.kill()
+        expect(page.locator("#state")).to_contain_text("The hub does not answer")
+        hub.start()
+        reading = {"device": "cellar", "metric": "temperature", "unit": "°C", "value": 33.5}
+        assert hub.send(reading, token=token)[0] == 200
+        expect(device(page, "cellar")).to_contain_text("33.5 °C")
+        expect(past.locator("#chart")).to_have_attribute("aria-label", re.compile("33.5 °C"))
+        page.keyboard.press("Escape")
+        expect(page.get_by_label("Filter")).to_be_visible()
+
+
+def test_a_lamp_is_given_a_colour(hub: WebHub, browser: Browser) -> None:
+    """A colour is pending until it has arrived, and what went wrong is said; viewers see none."""
+    with screen(browser) as page, screen(browser) as viewer:
+        log_in(page, hub.url, MARIE)
+        log_in(viewer, hub.url, VIEWER)
+        lamp = page.get_by_label("Colour of 127.0.9.9")
+        lamp.fill("#ff8800")
+        expect(device(page, "127.0.9.9")).to_contain_text("pending")
+        page.reload()
+        expect(lamp).to_have_value("#ff8800")
+        expect(device(page, "127.0.9.9")).to_contain_text("pending")
+        expect(device(viewer, "127.0.9.9")).to_be_visible()
+        expect(viewer.get_by_label("Colour of 127.0.9.9")).to_have_count(0)
+        page.goto(f"{hub.url}/device#127.0.9.9")
+        expect(page.locator("#given")).to_contain_text("#ff8800")
+
+
+def test_what_devices_say_is_text_in_the_history(hub: WebHub, browser: Browser) -> None:
+    """Markup in names, metrics, units and texts stays what it is."""
+    with screen(browser) as page:
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/history")
+        tick(page, BAD, "n")
+        expect(device(page, BAD).locator("ol").filter(has_text=BAD)).to_be_visible()
+        lines(page, f"{BAD} · n")
+        expect(page.locator("#legend")).to_contain_text(f"{BAD} · n")
+        assert page.locator("main img[src]").count() == 0
+        page.goto(f"{hub.url}/device#dht-127.0.0.1")
+        expect(page.locator("#refusals")).to_contain_text(BAD)
+        assert page.locator("main img[src]").count() == 0
+
+
+def test_a_device_is_blocked_and_removed(hub: WebHub, browser: Browser) -> None:
+    """Who decides can block a device, accept it again and remove it, from its page."""
+    token = hub.token("brief")
+    assert hub.send({"device": "brief", "metric": "n", "value": 1}, token=token)[0] == 200
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/device#brief")
+        page.get_by_role("button", name="Block").click()
+        expect(page.locator("#about")).to_have_text("blocked")
+        page.get_by_role("button", name="Accept").click()
+        expect(page.locator("#about")).not_to_have_text("blocked")
+        page.get_by_text("Remove…").click()
+        page.get_by_role("button", name="Remove for good").click()
+        page.wait_for_url(f"{hub.url}/")
+        expect(device(page, "cellar")).to_be_visible()
+        expect(device(page, "brief")).to_have_count(0)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_history_fits(
+    hub: WebHub, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    """Nothing sticks out at the side, axe-core objects to nothing; pictures are kept."""
+    name = f"{'phone' if size is PHONE else 'desk'}-{scheme}"
+    with screen(browser, size, scheme) as page:
+        log_in(page, hub.url, MARIE)
+        expect(device(page, "cellar")).to_contain_text("°C")
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        keep(page, f"groups-{name}")
+        shown = ["cellar/temperature", "greenhouse/temperature", "tank/relative_humidity"]
+        parts = "&".join(f"show={one}" for one in shown)
+        page.goto(f"{hub.url}/history#{parts}")
+        lines(page, "cellar · temperature", "tank · relative humidity")
+        device(page, "cellar").scroll_into_view_if_needed()
+        expect(device(page, "cellar").locator("ol li").first).to_be_visible()
+        page.evaluate("scrollTo(0, 0)")
+        assert obstacles(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        keep(page, f"history-{name}")

@@ -1,0 +1,304 @@
+"""Settings, health and languages, as people use them in a browser."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.axe import obstacles
+from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.harness import OPEN, PATIENCE
+from tests.web_hub import WEB, WebHub
+
+MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
+VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
+OTHER: Final = "eleven tall sunflowers"
+SETTINGS: Final = ("people", "tokens", "certificates", "log")
+JSON_SOCKET: Final = {"transport.json_socket": {"host": "127.0.0.1", "port": 0}}
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
+    """A hub with an administrator, a viewer, a device and a port for certificates."""
+    folder = tmp_path_factory.mktemp("settings") / "data"
+    with WebHub(folder, {**OPEN, **WEB, **JSON_SOCKET}) as started:
+        for who, role in ((MARIE, "admin"), (VERA, "viewer")):
+            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
+            assert done.returncode == 0, done.stderr
+        token = started.token("writer")
+        for device, value in (("cellar", 19.5), ("kiln", 1234.5)):
+            reading = {"device": device, "metric": "temperature", "unit": "°C", "value": value}
+            assert started.send(reading, token=token)[0] == 200
+        yield started
+
+
+def listed(page: Page, text: str) -> Any:
+    """The row of a list that is about ``text``."""
+    return page.locator("ul.rows > li").filter(has=page.locator("b").get_by_text(text, exact=True))
+
+
+def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Browser) -> None:
+    """Who opens the link of an invitation is in with that role, and the log says who did what."""
+    with screen(browser) as here, screen(browser, PHONE) as there:
+        log_in(here, hub.url, MARIE)
+        here.goto(f"{hub.url}/settings/people")
+        form = here.locator("form")
+        form.get_by_label("Name").fill("pierre")
+        form.get_by_label("Role").select_option("operator")
+        form.get_by_role("button", name="Make an invitation").click()
+        link = here.locator("#invitation code").inner_text()
+        expect(listed(here, "pierre")).to_contain_text("invited, no password yet")
+
+        there.goto(link)
+        there.get_by_label("Password").fill(OTHER)
+        there.get_by_role("button", name="Choose").click()
+        there.wait_for_url(f"{hub.url}/")
+        there.goto(f"{hub.url}/device#cellar")
+        expect(there.get_by_role("button", name="Send").first).to_be_visible()
+        there.goto(f"{hub.url}/settings")
+        expect(there.get_by_role("link", name="You", exact=True)).to_be_visible()
+        expect(there.get_by_role("link", name="People", exact=True)).to_be_hidden()
+
+        here.reload()
+        role = here.get_by_label("Role of pierre")
+        expect(role).to_have_value("operator")
+        role.select_option("viewer")
+        there.goto(f"{hub.url}/device#cellar")
+        expect(there.locator("#now")).to_contain_text("19.5")
+        expect(there.get_by_role("button", name="Send")).to_have_count(0)
+
+        here.goto(f"{hub.url}/settings/log")
+        newest = here.locator("#deeds li")
+        expect(newest.nth(0)).to_contain_text("marie changed the role of pierre role: viewer")
+        expect(newest.nth(1)).to_contain_text("pierre accepted the invitation")
+        expect(newest.nth(2)).to_contain_text("marie added pierre role: operator")
+        expect(here.locator("#deeds")).to_contain_text("owner of the data folder")
+
+
+def test_a_token_is_shown_once_and_opens_the_door(hub: WebHub, browser: Browser) -> None:
+    """Curl may do with a new token what it is for, for its device, until it is revoked."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/settings/tokens")
+        page.get_by_label("Name").fill("garden")
+        page.get_by_text("Only for certain devices").click()
+        page.locator("#bound").get_by_label("cellar").check()
+        page.get_by_role("button", name="Make a token").click()
+        secret = page.locator("#made code").first.inner_text()
+        command = page.locator("#made code").nth(1).inner_text()
+        done = subprocess.run(
+            ["sh", "-c", command.replace("curl ", "curl -sS --noproxy '*' ")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert '"stored":1' in done.stdout.replace(" ", ""), done
+        reading = {"device": "roof", "metric": "temperature", "value": 1}
+        assert hub.send(reading, token=secret)[0] == 403
+        keep(page, "token-made")
+        page.reload()
+        expect(listed(page, "garden")).to_contain_text("cellar")
+        assert secret not in page.content()
+        page.on("dialog", lambda dialog: dialog.accept())
+        listed(page, "garden").get_by_role("button", name="Revoke").click()
+        expect(listed(page, "garden")).to_have_count(0)
+        assert hub.send({**reading, "device": "cellar"}, token=secret)[0] == 401
+
+
+def test_a_certificate_lets_its_device_in(hub: WebHub, browser: Browser, tmp_path: Path) -> None:
+    """OpenSSL gets in with what the page hands out, which the hub does not keep; then no more."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/settings/certificates")
+        page.get_by_label("For the device").fill("boiler")
+        page.get_by_role("button", name="Issue a certificate").click()
+        files = {}
+        for name in ("Key", "Certificate", "Authority’s certificate"):
+            with page.expect_download() as download:
+                page.locator("#made").get_by_role("button", name=name, exact=True).click()
+            files[name] = tmp_path / download.value.suggested_filename
+            download.value.save_as(files[name])
+        assert not list((hub.data / "certificates" / "clients").glob("*.key"))
+        assert files["Authority’s certificate"].read_bytes() == hub.ca.read_bytes()
+        port = hub.run_file["listeners"]["json_socket"]["port"]
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-quiet", "-no_ign_eof"]
+        command += ["-CAfile", str(files["Authority’s certificate"]), "-verify_return_error"]
+        command += ["-cert", str(files["Certificate"]), "-key", str(files["Key"])]
+
+        def say(value: float) -> subprocess.CompletedProcess[bytes]:
+            said = b'{"boiler": {"temperature": %g}}' % value
+            return subprocess.run(
+                command, input=said, capture_output=True, timeout=PATIENCE, check=False
+            )
+
+        assert say(61.5).returncode == 0
+        hub.wait_stored("boiler", "temperature", 1)
+        page.on("dialog", lambda dialog: dialog.accept())
+        listed(page, "boiler").get_by_role("button", name="Revoke").click()
+        expect(listed(page, "boiler")).to_have_count(0)
+        say(62.5)
+        hub.wait_until(
+            lambda: hub.status()["transports"]["json_socket"].get("revoked", 0) > 0,
+            "the certificate is refused",
+        )
+
+
+def test_log_out_everywhere(hub: WebHub, browser: Browser) -> None:
+    """Other browsers are seen, logged out one by one, or all at once with this one."""
+    hub.cli("user", "add", "olga", given=OTHER)
+    olga = {"name": "olga", "password": OTHER}
+    with screen(browser) as here, screen(browser, excused="401") as there:
+        log_in(here, hub.url, olga)
+        log_in(there, hub.url, olga)
+        here.goto(f"{hub.url}/settings")
+        expect(here.locator("#sessions li")).to_have_count(2)
+        expect(here.locator("#sessions")).to_contain_text("Chrome, Linux")
+        here.locator("#sessions").get_by_role("button", name="Log out").click()
+        expect(here.locator("#sessions li")).to_have_count(1)
+        there.goto(f"{hub.url}/settings")
+        there.wait_for_url(re.compile("/login"))
+
+        log_in(there, hub.url, olga)
+        here.get_by_role("button", name="Log out everywhere").click()
+        here.wait_for_url(f"{hub.url}/login")
+        there.goto(f"{hub.url}/settings")
+        there.wait_for_url(re.compile("/login"))
+
+
+def test_another_password(hub: WebHub, browser: Browser) -> None:
+    """A wrong present password is said; the right one makes way for the next."""
+    hub.cli("user", "add", "paul", given=OTHER)
+    with screen(browser, excused="401") as page:
+        log_in(page, hub.url, {"name": "paul", "password": OTHER})
+        page.goto(f"{hub.url}/settings")
+        for old, said in (("guessed", "The present password is another one."), (OTHER, "")):
+            page.get_by_label("Present password").fill(old)
+            page.get_by_label("New password").fill("two slow tortoises")
+            page.get_by_role("button", name="Change password").click()
+            expect(page.locator("#password [role=alert]")).to_have_text(said)
+        expect(page.locator("#changed")).to_have_text("The password is changed.")
+        page.get_by_role("button", name="Log out", exact=True).first.click()
+        page.wait_for_url(f"{hub.url}/login")
+        log_in(page, hub.url, {"name": "paul", "password": "two slow tortoises"})
+
+
+def test_french(hub: WebHub, browser: Browser) -> None:
+    """Pages are French where the browser prefers that, or where somebody has chosen it."""
+    hub.cli("user", "add", "claire", "--role", "admin", given=OTHER)
+    claire = {"name": "claire", "password": OTHER}
+    with screen(browser, locale="fr-CH") as page:
+        page.goto(f"{hub.url}/login")
+        expect(page.get_by_role("button", name="Se connecter")).to_be_visible()
+        log_in(page, hub.url, claire)
+        cellar = page.locator(".card").filter(has_text="cellar")
+        expect(cellar).to_contain_text("température")
+        expect(page.locator("#pulse")).to_contain_text("Tout va bien")
+        keep(page, "overview-french")
+    with screen(browser) as page:
+        log_in(page, hub.url, claire)
+        page.goto(f"{hub.url}/settings")
+        page.get_by_label("Language of these pages").select_option("fr")
+        expect(page.get_by_role("heading", name="Réglages")).to_be_visible()
+        page.goto(f"{hub.url}/device#kiln")
+        expect(page.get_by_role("heading", name="Événements")).to_be_visible()
+        expect(page.locator("#now")).to_contain_text(re.compile(r"1\s234,5 °C"))
+        for name in SETTINGS:
+            page.goto(f"{hub.url}/settings/{name}")
+            expect(page.locator("#settings [aria-current]")).to_be_visible()
+        keep(page, "log-french")
+
+
+def test_a_database_that_is_away(hub: WebHub, browser: Browser) -> None:
+    """Health says in words that the history is not written, on every page, and when it is again."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/status")
+        expect(page.locator("#findings")).to_contain_text("All is well.")
+        database = hub.data / "motehub.db"
+        aside = database.with_suffix(".aside")
+        writer = psutil.Process(hub.writer_pid)
+        token = hub.token("away")
+        database.rename(aside)
+        database.mkdir()
+        try:
+            writer.send_signal(signal.SIGKILL)
+            reading = {"device": "cellar", "metric": "temperature", "unit": "°C", "value": 20}
+            assert hub.send(reading, token=token)[0] == 200
+            expect(page.locator("#findings .problem")).to_contain_text("The database can't be")
+            expect(page.locator("#findings")).to_contain_text("Readings wait safely")
+            keep(page, "health-away")
+            page.goto(f"{hub.url}/settings")
+            expect(page.locator("#pulse")).to_contain_text("The database can't be written")
+        finally:
+            database.rmdir()
+            aside.rename(database)
+        page.goto(f"{hub.url}/status")
+        expect(page.locator("#findings")).to_contain_text("All is well.")
+        hub.wait_folded()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+def test_nothing_keeps_people_out(
+    hub: WebHub, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    """axe-core objects to no page, none sticks out at the side; pictures are kept."""
+    names = {PHONE: "phone", DESK: "desk"}
+    with screen(browser, size, scheme) as page:
+        for path in ("/login", "/setup", "/invitation"):
+            page.goto(hub.url + path)
+            assert obstacles(page) == [], path
+        log_in(page, hub.url, MARIE)
+        pages = {
+            "/": ".card .value",
+            "/device#cellar": ".uplot",
+            "/status": "#listeners td",
+            "/settings": "#sessions li",
+            "/settings/people": "#people li",
+            "/settings/tokens": "#tokens li",
+            "/settings/certificates": "#certificates li",
+            "/settings/log": "#deeds li",
+        }
+        for path, ready in pages.items():
+            page.goto(hub.url + path)
+            expect(page.locator(ready).first).to_be_visible()
+            expect(page.locator("#pulse")).not_to_be_empty()
+            assert obstacles(page) == [], path
+            assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
+            name = path.strip("/").replace("/", "-").partition("#")[0] or "overview"
+            keep(page, f"{name}-{names[size]}-{scheme}")
+
+
+def test_the_keyboard_is_enough(hub: WebHub, browser: Browser) -> None:
+    """Somebody without a mouse logs in, goes to the settings, and sees where they are."""
+    with screen(browser) as page:
+        page.goto(f"{hub.url}/login")
+        page.keyboard.type(VERA["name"])
+        page.keyboard.press("Tab")
+        page.keyboard.type(VERA["password"])
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{hub.url}/")
+        expect(page.locator("#who")).to_have_text("vera")
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.pathname") == "/settings":
+                break
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid"
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{hub.url}/settings")

@@ -1,0 +1,95 @@
+"""What people get: words, digests, limits, and services that Apprise knows."""
+
+from __future__ import annotations
+
+import json
+import sys
+from zoneinfo import ZoneInfo
+
+import pytest
+from tests.receivers import Receiver
+
+from motehub.alerting.apprise_notifier import Notifier
+from motehub.alerting.courier import Allowance
+from motehub.alerting.mail import NotDelivered
+from motehub.alerting.plan import Apprise
+from motehub.alerting.wording import LINES, Told, Wording, compose
+from motehub.model import MICROSECONDS
+
+PARIS = ZoneInfo("Europe/Paris")
+TIME = 1_767_225_600 * MICROSECONDS
+
+
+def told(number: int, kind: str = "begins", severity: str = "warning", **more: str) -> Told:
+    device = more.get("device", f"d{number}")
+    text = more.get("text", f"{device} is too warm")
+    return Told(number, kind, "r", severity, device, "t", text, "t above 5", TIME, TIME)
+
+
+def test_one_alert_has_its_text_as_the_subject() -> None:
+    """With severity, local time, rule and number in the text."""
+    wording = compose([told(7)], "home", "https://hub.example/", PARIS)
+    assert wording.subject == "[home] Warning: d7 is too warm"
+    assert "2026-01-01 01:00:00+01:00 · rule r: t above 5 · alert 7" in wording.text
+    assert "https://hub.example/device#d7" in wording.text
+
+
+def test_of_many_the_worst_is_first() -> None:
+    """The subject counts them, and names some devices."""
+    many = [told(n) for n in range(100)] + [told(100, severity="critical"), told(101, "over")]
+    wording = compose(many, "home", "", PARIS)
+    assert wording.subject == "[home] 101 alerts, 1 over: d100, d0, d1, …"
+    assert wording.text.startswith("CRITICAL  d100")
+    assert f"and {len(many) - LINES} more" in wording.text
+
+
+def test_what_devices_say_can_not_become_markup_or_headers() -> None:
+    """Text is text, and a subject is one line."""
+    wording = compose([told(1, text="a<b>\r\nBcc: x", device="<i>")], "h", "https://h", PARIS)
+    assert "<b>" not in wording.html
+    assert "<i>" not in wording.html
+    assert wording.subject == "[h] Warning: a<b>  Bcc: x"
+
+
+def test_an_allowance_is_used_up_and_comes_back() -> None:
+    """Some at once, then as many an hour as were said."""
+    now = [0.0]
+    allowance = Allowance(60, lambda: now[0])
+    for _ in range(10):
+        assert allowance.wait() == 0
+        allowance.take()
+    assert allowance.wait() == pytest.approx(60)
+    now[0] = 60.0
+    assert allowance.wait() == pytest.approx(0, abs=1e-6)
+
+
+# Apprise imports what Python 3.13 has no more where that is there.
+with_apprise = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+WORDING = Wording("subject", "text", "<p>html</p>")
+
+
+@with_apprise
+def test_a_service_that_apprise_knows() -> None:
+    """It gets title and text; one that fails is in trouble, with its answer."""
+    with Receiver() as receiver:
+        notifier = Notifier(Apprise("n", f"json://127.0.0.1:{receiver.port}"))
+        notifier.send(WORDING, "critical")
+        said = json.loads(receiver.received[0].body)
+        assert (said["title"], said["message"], said["type"]) == ("subject", "text", "failure")
+        receiver.behave = lambda _: 500
+        with pytest.raises(NotDelivered, match=r"has not taken it.*500"):
+            notifier.send(WORDING, "info")
+
+
+@with_apprise
+def test_an_address_that_apprise_does_not_know() -> None:
+    """The owner is told where to look; the address is not repeated."""
+    with pytest.raises(NotDelivered, match="see url of"):
+        Notifier(Apprise("n", "nothing://secret")).send(WORDING, "info")
+
+
+def test_without_apprise_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotDelivered, match=r"pip install 'motehub\[notify\]'"):
+        Notifier(Apprise("n", "json://127.0.0.1")).send(WORDING, "info")

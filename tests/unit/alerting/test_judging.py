@@ -1,0 +1,233 @@
+"""A journal, judged into alerts.db: who is told when, and what restarts and failures change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
+
+from motehub.alerting import desk
+from motehub.alerting.book import AlertBook
+from motehub.alerting.effect import JudgeFrames
+from motehub.alerting.wording import Told
+from motehub.alerts.rule import rule_of
+from motehub.core.consumer import Consumer
+from motehub.core.hub import Hub
+from motehub.core.journal import Journal
+from motehub.errors import StorageError
+from motehub.journals.sqlite import SqliteLogReader
+from motehub.model import MICROSECONDS
+
+MINUTE = 60 * MICROSECONDS
+CHANNEL = "mail"
+
+
+class Judge:
+    """The consumer of a hub's journal, in this process; the clock is the test's."""
+
+    def __init__(self, folder: Path, hub: Hub, journal: Journal, clock: FakeClock) -> None:
+        self.folder, self.hub, self.journal, self.clock = folder, hub, journal, clock
+        self.open()
+
+    def open(self) -> None:
+        """Open it, as after a crash: what was only in memory is gone."""
+        self.book = AlertBook(self.folder)
+        self.book.register({CHANNEL: "somebody"})
+        reader = SqliteLogReader(self.folder)
+        self.effect = JudgeFrames(
+            self.book, reader, reader.journal(), self.clock, [CHANNEL], ZoneInfo("Europe/Paris")
+        )
+        self.consumer = Consumer("alerts", reader, self.effect, may_miss=True)
+
+    def work(self, *, restart: bool = False) -> None:
+        if restart:
+            self.open()
+        assert self.consumer.catch_up(), self.consumer.trouble
+        self.effect.pass_time()
+        # As the hub does, which would hold senders back otherwise.
+        self.journal.follow("alerts", self.effect.committed)
+
+    def due(self) -> list[tuple[str, str]]:
+        """Take what is due now: kind and text of each message."""
+        batch = self.book.next_batch(CHANNEL, self.clock(), 100)
+        if batch:
+            self.book.delivered(CHANNEL, batch[0].batch, self.clock(), None)
+        told = [msgspec.json.decode(one.body, type=Told) for one in batch]
+        return [(one.kind, one.text) for one in told]
+
+    def alerts(self) -> list[desk.AlertShape]:
+        return desk.alerts(self.folder, 100, is_open=False)
+
+    async def read(self, value: float, after: int = MINUTE) -> None:
+        self.clock.now += after
+        await say(self.hub, SOURCE, [temperature(value, time=self.clock.now)])
+
+
+@asynccontextmanager
+async def judging(folder: Path, **fields: Any) -> AsyncIterator[Judge]:
+    clock = FakeClock()
+    async with open_hub(folder, clock) as (hub, journal):
+        judge = Judge(folder, hub, journal, clock)
+        if fields:
+            await hub.rules.add(rule_of({"name": "r", "metric": "temperature", **fields}))
+        yield judge
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_each_state_survives_a_restart(tmp_path: Path, restart: bool) -> None:
+    """With a crash after each step, the same is told as without any, and once."""
+    async with judging(tmp_path, above=5, clear_for=120, **{"for": 120}) as judge:
+        told = []
+        for value in (1, 9, 9, 9, 9, 1, 1, 1, 1):
+            await judge.read(value)
+            judge.work(restart=restart)
+            told += [kind for kind, _ in judge.due()]
+        assert told == ["begins", "over"]
+        (alert,) = judge.alerts()
+        assert (alert.state, alert.told) == ("ok", 1)
+        assert alert.ended is not None
+
+
+async def test_of_what_was_not_kept_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    """The cursor stays behind until something is kept; then the same frames come again."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(1)
+        judge.work()
+        await judge.read(2)
+        before = judge.effect.committed
+        judge.work()
+        assert judge.effect.committed == before < judge.consumer.position
+        judge.open()
+        judge.work()
+        await judge.read(9)
+        judge.work()
+        assert judge.effect.committed == judge.consumer.position
+        judge.work(restart=True)
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+
+
+async def test_repeated_until_acknowledged(tmp_path: Path) -> None:
+    """And after it was snoozed, once more."""
+    async with judging(tmp_path, above=5, repeat=600) as judge:
+        await judge.read(9)
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+        judge.clock.now += 11 * MINUTE
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["reminds"]
+        number = judge.alerts()[0].id
+        await judge.hub.rules.answer(number, "snooze", judge.clock.now + 60 * MINUTE, "anna")
+        judge.work()
+        judge.clock.now += 50 * MINUTE
+        judge.work(restart=True)
+        assert judge.due() == []
+        judge.clock.now += 11 * MINUTE
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["reminds"]
+        await judge.hub.rules.answer(number, "acknowledge", 0, "anna")
+        judge.work()
+        judge.clock.now += 600 * MINUTE
+        judge.work(restart=True)
+        assert judge.due() == []
+        assert judge.alerts()[0].acknowledged_by == "anna"
+
+
+async def test_quiet_hours_hold_back_until_morning(tmp_path: Path) -> None:
+    """Then everything of the night is told, what is over too."""
+    # It is 23:13 in Paris.
+    async with judging(tmp_path, above=5, quiet="22:00-07:00") as judge:
+        await judge.read(9)
+        judge.work()
+        await judge.read(1)
+        judge.work()
+        assert judge.due() == []
+        judge.clock.now = START + 8 * 60 * MINUTE
+        judge.work(restart=True)
+        assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+async def test_maintenance(tmp_path: Path) -> None:
+    """What begins and ends in it is told to nobody; what is still so afterwards is."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(1)
+        judge.work()
+        until = judge.clock.now + 60 * MINUTE
+        await judge.hub.rules.maintain(SOURCE.suggested_name, until)
+        for value in (9, 1, 8):
+            await judge.read(value)
+            judge.work(restart=True)
+        assert judge.due() == []
+        judge.clock.now = until + 1
+        judge.work()
+        assert [(k, "8" in text) for k, text in judge.due()] == [("begins", True)]
+
+
+async def test_a_rule_that_is_removed_ends_its_alerts_quietly(tmp_path: Path) -> None:
+    """Also when nobody was there to see it go."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(9)
+        judge.work()
+        judge.due()
+        await judge.hub.rules.remove("r")
+        judge.work(restart=True)
+        assert judge.due() == []
+        assert judge.alerts()[0].ended is not None
+        await judge.read(9)
+        judge.work()
+        assert len(judge.alerts()) == 1
+
+
+async def test_what_can_not_be_kept_is_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment costs nothing."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(1)
+        judge.work()
+
+        def full(*_: Any, **__: Any) -> None:
+            raise StorageError("The disk is full.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("motehub.alerting.book.Writing.begin", full)
+            await judge.read(9)
+            assert not judge.consumer.catch_up()
+        assert judge.alerts() == []
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+
+
+async def test_the_hub_hears_each_piece_of_news_once(tmp_path: Path) -> None:
+    """However often it is told, and whoever dies meanwhile."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(9)
+        await judge.read(1)
+        judge.work()
+        news = judge.book.news(100)
+        assert [one.state for one in news] == ["firing", "over"]
+        for _ in range(2):
+            await judge.hub.rules.tell(judge.book.source(), news)
+        assert judge.hub.rules.book.told == (judge.book.source(), news[-1].number)
+        judge.book.forget_news(news[-1].number)
+        assert judge.book.news(100) == []
+        judge.work()
+
+
+async def test_the_built_in_rule_is_for_whoever_is_expected(tmp_path: Path) -> None:
+    """No data for three intervals, of a device of which the owner has said one."""
+    async with judging(tmp_path) as judge:
+        judge.hub.rules.configure([])
+        await judge.read(1)
+        judge.work()
+        await judge.hub.describe_device(SOURCE.suggested_name, ["cellar"], 60.0)
+        await judge.read(1)
+        judge.work()
+        judge.clock.now += 4 * MINUTE
+        judge.work()
+        assert [text.endswith("nothing comes any more") for _, text in judge.due()] == [True]
