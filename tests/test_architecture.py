@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "rolling": {"history_contract", "rollups"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
+    "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
     "core": FOUNDATION | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
@@ -83,6 +84,7 @@ ALLOWED: dict[str, set[str]] = {
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 
 ABOVE = {
+    "announcing",
     "app",
     "base",
     "base_unit",
@@ -96,6 +98,7 @@ ABOVE = {
     "control",
     "data_folder",
     "deeds",
+    "device_session_settings",
     "demo",
     "health",
     "importing",
@@ -190,7 +193,7 @@ def test_the_hub_process_does_not_load_what_only_commands_need() -> None:
 
     code = (
         "import sys, motehub.app, motehub.config, motehub.cli; motehub.config.sections(); "
-        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis'}; "
+        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis', 'zeroconf'}; "
         "heavy &= set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

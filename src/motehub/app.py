@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
+from motehub.alerting.settings import channel_names
+from motehub.announcing import announced
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -20,6 +22,7 @@ from motehub.certificates import (
     make_certificates,
     renew_certificates_daily,
     server_tls,
+    wanted_names,
     web_tls,
 )
 from motehub.config import Configuration
@@ -214,7 +217,9 @@ async def running(
         # Not before: it may be one that no hub can use.
         data_folder.remember_store(folder, configuration.store)
         await stack.enter_async_context(journal)
-        hub.rules.configure(configuration.rule)
+        hub.rules.configure(
+            configuration.rule, channel_names(configuration.mail, configuration.notify)
+        )
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -263,6 +268,7 @@ async def running(
             folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
+        await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub
 
 
@@ -355,7 +361,7 @@ def _reach(
         listeners,
         names=(
             *host.names,
-            *configuration.hub.certificate_names,
+            *wanted_names(configuration),
             *added_names(configuration.data_dir),
         ),
         addresses=tuple(str(one) for one in host.addresses),

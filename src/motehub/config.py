@@ -23,9 +23,10 @@ from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
 from motehub.core.retention import RetentionSettings
-from motehub.core.sessions import Contest, check_name_pattern
-from motehub.errors import ConfigurationError, InvalidName, OwnerError
+from motehub.device_session_settings import DeviceSessionSettings
+from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
+from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Delay, Duration, Size
 from motehub.web.pusher_settings import PusherSettings
@@ -101,29 +102,6 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
-class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``[device_sessions]``."""
-
-    name_pattern: Annotated[
-        str,
-        Meta(description="Names of devices that join by MQTT without one; they are numbered."),
-    ] = "capteur{number:02}"
-    contested: Annotated[
-        Contest,
-        Meta(
-            description="A device announced that is online from elsewhere: take over (it begins "
-            "anew), refuse (until that connection ends)."
-        ),
-    ] = Contest.TAKE_OVER
-
-    def __post_init__(self) -> None:
-        """Check what makes names."""
-        try:
-            check_name_pattern(self.name_pattern)
-        except InvalidName as error:
-            raise ValueError(f"name_pattern: {str(error).rstrip('.')}") from error
-
-
 class Configuration(msgspec.Struct, frozen=True):
     """Everything that the owner can set. ``transport`` maps sections to their settings.
 
@@ -146,6 +124,7 @@ class Configuration(msgspec.Struct, frozen=True):
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
     retention: RetentionSettings = RetentionSettings()
+    mdns: MdnsSettings = MdnsSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -166,6 +145,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "mqtt": MqttSettings,
     "alerts": AlertSettings,
     "mail": MailSettings,
+    "mdns": MdnsSettings,
 }
 
 

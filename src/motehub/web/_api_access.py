@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +52,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
     ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
+    ``zone`` is where its days begin and end.
     """
 
     hub: Hub
@@ -63,6 +65,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
+    zone: tzinfo = UTC
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -36,6 +36,7 @@ from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
 from motehub.web import _api_people as people
+from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
 from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
@@ -71,6 +72,7 @@ def make_api(services: ApiServices) -> Litestar:
         "/api/v1",
         route_handlers=[
             devices.list_devices,
+            devices.list_overview,
             devices.show_device,
             devices.change_device,
             devices.remove_device,
@@ -78,6 +80,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.block_device,
             devices.list_series,
             devices.list_newest,
+            quality.show_quality,
             connect.show_connecting,
             calibration.calibrate,
             commands.send_command,

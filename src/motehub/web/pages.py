@@ -31,12 +31,10 @@ _PAGES: Final = {
     "/history": "history",
     "/status": "status",
     "/alerts": "alerts",
-    "/settings": "settings",
-    "/settings/people": "people",
-    "/settings/tokens": "tokens",
-    "/settings/certificates": "certificates",
-    "/settings/log": "log",
 }
+# The menu of the settings in parts/ is the list of its pages: /settings/log is log.html.
+_MENU: Final = "settings"
+_OF_MENU: Final = re.compile(r'<a href="(/(?:\w+/)?(\w+))"')
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
 """Folder of what others wrote: as they published it, with its licence and checksums."""
@@ -79,10 +77,11 @@ def answers(chosen: Choice = lambda _: None) -> dict[tuple[str, str], Answer]:
     for language in LANGUAGES:
         found[f"/static/languages/{language}.js"] = _file(script(language), _KINDS["js"])
     parts = dict(_html(static.joinpath(_PARTS)))
+    paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
     for name, text in _html(static):
         forms = {one: _file(rendered(text, one, parts).encode(), _HTML) for one in LANGUAGES}
         page = partial(_page, forms, chosen)
-        found |= {path: page for path, own in _PAGES.items() if own == name}
+        found |= {path: page for path, own in paths.items() if own == name}
         if name == _INDEX:
             found["/"] = partial(_index, page)
     return {("GET", path): answer for path, answer in found.items()}

@@ -119,6 +119,7 @@ class WebServer:
             history.folder,
             certificates,
             reach=reach,
+            zone=zone,
         )
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
