@@ -115,6 +115,9 @@ ABOVE = {
     "alert",
     "alert_plans",
     "alert_requests",
+    "alert_trial",
+    "own_address",
+    "owner_desk",
     "__main__",
     "__init__",
 }

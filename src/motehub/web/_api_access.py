@@ -21,7 +21,8 @@ from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
-from motehub.web.attempts import LogInAttempts
+from motehub.web.attempts import LinkRequests, LogInAttempts
+from motehub.web.desk import SettingsDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -50,7 +51,8 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
+    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
+    ``reach`` returns how the hub can be reached. ``desk`` knows the configuration.
     """
 
     hub: Hub
@@ -62,7 +64,9 @@ class ApiServices(msgspec.Struct, frozen=True):
     webhooks: Path | None = None
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    link_requests: LinkRequests = msgspec.field(default_factory=LinkRequests)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
+    desk: SettingsDesk | None = None
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -35,9 +35,11 @@ from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
+from motehub.web import _api_mail as mail
 from motehub.web import _api_people as people
 from motehub.web import _api_readings as readings
 from motehub.web import _api_sessions as sessions
+from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -100,6 +102,9 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_password,
             people.change_language,
             people.accept_invitation,
+            mail.ask_for_link,
+            mail.reset_password,
+            mail.change_email,
             people.list_users,
             people.add_user,
             people.invite_user,
@@ -126,6 +131,9 @@ def make_api(services: ApiServices) -> Litestar:
             alerts.try_rule,
             alerts.list_alerts,
             alerts.list_channels,
+            settings.show_notifications,
+            settings.test_channel,
+            settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
             alerts.maintain_device,
