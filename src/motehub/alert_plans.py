@@ -30,6 +30,7 @@ def channel_plan(configuration: Configuration) -> Plan:
         link=settings.link,
         rate=settings.rate,
         mail=mail_plan(configuration),
+        store=configuration.store.type,
         apprise=tuple(_apprise(one) for one in configuration.notify if one.enabled),
     )
 

@@ -61,11 +61,12 @@ class RollupColumns(msgspec.Struct, frozen=True):
     high: array[float]
     totals: array[float]
     last: array[float]
+    last_times: array[int]
 
 
-def columns_of(rows: list[tuple[int, int, float, float, float, float]]) -> RollupColumns:
-    """Return rows of start, count, lowest, highest, total and last as columns."""
-    starts, counts, low, high, totals, last = zip(*rows, strict=True)
+def columns_of(rows: list[tuple[int, int, float, float, float, float, int]]) -> RollupColumns:
+    """Return rows of start, count, lowest, highest, total, last and its time as columns."""
+    starts, counts, low, high, totals, last, last_times = zip(*rows, strict=True)
     return RollupColumns(
         array("q", starts),
         array("q", counts),
@@ -73,6 +74,7 @@ def columns_of(rows: list[tuple[int, int, float, float, float, float]]) -> Rollu
         array("d", high),
         array("d", totals),
         array("d", last),
+        array("q", last_times),
     )
 
 

@@ -21,6 +21,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.reports import ReportBook
 from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -92,6 +93,7 @@ def open_hub(
             utc_microseconds,
             Audit.from_state(log.state(), utc_microseconds),
             RuleBook.from_state(log.state()),
+            ReportBook.from_state(log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal

@@ -85,7 +85,7 @@ def programs(configuration: Configuration) -> Iterator[Program]:
             secret = {WEBHOOK_PLAN: plan.to_json()}
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
     if (alerts := alert_plan(configuration)) is not None:
-        secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
+        secret = environment | {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
         yield Program(ALERTS, ALERTS, "motehub.alert", (folder,), secret, optional=True, told=True)
 
 

@@ -30,7 +30,7 @@ name_argument = click.argument("name")
 
 @click.group("devices")
 def group() -> None:
-    """List, accept, rename, calibrate, block and remove devices."""
+    """List, judge, accept, rename, calibrate, block and remove devices."""
 
 
 @group.command("list")
@@ -68,6 +68,37 @@ def list_devices(data: Path, format_: Format) -> None:
         empty="No device has been seen yet.",
         not_in_table=("dialect", "identities", "first_seen"),
     )
+
+
+@group.command()
+@name_argument
+@click.option(
+    "--since",
+    metavar="TIME",
+    default="6d",
+    show_default=True,
+    help="In the first day: '7d', a date or an ISO 8601 time.",
+)
+@click.option("--time-zone", metavar="ZONE", help="Zone of the days.  [default: this machine's]")
+@format_option
+@data_option
+def quality(name: str, since: str, time_zone: str | None, format_: Format, data: Path) -> None:
+    """Tell how many of the expected readings of a device are there, day by day."""
+    import time
+
+    from motehub.cli.opening import parse_since
+    from motehub.cli.printing import warn_incomplete
+    from motehub.cli.quality import print_quality, quality_in
+    from motehub.core.days import days_of
+    from motehub.model import MICROSECONDS
+    from motehub.zones import find_zone, local_zone
+
+    now = round(time.time() * MICROSECONDS)
+    zone = find_zone(time_zone) if time_zone else local_zone()
+    days = days_of(parse_since(since), now + 1, zone)
+    found, complete = quality_in(data, name, days, now)
+    warn_incomplete(complete)
+    print_quality(found, format_)
 
 
 @group.command()

@@ -20,6 +20,7 @@ from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
+from motehub.core.reports import ReportBook, Reports
 from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
@@ -60,6 +61,7 @@ class Hub:
         clock: Callable[[], int],
         audit: Audit | None = None,
         rules: RuleBook | None = None,
+        reports: ReportBook | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -68,6 +70,7 @@ class Hub:
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
+        self.reports = Reports(reports or ReportBook(), journal, clock, self.rules.needed)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))

@@ -14,6 +14,7 @@ import msgspec
 
 from motehub.alerts.rule import Facts
 from motehub.core.calibrations import Calibration
+from motehub.core.days import Day
 from motehub.core.profiles import Profile
 
 _HEADER: Final = struct.Struct(">IIB")
@@ -76,6 +77,13 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
     said: Said = Said()
 
 
+class Overview(msgspec.Struct, frozen=True, tag="overview"):
+    """All devices with their series, or only those of ``names``."""
+
+    names: tuple[str, ...] | None = None
+    said: Said = Said()
+
+
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
     """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
@@ -105,6 +113,18 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
     csv: bool = False
 
 
+class Quality(msgspec.Struct, frozen=True, tag="quality"):
+    """What is there of the readings that the device called ``name`` should have sent.
+
+    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds.
+    """
+
+    name: str
+    days: tuple[Day, ...]
+    now: int
+    interval: float | None = None
+
+
 class RejectedPayloads(msgspec.Struct, frozen=True, tag="rejected"):
     """The newest rejected payloads, or only those of the devices of ``names``."""
 
@@ -132,7 +152,16 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
 
 
 Question = (
-    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+    Devices
+    | OneDevice
+    | Overview
+    | SeriesOf
+    | NewestOf
+    | Readings
+    | Quality
+    | RejectedPayloads
+    | Events
+    | RulePreview
 )
 
 

@@ -186,7 +186,7 @@ def rollup_columns(
 ) -> RollupColumns | None:
     """Return the first rollups that begin in ``[since, until)``, if there are any."""
     query = (
-        "SELECT start, count, low, high, coalesce(total, 'Infinity'), last "
+        "SELECT start, count, low, high, coalesce(total, 'Infinity'), last, last_time "
         f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
         "ORDER BY start LIMIT %s"
     )

@@ -162,7 +162,7 @@ def rollup_columns(
     """Return the first rollups that begin in ``[since, until)``, if there are any."""
     rows: list[tuple[Any, ...]] = list(
         db.execute(
-            "SELECT start, count, low, high, coalesce(total, 9e999), last "
+            "SELECT start, count, low, high, coalesce(total, 9e999), last, last_time "
             f"FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
             "ORDER BY start LIMIT ?",
             (series, since, until, limit),

@@ -18,6 +18,7 @@ from motehub.errors import (
     UnknownAlert,
     UnknownCommand,
     UnknownDevice,
+    UnknownReport,
     UnknownRule,
     UnknownToken,
     UnknownUnit,
@@ -37,7 +38,9 @@ from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
 from motehub.web import _api_mail as mail
 from motehub.web import _api_people as people
+from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
+from motehub.web import _api_reports as reports
 from motehub.web import _api_sessions as sessions
 from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
@@ -72,6 +75,7 @@ def make_api(services: ApiServices) -> Litestar:
         "/api/v1",
         route_handlers=[
             devices.list_devices,
+            devices.list_overview,
             devices.show_device,
             devices.change_device,
             devices.remove_device,
@@ -79,6 +83,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.block_device,
             devices.list_series,
             devices.list_newest,
+            quality.show_quality,
             connect.show_connecting,
             calibration.calibrate,
             commands.send_command,
@@ -137,6 +142,18 @@ def make_api(services: ApiServices) -> Litestar:
             alerts.acknowledge_alert,
             alerts.snooze_alert,
             alerts.maintain_device,
+            reports.list_reports,
+            reports.show_report,
+            reports.add_report,
+            reports.change_report,
+            reports.remove_report,
+            reports.send_report,
+            reports.bring_back,
+            reports.preview_report,
+            reports.list_letters,
+            reports.ask_to_leave,
+            reports.show_leaving,
+            reports.leave_report,
             units.list_units,
             units.show_unit,
             units.add_unit,
@@ -198,6 +215,7 @@ def _problem_of(error: Exception) -> Problem:
             | UnknownUnit()
             | UnknownRule()
             | UnknownAlert()
+            | UnknownReport()
         ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case WrongPassword():

@@ -21,7 +21,7 @@ from motehub.listening import StreamListener
 from motehub.model import Admission
 from motehub.units import UnitDesk
 from motehub.web import influx, pages, readings
-from motehub.web._api_access import ApiServices
+from motehub.web._api_access import ApiServices, ReportMaking
 from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
@@ -63,8 +63,8 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them. ``reach`` returns how devices reach the hub. ``desk`` knows the
-    configuration, and sends mails to people.
+    where the owner issues them. ``reach`` returns how devices reach the hub, whose ``name`` is in
+    reports. ``desk`` knows the configuration, and sends mails to people.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class WebServer:
         certificates: CertificateDesk | None = None,
         reach: Callable[[], Reach],
         desk: SettingsDesk,
+        name: str = "motehub",
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -123,6 +124,14 @@ class WebServer:
             certificates,
             reach=reach,
             desk=desk,
+            zone=zone,
+            reports=ReportMaking(
+                history.folder,
+                history.store,
+                history.environment,
+                name,
+                getattr(zone, "key", None) or "",
+            ),
         )
         self._desk = desk
         metrics = Metrics(hub.tokens.find, ground.clock, health)

@@ -17,14 +17,22 @@ from motehub.web._api_access import PROOF_HEADER
 from motehub.web.access import COOKIE
 from motehub.web.queries import QueryLimits
 
+LEAVING: Final = {
+    ("get", "/unsubscribe/{}"),
+    ("post", "/unsubscribe/{}"),
+    ("get", "/unsubscribe/{}/report"),
+}
+"""Where those go who want no reports any more; their link is all they need."""
+
 COMING_IN: Final = {
     ("post", "/setup"),
     ("post", "/session"),
     ("post", "/invitation"),
     ("post", "/forgotten-password"),
     ("post", "/new-password"),
+    *LEAVING,
 }
-"""Where those go who are nobody yet."""
+"""Where those go who are nobody yet, or need not be anybody."""
 
 OWN: Final = ("/session", "/sessions")
 """What everyone may do about themselves begins so."""
@@ -41,10 +49,12 @@ LOOKING: Final = {
     "/devices",
     "/devices/{}",
     "/devices/{}/newest",
+    "/devices/{}/quality",
     "/devices/{}/series",
     "/events",
     "/export",
     "/health",
+    "/overview",
     "/readings",
     "/rejected",
     "/rules",
@@ -131,6 +141,7 @@ async def test_nobody_gets_nothing(stand: Stand) -> None:
         for method, bare, path in routes(stand):
             answer = await ask(client, method, bare, path)
             wanted = {400} if (method, bare) in COMING_IN else {401}
+            wanted = {404} if (method, bare) in LEAVING else wanted
             assert answer.status_code in wanted, (method, path, answer.text)
 
 

@@ -67,3 +67,6 @@ form.addEventListener("submit", async (event) => {
   }
   alert.hidden = false;
 });
+
+// Nobody sends a form before there is somebody to hear it.
+form.querySelector("button").disabled = false;
