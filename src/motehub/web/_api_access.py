@@ -23,7 +23,8 @@ from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
-from motehub.web.attempts import LogInAttempts
+from motehub.web.attempts import LinkRequests, LogInAttempts
+from motehub.web.desk import SettingsDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -67,8 +68,9 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
-    ``zone`` is where its days begin and end, ``reports`` is for previews of reports.
+    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
+    ``reach`` returns how the hub can be reached. ``desk`` knows the configuration. ``zone`` is
+    where its days begin and end, ``reports`` is for previews of reports.
     """
 
     hub: Hub
@@ -80,7 +82,9 @@ class ApiServices(msgspec.Struct, frozen=True):
     webhooks: Path | None = None
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    link_requests: LinkRequests = msgspec.field(default_factory=LinkRequests)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
+    desk: SettingsDesk | None = None
     zone: tzinfo = UTC
     reports: ReportMaking | None = None
 
