@@ -262,7 +262,7 @@ class Registry:
         """Give series units, all or none; return the metrics whose unit the owner has given.
 
         Raises:
-            InvalidProfile: there is no such metric, the device says the unit itself, or it can't be.
+            InvalidProfile: there is no such metric, the device says its unit, or it can't be.
         """
         given = dict.fromkeys(self.profiles.of(device.id).units)
         changes = []
