@@ -98,9 +98,9 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
-        case Quality(name, days, now, interval):
+        case Quality(name, days, now, interval, spared):
             own = readings.find_device(store, name)
-            found_of_days = yield from quality_of(store, *own, days, now, interval)
+            found_of_days = yield from quality_of(store, *own, days, now, interval, spared)
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found_of_days)]))
         case RulePreview(rule, since, until, said):
@@ -143,8 +143,8 @@ def _rows(
             ]
         case Overview():
             return _overview(store, question)
-        case SeriesOf(name, calibrations):
-            return _series_rows(store, name, calibrations)
+        case SeriesOf(name, calibrations, newer):
+            return _series_rows(store, name, calibrations, newer)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -160,13 +160,16 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
 
 
 def _series_rows(
-    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+    store: HistoryStore,
+    name: str,
+    calibrations: Mapping[int, Calibration],
+    newer: Mapping[int, tuple[int, float]],
 ) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
-    latest = {series: (moment, value) for series, moment, value in found}
+    latest = {series: (moment, value) for series, moment, value in found} | dict(newer)
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series
@@ -179,7 +182,7 @@ def _overview(store: HistoryStore, question: Overview) -> list[Any]:
         series.setdefault(one.device, []).append(one)
     # What waits for approval is kept apart.
     found = [*store.latest(held=True), *store.latest()]
-    latest = {number: (moment, value) for number, moment, value in found}
+    latest = {number: (moment, value) for number, moment, value in found} | dict(question.newer)
     rank = {device: i for i, device in enumerate(question.order)}
     rows = sorted(store.devices(), key=lambda row: rank.get(row.device.id, len(rank)))
     return [

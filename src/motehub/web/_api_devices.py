@@ -108,7 +108,8 @@ async def list_overview(
     services = services_of(request.app)
     people = services.hub.accounts.people
     order = people.order_of(request.auth.name) if people.has(request.auth) else ()
-    return Answering(services.queries, Overview(names, _said(request), order))
+    question = Overview(names, _said(request), order, services.hub.newest_spared())
+    return Answering(services.queries, question)
 
 
 @get(
@@ -135,7 +136,8 @@ async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     services = services_of(request.app)
     registry = services.hub.registry
     calibrations = registry.calibrations_of(registry.by_name(name))
-    return Answering(services.queries, SeriesOf(name, calibrations))
+    newer = services.hub.newest_spared(name)
+    return Answering(services.queries, SeriesOf(name, calibrations, newer))
 
 
 @get(
