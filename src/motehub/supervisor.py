@@ -15,6 +15,7 @@ import msgspec
 from motehub import parts
 from motehub.alert_plans import alert_plan
 from motehub.config import Configuration
+from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.following import (
@@ -243,3 +244,41 @@ class ConsumerProcess:
             self._journal.follow(self.program.name, report.position, optional=optional)
         if not self._ready.done():
             self._ready.set_result(None)
+
+
+class LateConsumer:
+    """Starts the process of alerts when there is something to look at, from there on."""
+
+    def __init__(
+        self,
+        program: Program,
+        hub: Hub,
+        journal: Journal,
+        tasks: asyncio.TaskGroup,
+        consumers: dict[str, ConsumerProcess],
+    ) -> None:
+        self._program = program
+        self._hub = hub
+        self._journal = journal
+        self._tasks = tasks
+        self._consumers = consumers
+        self._task = tasks.create_task(self._start(), name=program.name)
+
+    async def stop(self) -> None:
+        """Stop it, or wait no more."""
+        self._task.cancel()
+        if (consumer := self._consumers.get(self._program.name)) is not None:
+            await consumer.stop()
+
+    async def _start(self) -> None:
+        await self._hub.rules.needed.wait()
+        # What made it needed is durable later: the process has to see it.
+        first = str(self._journal.health.head)
+        arguments = (*self._program.arguments, first)
+        program = msgspec.structs.replace(self._program, arguments=arguments)
+        consumer = ConsumerProcess(program, self._journal, self._tasks)
+        self._consumers[program.name] = consumer
+        try:
+            await consumer.start()
+        except StorageError as error:
+            _logger.error("alerts can't be looked after", reason=str(error))

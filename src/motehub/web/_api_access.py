@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +16,10 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
-from motehub.contracts import CertificateDesk
+from motehub.contracts import BackupDesk, CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
-from motehub.model import Scope, Token
+from motehub.model import MICROSECONDS, Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
 from motehub.web.attempts import LogInAttempts
@@ -52,7 +52,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
     ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
-    ``zone`` is where its days begin and end.
+    ``zone`` is where its days begin and end. ``backups`` is where the owner makes them.
     """
 
     hub: Hub
@@ -66,6 +66,11 @@ class ApiServices(msgspec.Struct, frozen=True):
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
     zone: tzinfo = UTC
+    backups: BackupDesk | None = None
+
+    def today(self) -> date:
+        """Return the date in the hub's zone."""
+        return datetime.fromtimestamp(self.clock() / MICROSECONDS, self.zone).date()
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
+from motehub.contracts import BackupDesk, CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -62,7 +62,8 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them. ``reach`` returns how devices reach the hub.
+    where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
+    reach the hub.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class WebServer:
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
         certificates: CertificateDesk | None = None,
+        backups: BackupDesk | None = None,
         reach: Callable[[], Reach],
     ) -> None:
         self._settings = settings
@@ -120,7 +122,9 @@ class WebServer:
             certificates,
             reach=reach,
             zone=zone,
+            backups=backups,
         )
+        self._backups = backups
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
@@ -160,6 +164,8 @@ class WebServer:
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
         self._streams.end()
+        if self._backups is not None:
+            await self._backups.close()
         for one in self._branches:
             one.dismiss()
         await self._listener.close()
