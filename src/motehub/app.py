@@ -39,6 +39,7 @@ from motehub.following import STORE_URL
 from motehub.health import Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
+from motehub.own_address import own_link, shown_address
 from motehub.process import (
     allow_many_files,
     collect_garbage_seldom,
@@ -108,11 +109,8 @@ class RunningHub:
     @property
     def setup_link(self) -> str | None:
         """Where the first administrator begins; None when there is one, or no web port."""
-        code, listener = self.hub.accounts.setup_code, self.listeners.get("web")
-        if code is None or listener is None:
-            return None
-        scheme = "https" if listener.tls else "http"
-        return f"{scheme}://{_address(_reachable(listener))}/setup#{code}"
+        code, link = self.hub.accounts.setup_code, own_link(self.listeners)
+        return None if code is None or link is None else f"{link}/setup#{code}"
 
     async def answer(self, request: Request) -> dict[str, Any]:
         """Carry out a request of the owner."""
@@ -185,7 +183,7 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 hub.write_run_file()
                 hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
-                    tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
+                    tell(f"{name}: {shown_address(listener)}{' (TLS)' if listener.tls else ''}")
                 if (link := hub.setup_link) is not None:
                     tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
@@ -215,9 +213,9 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not (configuration.rule or hub.rules.needed.is_set()):
+            if program.name == ALERTS and not _needs_alerts(configuration, hub):
                 # A process costs memory: it is there once there is a rule.
-                late = LateConsumer(program, hub, journal, tasks, consumers)
+                late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
                 continue
             consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
@@ -229,6 +227,7 @@ async def running(
         hub.rules.configure(
             configuration.rule, channel_names(configuration.mail, configuration.notify)
         )
+        hub.reports.configure(configuration.report)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -281,6 +280,10 @@ async def running(
         yield running_hub
 
 
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
+
+
 def _web(
     configuration: Configuration,
     settings: WebSettings,
@@ -296,6 +299,7 @@ def _web(
 
     Its packages take a third of a second to import: only a hub that has one does.
     """
+    from motehub.owner_desk import OwnerDesk
     from motehub.web.server import HistorySource, WebServer
 
     folder, store = configuration.data_dir, configuration.store
@@ -312,6 +316,7 @@ def _web(
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
+        name=configuration.hub.name,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
@@ -319,6 +324,9 @@ def _web(
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),
+        desk=OwnerDesk(
+            configuration, lambda: running_hub().listeners, lambda: running_hub().health()
+        ),
     )
 
 
@@ -353,16 +361,3 @@ def _pusher(configuration: Configuration, ground: Ground, hub: Hub) -> PusherSer
 
 def _unit_desk(transports: Mapping[str, Transport]) -> UnitDesk | None:
     return next((one for one in transports.values() if isinstance(one, UnitDesk)), None)
-
-
-def _reachable(listener: Listener) -> Listener:
-    """Return the listener by an address of this machine, where it listens on all of them."""
-    if listener.host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        return listener
-    outside = next(iter(this_host().addresses), "127.0.0.1")
-    return msgspec.structs.replace(listener, host=str(outside))
-
-
-def _address(listener: Listener) -> str:
-    host = f"[{listener.host}]" if ":" in listener.host else listener.host
-    return f"{host}:{listener.port}"

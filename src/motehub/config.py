@@ -22,12 +22,14 @@ from motehub.alerting.settings import AlertSettings, MailSettings, NotifySetting
 from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
+from motehub.core.retention import RetentionSettings
 from motehub.device_session_settings import DeviceSessionSettings
 from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
 from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Delay, Duration, Size
+from motehub.schedules.report import Report
 from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.webhooks.settings import WebhookSettings
@@ -114,6 +116,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mirror: dict[str, Any] = {}
     webhook: tuple[WebhookSettings, ...] = ()
     rule: tuple[Rule, ...] = ()
+    report: tuple[Report, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
@@ -122,6 +125,7 @@ class Configuration(msgspec.Struct, frozen=True):
     pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
+    retention: RetentionSettings = RetentionSettings()
     mdns: MdnsSettings = MdnsSettings()
 
     @property
@@ -130,11 +134,17 @@ class Configuration(msgspec.Struct, frozen=True):
         return Path(self.hub.data_dir)
 
 
-TABLES: Final[dict[str, Any]] = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
+TABLES: Final[dict[str, Any]] = {
+    "webhook": WebhookSettings,
+    "rule": Rule,
+    "report": Report,
+    "notify": NotifySettings,
+}
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
     "pusher": PusherSettings,

@@ -15,7 +15,6 @@ import msgspec
 from motehub import parts
 from motehub.alert_plans import alert_plan
 from motehub.config import Configuration
-from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.following import (
@@ -23,6 +22,7 @@ from motehub.following import (
     MIRROR_SETTINGS,
     NEWS,
     NOTICE_BYTES,
+    RETENTION_PLAN,
     STORE_URL,
     WEBHOOK_PLAN,
     Report,
@@ -73,7 +73,8 @@ def programs(configuration: Configuration) -> Iterator[Program]:
     """
     folder, store = str(configuration.data_dir), configuration.store
     environment = {STORE_URL: store.url}
-    yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment)
+    rules = {RETENTION_PLAN: msgspec.json.encode(configuration.retention.plan).decode()}
+    yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment | rules)
     for name, settings in configuration.mirror.items():
         arguments = (folder, parts.mirror_of(settings), store.type)
         secret = environment | {MIRROR_SETTINGS: msgspec.json.encode(settings).decode()}
@@ -86,7 +87,7 @@ def programs(configuration: Configuration) -> Iterator[Program]:
             secret = {WEBHOOK_PLAN: plan.to_json()}
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
     if (alerts := alert_plan(configuration)) is not None:
-        secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
+        secret = environment | {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
         yield Program(ALERTS, ALERTS, "motehub.alert", (folder,), secret, optional=True, told=True)
 
 
@@ -247,18 +248,18 @@ class ConsumerProcess:
 
 
 class LateConsumer:
-    """Starts the process of alerts when there is something to look at, from there on."""
+    """Starts a consumer's process once it is needed, from there on, and enters it in the others."""
 
     def __init__(
         self,
         program: Program,
-        hub: Hub,
+        needed: asyncio.Event,
         journal: Journal,
         tasks: asyncio.TaskGroup,
         consumers: dict[str, ConsumerProcess],
     ) -> None:
         self._program = program
-        self._hub = hub
+        self._needed = needed
         self._journal = journal
         self._tasks = tasks
         self._consumers = consumers
@@ -271,7 +272,7 @@ class LateConsumer:
             await consumer.stop()
 
     async def _start(self) -> None:
-        await self._hub.rules.needed.wait()
+        await self._needed.wait()
         # What made it needed is durable later: the process has to see it.
         first = str(self._journal.health.head)
         arguments = (*self._program.arguments, first)
@@ -281,4 +282,4 @@ class LateConsumer:
         try:
             await consumer.start()
         except StorageError as error:
-            _logger.error("alerts can't be looked after", reason=str(error))
+            _logger.error("consumer not started", consumer=self._program.name, reason=str(error))

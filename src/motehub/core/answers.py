@@ -99,9 +99,9 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
-        case Quality(name, days, now, interval):
+        case Quality(name, days, now, interval, spared):
             own = readings.find_device(store, name)
-            found_of_days = yield from quality_of(store, *own, days, now, interval)
+            found_of_days = yield from quality_of(store, *own, days, now, interval, spared)
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found_of_days)]))
         case RulePreview(rule, since, until, said):
@@ -144,8 +144,8 @@ def _rows(
             ]
         case Overview(names, said):
             return _overview(store, names, said)
-        case SeriesOf(name, calibrations):
-            return _series_rows(store, name, calibrations)
+        case SeriesOf(name, calibrations, newer):
+            return _series_rows(store, name, calibrations, newer)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -161,13 +161,16 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
 
 
 def _series_rows(
-    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+    store: HistoryStore,
+    name: str,
+    calibrations: Mapping[int, Calibration],
+    newer: Mapping[int, tuple[int, float]],
 ) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
-    latest = {series: (moment, value) for series, moment, value in found}
+    latest = {series: (moment, value) for series, moment, value in found} | dict(newer)
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series

@@ -85,10 +85,14 @@ class Overview(msgspec.Struct, frozen=True, tag="overview"):
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id.
+
+    ``newer`` are time (µs) and value of their newest reading where that is not stored.
+    """
 
     name: str
     calibrations: dict[int, Calibration] = {}
+    newer: dict[int, tuple[int, float]] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
@@ -116,13 +120,15 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
 class Quality(msgspec.Struct, frozen=True, tag="quality"):
     """What is there of the readings that the device called ``name`` should have sent.
 
-    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds.
+    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds,
+    ``spared`` its series of which not every reading is stored.
     """
 
     name: str
     days: tuple[Day, ...]
     now: int
     interval: float | None = None
+    spared: tuple[int, ...] = ()
 
 
 class RejectedPayloads(msgspec.Struct, frozen=True, tag="rejected"):

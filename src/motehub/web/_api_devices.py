@@ -131,7 +131,8 @@ async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     services = services_of(request.app)
     registry = services.hub.registry
     calibrations = registry.calibrations_of(registry.by_name(name))
-    return Answering(services.queries, SeriesOf(name, calibrations))
+    newer = services.hub.newest_spared(name)
+    return Answering(services.queries, SeriesOf(name, calibrations, newer))
 
 
 @get(

@@ -21,10 +21,11 @@ from motehub.listening import StreamListener
 from motehub.model import Admission
 from motehub.units import UnitDesk
 from motehub.web import influx, pages, readings
-from motehub.web._api_access import ApiServices
+from motehub.web._api_access import ApiServices, ReportMaking
 from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
+from motehub.web.desk import SettingsDesk
 from motehub.web.front import HttpFront
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.influx import WriteHandler
@@ -63,7 +64,8 @@ class WebServer:
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
     where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
-    reach the hub.
+    reach the hub, whose ``name`` is in reports. ``desk`` knows the configuration, and sends mails
+    to people.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class WebServer:
         certificates: CertificateDesk | None = None,
         backups: BackupDesk | None = None,
         reach: Callable[[], Reach],
+        desk: SettingsDesk,
+        name: str = "motehub",
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -121,10 +125,19 @@ class WebServer:
             history.folder,
             certificates,
             reach=reach,
+            desk=desk,
             zone=zone,
+            reports=ReportMaking(
+                history.folder,
+                history.store,
+                history.environment,
+                name,
+                getattr(zone, "key", None) or "",
+            ),
             backups=backups,
         )
         self._backups = backups
+        self._desk = desk
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
@@ -166,6 +179,7 @@ class WebServer:
         self._streams.end()
         if self._backups is not None:
             await self._backups.close()
+        await self._desk.post.close()
         for one in self._branches:
             one.dismiss()
         await self._listener.close()
@@ -181,7 +195,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            **pages.answers(self._language_of),
+            **pages.answers(self._language_of, sends_mail=self._desk.post.is_open),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,

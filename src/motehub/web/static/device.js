@@ -12,6 +12,7 @@ const POINTS = 600;
 const MOST_EVENTS = 50;
 const MOST_COMMANDS = 20;
 const FRESH = 60_000;
+const STORED_EVERY = 3600;
 
 const find = (selector) => document.querySelector(selector);
 const name = decodeURIComponent(location.hash.slice(1));
@@ -83,6 +84,13 @@ function chart(series) {
   return one;
 }
 
+// For how long (s) nothing may be stored of a metric while it comes and does not change.
+function stillFor(metric) {
+  const own = series.find((one) => one.metric === metric && one.kind !== "text");
+  const { deadband = 0, spacing = 0 } = own?.calibration ?? {};
+  return deadband > 0 || spacing > 0 ? 2 * Math.max(STORED_EVERY, spacing) : 0;
+}
+
 let asked = 0;
 
 // Fetches what is to be shown; an answer that comes after a later question is not used.
@@ -100,6 +108,7 @@ async function load() {
   }
   for (const one of series) {
     const shown = chart(one);
+    shown.still = stillFor(one.metric);
     shown.set(one);
     const rows = new URLSearchParams(part);
     rows.set("metric", one.metric);
