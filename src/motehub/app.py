@@ -15,6 +15,8 @@ import msgspec
 from motehub import __version__, data_folder, parts
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
+from motehub.backup.archive import remembered
+from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -138,6 +140,7 @@ class RunningHub:
             "listeners": msgspec.to_builtins(self.listeners),
             "connections": connections(counters),
             "transports": counters,
+            "backup": msgspec.to_builtins(remembered(self.folder)),
             "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
@@ -317,6 +320,7 @@ def _web(
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
+        backups=DeskOfBackups(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),
