@@ -40,14 +40,20 @@ ALLOWED: dict[str, set[str]] = {
     "rollups": {"model"},
     "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
+    "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
+    "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
-    "core": FOUNDATION | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups"},
+    "mail_addresses": set(),
+    "schedules": {"errors", "mail_addresses", "model", "zones"},
+    "core": FOUNDATION
+    | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups", "schedules"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
-    "stores": FOUNDATION | {"history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    "stores": FOUNDATION
+    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -61,25 +67,30 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "guessing", "listening", "mqtt_meaning", "protocols"}
     | {"security"}
     | {"http_client", "websocket_frames", "silence", "units"},
-    "reports": FOUNDATION | {"zones"},
+    "reports": FOUNDATION | {"alerts", "core", "history_contract", "rollups", "schedules", "zones"},
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
-    "alerting": FOUNDATION | {"alerts", "contracts", "core", "sqlite_files", "webhooks", "zones"},
+    "alerting": FOUNDATION
+    | {"alerts", "contracts", "core", "mail_addresses", "reports", "schedules"}
+    | {"sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks", "alerting", "alerts"}
+    | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
     | {"protocols"}
-    | {"people_requests", "unit_requests", "units", "websocket_frames"},
+    | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
     "people_requests": FOUNDATION | {"core"},
+    "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
     "transfer": FOUNDATION | {"core", "history_contract", "reports"},
 }
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 
 ABOVE = {
+    "announcing",
+    "backup",
     "app",
     "base",
     "base_unit",
@@ -93,6 +104,7 @@ ABOVE = {
     "control",
     "data_folder",
     "deeds",
+    "device_session_settings",
     "demo",
     "health",
     "importing",
@@ -108,6 +120,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "thinning",
     "upkeep",
     "webhook",
     "webhook_plans",
@@ -115,6 +128,11 @@ ABOVE = {
     "alert",
     "alert_plans",
     "alert_requests",
+    "alert_trial",
+    "own_address",
+    "owner_desk",
+    "report",
+    "report_requests",
     "__main__",
     "__init__",
 }
@@ -186,7 +204,7 @@ def test_the_hub_process_does_not_load_what_only_commands_need() -> None:
 
     code = (
         "import sys, motehub.app, motehub.config, motehub.cli; motehub.config.sections(); "
-        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis'}; "
+        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis', 'zeroconf'}; "
         "heavy &= set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -22,11 +22,14 @@ from motehub.alerting.settings import AlertSettings, MailSettings, NotifySetting
 from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
-from motehub.core.sessions import Contest, check_name_pattern
-from motehub.errors import ConfigurationError, InvalidName, OwnerError
+from motehub.core.retention import RetentionSettings
+from motehub.device_session_settings import DeviceSessionSettings
+from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
+from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Delay, Duration, Size
+from motehub.schedules.report import Report
 from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.webhooks.settings import WebhookSettings
@@ -100,29 +103,6 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
-class DeviceSessionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Section ``[device_sessions]``."""
-
-    name_pattern: Annotated[
-        str,
-        Meta(description="Names of devices that join by MQTT without one; they are numbered."),
-    ] = "capteur{number:02}"
-    contested: Annotated[
-        Contest,
-        Meta(
-            description="A device announced that is online from elsewhere: take over (it begins "
-            "anew), refuse (until that connection ends)."
-        ),
-    ] = Contest.TAKE_OVER
-
-    def __post_init__(self) -> None:
-        """Check what makes names."""
-        try:
-            check_name_pattern(self.name_pattern)
-        except InvalidName as error:
-            raise ValueError(f"name_pattern: {str(error).rstrip('.')}") from error
-
-
 class Configuration(msgspec.Struct, frozen=True):
     """Everything that the owner can set. ``transport`` maps sections to their settings.
 
@@ -136,6 +116,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mirror: dict[str, Any] = {}
     webhook: tuple[WebhookSettings, ...] = ()
     rule: tuple[Rule, ...] = ()
+    report: tuple[Report, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
@@ -144,6 +125,8 @@ class Configuration(msgspec.Struct, frozen=True):
     pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
+    retention: RetentionSettings = RetentionSettings()
+    mdns: MdnsSettings = MdnsSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -151,11 +134,17 @@ class Configuration(msgspec.Struct, frozen=True):
         return Path(self.hub.data_dir)
 
 
-TABLES: Final[dict[str, Any]] = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
+TABLES: Final[dict[str, Any]] = {
+    "webhook": WebhookSettings,
+    "rule": Rule,
+    "report": Report,
+    "notify": NotifySettings,
+}
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
     "pusher": PusherSettings,
@@ -163,6 +152,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "mqtt": MqttSettings,
     "alerts": AlertSettings,
     "mail": MailSettings,
+    "mdns": MdnsSettings,
 }
 
 

@@ -25,6 +25,8 @@ from motehub.deeds import deed_of
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
+from motehub.report_requests import ReportRequest, carry_out_for_reports
+from motehub.retention_requests import RetentionRequest, carry_out_for_retention
 from motehub.transfer import pieces
 from motehub.unit_requests import UnitRequest, carry_out_for_units
 from motehub.units import UnitDesk
@@ -125,7 +127,9 @@ ChangingRequest = (
     | CommandRequest
     | UnitRequest
     | PeopleRequest
+    | RetentionRequest
     | AlertRequest
+    | ReportRequest
     | ImportReadings
 )
 Request = ChangingRequest | Status
@@ -165,8 +169,12 @@ async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None)
         return _shown(hub, await _carry_out_command(hub, request))
     if isinstance(request, PeopleRequest):
         return await carry_out_for_people(hub, request)
+    if isinstance(request, RetentionRequest):
+        return await carry_out_for_retention(hub, request)
     if isinstance(request, AlertRequest):
         return await carry_out_for_alerts(hub, request)
+    if isinstance(request, ReportRequest):
+        return await carry_out_for_reports(hub, request)
     if isinstance(request, UnitRequest):
         return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):

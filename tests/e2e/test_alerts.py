@@ -160,6 +160,13 @@ def test_rules_are_added_tried_changed_and_removed(stand: Stand) -> None:
     status, kept = stand.api("POST", "/rules", {**rule, "for": 60})
     assert (status, kept["for"], kept["origin"]) == (201, 60.0, "added")
     assert stand.api("POST", "/rules", rule)[0] == 400
+    for method, path in (("POST", "/rules"), ("PATCH", "/rules/new")):
+        body = {"notify": ["mail", "sms"]} | ({} if method == "PATCH" else {**rule, "name": "x"})
+        status, problem = stand.api(method, path, body)
+        assert (status, "no channel 'sms'. Known channels: -, mail." in problem["detail"]) == (
+            400,
+            True,
+        )
     assert stand.api("POST", "/rules", {**rule, "name": "x", "offline": True})[0] == 400
     status, kept = stand.api("PATCH", "/rules/new", {"for": 0, "above": 7})
     assert (status, kept["when"]) == (200, "temperature above 7")

@@ -140,13 +140,13 @@ class AlertBook:
             return [Alert(*row) for row in db.execute(query)]
 
     @contextmanager
-    def writing(self, journal: str, position: int, *, durable: bool) -> Iterator[Writing]:
+    def writing(self, journal: str, position: int) -> Iterator[Writing]:
         """Let changes be made, and move the cursor to ``position`` with them.
 
-        What is not ``durable`` may be undone by a power cut: then the same frames come again.
+        No power cut takes that back: the journal may have forgotten the frames by then.
         """
         with self.storage() as db:
-            db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            db.execute("PRAGMA synchronous=FULL")
             with transaction(db):
                 yield Writing(db)
                 db.execute("DELETE FROM cursor")
@@ -160,6 +160,18 @@ class AlertBook:
                 msgspec.structs.replace(msgspec.json.decode(body, type=AlertNews), number=number)
                 for number, body in rows
             ]
+
+    def count_news_from(self, source: str, number: int) -> None:
+        """Let the next news have a greater number, if the hub knows of that one from this file."""
+        if source != self.source():
+            return
+        with self.storage() as db, transaction(db):
+            db.execute("DELETE FROM news WHERE number <= ?", (number,))
+            last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'news'").get
+            if last is None:
+                db.execute("INSERT INTO sqlite_sequence VALUES ('news', ?)", (number,))
+            elif int(last) < number:
+                db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'news'", (number,))
 
     def forget_news(self, up_to: int) -> None:
         """Note that the hub knows of everything up to that number."""

@@ -34,7 +34,7 @@ from motehub.frames import (
 from motehub.logs import Logger
 from motehub.model import Device, Series
 
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 15.0
 """How often it is kept how rules stand where nothing has happened that people should know."""
 
 _Frames: TypeAlias = Sequence[tuple[int, Frame]]
@@ -77,7 +77,10 @@ class JudgeFrames:
         self._flushed = clocks.monotonic()
         self._began = 0
         self.committed = 0
-        """The cursor that is kept: what is later is judged again after a crash."""
+        """The cursor that is kept, whatever happens: what is later is judged again after a crash.
+
+        The journal may forget what is before it.
+        """
         self.missed = 0
         """Frames that the journal had no more when they were wanted."""
 
@@ -107,6 +110,8 @@ class JudgeFrames:
             self.missed += gap
         if gap or any(frame.damaged for _, frame in frames):
             self._learn_anew(self._reader.state())
+            self.begin_silence()
+            self._engine.doubt()
         for _, frame in frames:
             self._judge(frame)
         if frames[-1][1].time >= self._began:
@@ -152,14 +157,17 @@ class JudgeFrames:
         if position is None or position > head:
             position = head if self._first is None else min(self._first, head)
             _logger.info("alerts begin with what comes now", position=position)
-            with self._book.writing(self._journal, position, durable=True):
+            with self._book.writing(self._journal, position):
                 pass
         self._engine = Engine(lambda device: self._said.get(device, Facts()))
         self._devices.clear()
         self._series.clear()
         self._marks.clear()
         self._orders.clear()
-        self._learn_anew(self._reader.state())
+        state = self._reader.state()
+        self._learn_anew(state)
+        # A file that was put back from a copy must not use numbers that the hub has seen.
+        self._book.count_news_from(*RuleBook.from_state(state).told)
         kept = self._book.watches()
         known = [one for one in kept if self._marks.get(one[0]) == one[2]]
         self._engine.resume((name, subject, one) for name, subject, _, one in known)
@@ -244,13 +252,13 @@ class JudgeFrames:
         """Keep what has changed, at once if people should know of it."""
         now = self._clock()
         transitions = [one for one in self._engine.take() if one.old.is_alarm or one.new.is_alarm]
-        durable = bool(transitions or self._orders or self._telling.is_due(now))
+        urgent = bool(transitions or self._orders or self._telling.is_due(now))
         late = clocks.monotonic() - self._flushed >= FLUSH_SECONDS
-        if not (durable or flush or (late and self._position != self.committed)):
+        if not (urgent or flush or (late and self._position != self.committed)):
             return
         assert self._position is not None
         try:
-            with self._book.writing(self._journal, self._position, durable=durable) as writing:
+            with self._book.writing(self._journal, self._position) as writing:
                 self._write(writing, transitions, now)
         except StorageError:
             # What is in memory is more than what is kept: it is judged again.

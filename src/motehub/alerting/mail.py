@@ -7,46 +7,69 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
 
+from motehub.alerting.letters import Letter, compose_message, plain_address
 from motehub.alerting.plan import Mail
 from motehub.alerting.wording import Wording
-from motehub.model import MICROSECONDS
 
 _EXCERPT: Final = 300
+# Replies from here on stay the same however often one asks (RFC 5321 § 4.2.1).
+_FOREVER: Final = 500
 
 
 class NotDelivered(Exception):
-    """A message has not arrived; ``str()`` is why, in words for the owner."""
+    """A message has not arrived; ``str()`` is why, in words for the owner.
 
-    def __init__(self, reason: str) -> None:
+    ``forever`` says that it never will, however often it is sent; ``about_all`` that others would
+    fare no better, so it is for the server to recover.
+    """
+
+    def __init__(self, reason: str, *, forever: bool = False, about_all: bool = True) -> None:
         super().__init__(" ".join(reason.split())[:_EXCERPT])
+        self.forever = forever
+        self.about_all = about_all
 
 
 def send_mail(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> str:
-    """Send a mail, and return who was refused, in words ("" for nobody).
+    """Send a message about alerts to all recipients of ``mail``; see ``send_letter``."""
+    letter = Letter(mail.recipients, wording.subject, wording.text, wording.html)
+    return send_letter(mail, letter, key, now, hub)
+
+
+def send_letter(mail: Mail, letter: Letter, key: str, now: int, hub: str) -> str:
+    """Send a letter to its recipients, and return who was refused, in words ("" for nobody).
 
     ``key`` is the same whenever it is sent again, so that receivers can tell (RFC 5322 § 3.6.4).
 
     Raises:
         NotDelivered: the server can't be reached, is not who it should be, or takes it for nobody.
     """
-    message = _message(mail, wording, key, now, hub)
+    try:
+        message = compose_message(letter, mail.sender, hub, key, now)
+    except ValueError as error:
+        raise NotDelivered(str(error), forever=True) from error
     try:
         with _connected(mail) as server:
-            refused = server.send_message(message, mail.sender, list(mail.recipients))
+            to = [plain_address(one) for one in letter.recipients]
+            refused = server.send_message(message, plain_address(mail.sender), to)
     except smtplib.SMTPRecipientsRefused as error:
         raise NotDelivered(
-            f"the server refuses all recipients: {_refusals(error.recipients)}"
+            f"the server refuses all recipients: {_refusals(error.recipients)}",
+            forever=all(code >= _FOREVER for code, _ in error.recipients.values()),
+            about_all=False,
         ) from error
     except smtplib.SMTPAuthenticationError as error:
         raise NotDelivered(f"the server refuses user or password: {_said(error)}") from error
     except smtplib.SMTPSenderRefused as error:
         raise NotDelivered(
             f"the server refuses the sender {mail.sender}: {_said(error)}"
+        ) from error
+    except smtplib.SMTPDataError as error:
+        raise NotDelivered(
+            f"the server answers {error.smtp_code}: {_said(error)}",
+            forever=error.smtp_code >= _FOREVER,
+            about_all=False,
         ) from error
     except smtplib.SMTPNotSupportedError as error:
         raise NotDelivered(f"the server can't do that: {error}") from error
@@ -89,21 +112,6 @@ def _connected(mail: Mail) -> Iterator[smtplib.SMTP]:
         yield server
     finally:
         server.close()
-
-
-def _message(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> EmailMessage:
-    message = EmailMessage()
-    name, address = parseaddr(mail.sender)
-    message["From"] = formataddr((name or hub, address))
-    message["To"] = ", ".join(mail.recipients)
-    message["Subject"] = wording.subject
-    message["Date"] = format_datetime(datetime.fromtimestamp(now // MICROSECONDS, UTC))
-    message["Message-ID"] = f"<{key}@{address.rpartition('@')[2] or 'motehub.invalid'}>"
-    # RFC 3834: no holiday notice comes back.
-    message["Auto-Submitted"] = "auto-generated"
-    message.set_content(wording.text)
-    message.add_alternative(wording.html, subtype="html")
-    return message
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:

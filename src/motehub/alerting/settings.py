@@ -132,6 +132,12 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.port or _PORTS[self.tls]
 
 
+def channel_names(mail: MailSettings, notifiers: Sequence[NotifySettings]) -> set[str]:
+    """Return what may stand in ``notify`` of a rule."""
+    there = {MAIL} if mail.host else set()
+    return {NOBODY, *there, *(one.name for one in notifiers)}
+
+
 def check_channels(rules: Sequence[Rule], notifiers: Sequence[NotifySettings]) -> None:
     """See that the channels are there that rules name.
 

@@ -13,7 +13,7 @@ from motehub.alerting.plan import NOBODY
 from motehub.alerting.wording import BEGINS, OVER, REMINDS, Told, end_sentence, sentence, shown
 from motehub.alerts.engine import Key
 from motehub.alerts.quiet import quiet_until
-from motehub.alerts.rule import describe
+from motehub.alerts.rule import Severity, describe
 from motehub.alerts.watch import State, Transition, Value
 from motehub.core.moments import iso
 from motehub.core.rules import AlertNews
@@ -160,7 +160,9 @@ class Telling:
         due, held = now, ""
         if (until := self.maintenance.get(alert.device_id, 0)) > now:
             due, held = until, MAINTENANCE
-        elif (until := quiet_until(quiet, now, self._zone) or 0) > now:
+        elif alert.severity != Severity.CRITICAL.value and (
+            until := quiet_until(quiet, now, self._zone) or 0
+        ):
             due, held = until, QUIET
         told = Told(
             alert.id,

@@ -125,6 +125,16 @@ class Engine:
             elif watch.kind is Kind.OFFLINE and not watch.newest:
                 self._greet(watch)
 
+    def doubt(self) -> None:
+        """Go on after readings were missed: how long something has been so is not known any more.
+
+        What is firing fires until a reading says otherwise.
+        """
+        for watch in list(self._all()):
+            self._note(watch, [done] if (done := watch.doubt(self._now)) is not None else [])
+            if watch.kind is Kind.OFFLINE:
+                self._greet(watch)
+
     def read_all(
         self,
         series: Sequence[int],

@@ -159,6 +159,13 @@ class Watch:
         if self.kind in (Kind.SILENT, Kind.OFFLINE):
             self.newest = min(self.newest, now)
 
+    def doubt(self, now: int) -> Transition | None:
+        """Forget what only holds as long as no reading was missed, as of ``now`` (µs)."""
+        self.buckets.clear()
+        if self.state is State.PENDING:
+            return self._enter(State.OK, now)
+        return self._enter(State.FIRING, now) if self.state is State.RECOVERING else None
+
     def is_plain(self, times: Sequence[int], values: Sequence[float | str], now: int) -> bool:
         """Take in readings of which none changes anything; False if that has to be looked at."""
         if self.kind is not Kind.LEVEL or self.state is not State.OK:
@@ -191,8 +198,8 @@ class Watch:
         found = [done] if (done := self.pass_time(at)) else []
         self.newest = time
         self.since = min(self.since, at) if self.since > now else self.since
-        self.value = value
-        verdict = self._verdict(at, value)
+        before, self.value = self.value, value
+        verdict = self._verdict(at, value, before)
         while (state := self._next(verdict)) is not self.state:
             found.append(self._enter(state, at))
             if (done := self.pass_time(at)) is not None:
@@ -226,8 +233,10 @@ class Watch:
         self.state, self.since = state, time
         return done
 
-    def _verdict(self, at: int, value: float | str) -> Verdict:
+    def _verdict(self, at: int, value: float | str, before: Value) -> Verdict:
         rule = self.rule
+        if self.kind is Kind.STUCK:
+            return self._stuck(at, same=value == before)
         if self.kind is Kind.EQUAL:
             so = value == rule.equals if isinstance(value, str) else value == self._equal
             return Verdict.BREACH if so else Verdict.CLEAR
@@ -236,6 +245,17 @@ class Watch:
         if self.kind is Kind.LEVEL:
             return level(rule, value)
         return self._change(at, value)
+
+    def _stuck(self, at: int, *, same: bool) -> Verdict:
+        """Tell whether readings are the same for too long; the only bucket is since when."""
+        start = next(iter(self.buckets), None) if same else None
+        if same and start is None and self.state.is_alarm:
+            # Since when is not known any more, but it still is what it was when it fired.
+            return Verdict.BREACH
+        if start is None or start > at:
+            start = at
+        self.buckets = {start: (0.0, 0.0)}
+        return Verdict.BREACH if at - start >= self.rule.stuck * MICROSECONDS else Verdict.CLEAR
 
     def _change(self, at: int, value: float) -> Verdict:
         """Compare with all since the beginning of the bucket that was ``within`` ago."""

@@ -16,12 +16,14 @@ import click
 from motehub import __version__
 from motehub.cli import (
     alerts,
+    backup,
     base,
     certs,
     demo,
     devices,
     look,
     pusher,
+    retention,
     rollups,
     send,
     serve,
@@ -93,12 +95,15 @@ for command in (
     pusher.group,
     units.group,
     rollups.group,
+    retention.group,
     tools.status,
     tools.doctor,
     simulate.simulate,
     transfer.import_,
     transfer.export,
     transfer.migrate_store,
+    backup.backup,
+    backup.restore,
 ):
     app.add_command(command)
 

@@ -30,7 +30,7 @@ name_argument = click.argument("name")
 
 @click.group("devices")
 def group() -> None:
-    """List, accept, rename, calibrate, block and remove devices."""
+    """List, judge, accept, rename, calibrate, block and remove devices."""
 
 
 @group.command("list")
@@ -68,6 +68,37 @@ def list_devices(data: Path, format_: Format) -> None:
         empty="No device has been seen yet.",
         not_in_table=("dialect", "identities", "first_seen"),
     )
+
+
+@group.command()
+@name_argument
+@click.option(
+    "--since",
+    metavar="TIME",
+    default="6d",
+    show_default=True,
+    help="In the first day: '7d', a date or an ISO 8601 time.",
+)
+@click.option("--time-zone", metavar="ZONE", help="Zone of the days.  [default: this machine's]")
+@format_option
+@data_option
+def quality(name: str, since: str, time_zone: str | None, format_: Format, data: Path) -> None:
+    """Tell how many of the expected readings of a device are there, day by day."""
+    import time
+
+    from motehub.cli.opening import parse_since
+    from motehub.cli.printing import warn_incomplete
+    from motehub.cli.quality import print_quality, quality_in
+    from motehub.core.days import days_of
+    from motehub.model import MICROSECONDS
+    from motehub.zones import find_zone, local_zone
+
+    now = round(time.time() * MICROSECONDS)
+    zone = find_zone(time_zone) if time_zone else local_zone()
+    days = days_of(parse_since(since), now + 1, zone)
+    found, complete = quality_in(data, name, days, now)
+    warn_incomplete(complete)
+    print_quality(found, format_)
 
 
 @group.command()
@@ -134,6 +165,10 @@ def remove(name: str, yes: bool, data: Path) -> None:
 @click.option("--scale", type=float, default=1.0, help="Every number is multiplied by it.")
 @click.option("--low", type=float, help="Least valid value; what is below is rejected.")
 @click.option("--high", type=float, help="Greatest valid value; what is above is rejected.")
+@click.option("--deadband", type=float, default=0.0, help="Smaller changes are not stored.")
+@click.option(
+    "--spacing", metavar="SECONDS", type=float, default=0.0, help="Stored at most so often."
+)
 @data_option
 def calibrate(
     name: str,
@@ -142,6 +177,8 @@ def calibrate(
     scale: float,
     low: float | None,
     high: float | None,
+    deadband: float,
+    spacing: float,
     data: Path,
 ) -> None:
     """Say what is made of the numbers of a metric that come from now on.
@@ -153,7 +190,7 @@ def calibrate(
     from motehub.control import CalibrateSeries
     from motehub.core.calibrations import Calibration
 
-    calibration = Calibration(offset, scale, low, high)
+    calibration = Calibration(offset, scale, low, high, deadband, spacing)
     result = tell_hub(data, CalibrateSeries(name, metric, calibration))
     said = calibration.describe("")
     click.echo(f"{shown(metric)} of {shown(result['name'])} is taken from now on: {said}.")

@@ -18,6 +18,7 @@ from motehub.alerts.rule import decode
 from motehub.core import readings
 from motehub.core.calibrations import AS_IT_IS, Calibration
 from motehub.core.preview import preview
+from motehub.core.quality import quality_of
 from motehub.core.queries import (
     MOST_ROWS,
     PIECE_BYTES,
@@ -26,17 +27,21 @@ from motehub.core.queries import (
     Head,
     NewestOf,
     OneDevice,
+    Overview,
+    Quality,
     Query,
     Question,
     Readings,
     RejectedPayloads,
     RulePreview,
+    Said,
     SeriesOf,
 )
 from motehub.core.shapes import (
     RawColumns,
     show_device,
     show_event,
+    show_overview,
     show_rejected,
     show_series,
 )
@@ -94,6 +99,11 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
+        case Quality(name, days, now, interval, spared):
+            own = readings.find_device(store, name)
+            found_of_days = yield from quality_of(store, *own, days, now, interval, spared)
+            yield Head(JSON, complete)
+            yield from _pieces(iter([msgspec.json.encode(found_of_days)]))
         case RulePreview(rule, since, until, said):
             shape = yield from preview(store, decode(rule), since, until, said)
             yield Head(JSON, complete)
@@ -123,7 +133,7 @@ def _pieces(content: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _rows(
-    store: HistoryStore, question: Devices | SeriesOf | RejectedPayloads | Events
+    store: HistoryStore, question: Devices | Overview | SeriesOf | RejectedPayloads | Events
 ) -> list[Any]:
     match question:
         case Devices(names, said):
@@ -132,8 +142,10 @@ def _rows(
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
-        case SeriesOf(name, calibrations):
-            return _series_rows(store, name, calibrations)
+        case Overview(names, said):
+            return _overview(store, names, said)
+        case SeriesOf(name, calibrations, newer):
+            return _series_rows(store, name, calibrations, newer)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -149,16 +161,33 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
 
 
 def _series_rows(
-    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+    store: HistoryStore,
+    name: str,
+    calibrations: Mapping[int, Calibration],
+    newer: Mapping[int, tuple[int, float]],
 ) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
-    latest = {series: (moment, value) for series, moment, value in found}
+    latest = {series: (moment, value) for series, moment, value in found} | dict(newer)
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series
+    ]
+
+
+def _overview(store: HistoryStore, names: tuple[str, ...] | None, said: Said) -> list[Any]:
+    series: dict[int, list[Series]] = {}
+    for one in store.registry()[1]:
+        series.setdefault(one.device, []).append(one)
+    # What waits for approval is kept apart.
+    found = [*store.latest(held=True), *store.latest()]
+    latest = {number: (moment, value) for number, moment, value in found}
+    return [
+        show_overview(row, said, series.get(row.device.id, ()), latest)
+        for row in store.devices()
+        if names is None or row.device.name in names
     ]
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from motehub.alerts.rule import Facts
 from motehub.core.calibrations import Calibration
+from motehub.core.days import Day
 from motehub.core.profiles import Profile
 
 _HEADER: Final = struct.Struct(">IIB")
@@ -76,11 +77,22 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
     said: Said = Said()
 
 
+class Overview(msgspec.Struct, frozen=True, tag="overview"):
+    """All devices with their series, or only those of ``names``."""
+
+    names: tuple[str, ...] | None = None
+    said: Said = Said()
+
+
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id.
+
+    ``newer`` are time (µs) and value of their newest reading where that is not stored.
+    """
 
     name: str
     calibrations: dict[int, Calibration] = {}
+    newer: dict[int, tuple[int, float]] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
@@ -103,6 +115,20 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
     limit: int
     points: int | None = None
     csv: bool = False
+
+
+class Quality(msgspec.Struct, frozen=True, tag="quality"):
+    """What is there of the readings that the device called ``name`` should have sent.
+
+    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds,
+    ``spared`` its series of which not every reading is stored.
+    """
+
+    name: str
+    days: tuple[Day, ...]
+    now: int
+    interval: float | None = None
+    spared: tuple[int, ...] = ()
 
 
 class RejectedPayloads(msgspec.Struct, frozen=True, tag="rejected"):
@@ -132,7 +158,16 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
 
 
 Question = (
-    Devices | OneDevice | SeriesOf | NewestOf | Readings | RejectedPayloads | Events | RulePreview
+    Devices
+    | OneDevice
+    | Overview
+    | SeriesOf
+    | NewestOf
+    | Readings
+    | Quality
+    | RejectedPayloads
+    | Events
+    | RulePreview
 )
 
 

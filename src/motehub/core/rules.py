@@ -112,6 +112,7 @@ class Rules:
         self._registry = registry
         self._journal = journal
         self._clock = clock
+        self._channels: frozenset[str] | None = None
         self.needed = asyncio.Event()
         """Set as soon as there is anything to look at; it stays so."""
         intervals = (one.interval for one in registry.profiles.all().values())
@@ -134,8 +135,12 @@ class Rules:
             raise UnknownRule(f"There is no rule called {name[:64]!r}. Known rules: {known}.")
         return rule
 
-    def configure(self, rules: Sequence[Rule]) -> None:
-        """Let the rules of the configuration be there, and those not that it had before."""
+    def configure(self, rules: Sequence[Rule], channels: Iterable[str] | None = None) -> None:
+        """Let the rules of the configuration be there, and those not that it had before.
+
+        ``channels`` are the names that ``notify`` of other rules may have, None for any.
+        """
+        self._channels = None if channels is None else frozenset(channels)
         wanted = {BUILT_IN.name: KeptRule(BUILT_IN, "built-in")}
         wanted |= {one.name: KeptRule(one, "configuration") for one in rules}
         batch = Batch()
@@ -154,8 +159,10 @@ class Rules:
         """Look at what ``rule`` says from now on.
 
         Raises:
-            InvalidRule: there is one of that name that the owner has said, or there are too many.
+            InvalidRule: there is one of that name that the owner has said, or there are too many,
+                or nobody is told through a channel of the name in ``notify``.
         """
+        self._check_channels(rule)
         known = self.book.rules.get(rule.name)
         if known is not None and known.origin != "built-in":
             raise InvalidRule(f"There is a rule called {rule.name!r} already.")
@@ -175,6 +182,8 @@ class Rules:
         rule = rule_of(fields, kept.rule)
         if rule.name != name:
             raise InvalidRule("A rule keeps its name: remove it and add another one.")
+        if "notify" in fields:
+            self._check_channels(rule)
         return await self._keep(rule)
 
     async def remove(self, name: str) -> None:
@@ -251,6 +260,14 @@ class Rules:
         await self._journal.append(batch)
         _logger.info("rule kept", name=rule.name)
         return kept
+
+    def _check_channels(self, rule: Rule) -> None:
+        if self._channels is None or not (unknown := set(rule.notify) - self._channels):
+            return
+        known = ", ".join(sorted(self._channels))
+        raise InvalidRule(
+            f"notify: there is no channel {min(unknown)[:64]!r}. Known channels: {known}."
+        )
 
     def _check_not_configured(self, kept: KeptRule) -> None:
         if kept.origin == "configuration":

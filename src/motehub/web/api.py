@@ -18,6 +18,7 @@ from motehub.errors import (
     UnknownAlert,
     UnknownCommand,
     UnknownDevice,
+    UnknownReport,
     UnknownRule,
     UnknownToken,
     UnknownUnit,
@@ -35,9 +36,14 @@ from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
+from motehub.web import _api_mail as mail
 from motehub.web import _api_people as people
+from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
+from motehub.web import _api_reports as reports
+from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
+from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -70,6 +76,7 @@ def make_api(services: ApiServices) -> Litestar:
         "/api/v1",
         route_handlers=[
             devices.list_devices,
+            devices.list_overview,
             devices.show_device,
             devices.change_device,
             devices.remove_device,
@@ -77,6 +84,7 @@ def make_api(services: ApiServices) -> Litestar:
             devices.block_device,
             devices.list_series,
             devices.list_newest,
+            quality.show_quality,
             connect.show_connecting,
             calibration.calibrate,
             commands.send_command,
@@ -100,11 +108,16 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_password,
             people.change_language,
             people.accept_invitation,
+            mail.ask_for_link,
+            mail.reset_password,
+            mail.change_email,
             people.list_users,
             people.add_user,
             people.invite_user,
             people.change_user,
             people.remove_user,
+            retention.list_rules,
+            retention.set_rule,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,
@@ -126,9 +139,24 @@ def make_api(services: ApiServices) -> Litestar:
             alerts.try_rule,
             alerts.list_alerts,
             alerts.list_channels,
+            settings.show_notifications,
+            settings.test_channel,
+            settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
             alerts.maintain_device,
+            reports.list_reports,
+            reports.show_report,
+            reports.add_report,
+            reports.change_report,
+            reports.remove_report,
+            reports.send_report,
+            reports.bring_back,
+            reports.preview_report,
+            reports.list_letters,
+            reports.ask_to_leave,
+            reports.show_leaving,
+            reports.leave_report,
             units.list_units,
             units.show_unit,
             units.add_unit,
@@ -190,6 +218,7 @@ def _problem_of(error: Exception) -> Problem:
             | UnknownUnit()
             | UnknownRule()
             | UnknownAlert()
+            | UnknownReport()
         ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case WrongPassword():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import apsw
 import msgspec
 import pytest
 from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
@@ -22,7 +23,8 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.model import MICROSECONDS
+from motehub.model import MICROSECONDS, Samples
+from motehub.sqlite_files import open_database
 
 MINUTE = 60 * MICROSECONDS
 CHANNEL = "mail"
@@ -150,6 +152,99 @@ async def test_quiet_hours_hold_back_until_morning(tmp_path: Path) -> None:
         judge.clock.now = START + 8 * 60 * MINUTE
         judge.work(restart=True)
         assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+async def test_what_is_critical_is_told_in_quiet_hours_too(tmp_path: Path) -> None:
+    """A freezer does not wait for the morning."""
+    async with judging(tmp_path, above=5, quiet="22:00-07:00", severity="critical") as judge:
+        await judge.read(9)
+        judge.work()
+        await judge.read(1)
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+async def test_what_equals_is_said_once(tmp_path: Path) -> None:
+    """With how long it has been so."""
+    async with judging(tmp_path, equals="1", **{"for": 60}) as judge:
+        for _ in range(3):
+            await judge.read(1)
+        judge.work()
+        assert [text for _, text in judge.due()] == [
+            f"{SOURCE.suggested_name}: temperature is 1 °C for 1 min"
+        ]
+
+
+async def test_an_older_copy_of_the_file_goes_on(tmp_path: Path) -> None:
+    """What was pending may be over since, in frames that are gone; what it says next is heard."""
+    async with judging(tmp_path, above=5, **{"for": 300}) as judge:
+        await judge.read(9)
+        judge.work()
+        judge.effect.flush()
+        copy = tmp_path / "copy.db"
+        with judge.book.storage() as db:
+            db.execute("VACUUM INTO ?", (str(copy),))
+        for value in (1, 9, 9, 9, 9, 9, 9, 1):
+            await judge.read(value)
+        await say(judge.hub, SOURCE, [other(judge.clock())])
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+        news = judge.book.news(100)
+        await judge.hub.rules.tell(judge.book.source(), news)
+        judge.work()
+        judge.effect.flush()
+
+        judge.book.close()
+        for ending in ("-wal", "-shm"):
+            (tmp_path / f"alerts.db{ending}").unlink(missing_ok=True)
+        copy.rename(tmp_path / "alerts.db")
+        lose_frames(tmp_path)
+        judge.clock.now += 60 * MINUTE
+        judge.work(restart=True)
+        assert judge.effect.missed > 0
+        judge.clock.now += 60 * MINUTE
+        judge.effect.flush()
+        judge.work()
+        assert judge.due() == []
+        for value in (9, 9, 9, 9):
+            await judge.read(value, 2 * MINUTE)
+            judge.effect.flush()
+            judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+        (told,) = judge.book.news(100)
+        assert told.number > news[-1].number
+
+
+def other(time: int) -> Samples:
+    """Return a reading at which no rule looks."""
+    return msgspec.structs.replace(temperature(1.0, time=time), metric="humidity")
+
+
+def lose_frames(folder: Path) -> None:
+    """Delete all frames of the journal but the newest, as it does once everyone has them."""
+    journal = open_database(folder / "journal.db")
+    journal.execute("DELETE FROM frame WHERE position < (SELECT max(position) FROM frame)")
+    journal.close()
+
+
+async def test_what_is_kept_no_power_cut_takes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal may forget what alerts say that they have, so it is on the disk by then."""
+    asked: list[str] = []
+    async with judging(tmp_path, above=5) as judge:
+        with judge.book.storage() as db:
+            db.trace_v2(
+                apsw.SQLITE_TRACE_STMT, lambda event: asked.append(str(event.get("sql", "")))
+            )
+        monkeypatch.setattr("motehub.alerting.effect.FLUSH_SECONDS", 0.0)
+        await judge.read(1)
+        before = judge.effect.committed
+        judge.work()
+        assert judge.effect.committed > before
+    writes = [one for one in asked if "synchronous" in one or one.startswith("BEGIN")]
+    assert writes[0] == "PRAGMA synchronous=FULL"
+    assert "PRAGMA synchronous=NORMAL" not in writes
 
 
 async def test_maintenance(tmp_path: Path) -> None:

@@ -63,6 +63,18 @@ def scripts_of(text: str, known: set[str]) -> set[str]:
     return known
 
 
+def test_menus_lead_to_pages() -> None:
+    """Each link of the header and of the settings' menu, which is the list of its pages."""
+    answers = pages.answers()
+    for part in ("header", "settings"):
+        text = (STATIC / "parts" / f"{part}.html").read_text("utf-8")
+        links = re.findall(r'href="([^"]+)"', text)
+        assert len(links) >= 5
+        for link in links:
+            assert fetched(link).status == 200, link
+    assert len([path for _, path in answers if path.startswith("/settings")]) == len(links)
+
+
 @pytest.mark.parametrize(
     ("accept", "encoded"),
     [
