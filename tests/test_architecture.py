@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
+    "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
     "mail_addresses": set(),
     "schedules": {"errors", "mail_addresses", "model", "zones"},
@@ -85,6 +86,7 @@ ALLOWED: dict[str, set[str]] = {
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 
 ABOVE = {
+    "announcing",
     "app",
     "base",
     "base_unit",
@@ -92,13 +94,13 @@ ABOVE = {
     "cli",
     "config",
     "config_choices",
-    "config_device_sessions",
     "config_sample",
     "config_shown",
     "consumer_thread",
     "control",
     "data_folder",
     "deeds",
+    "device_session_settings",
     "demo",
     "health",
     "importing",
@@ -194,7 +196,7 @@ def test_the_hub_process_does_not_load_what_only_commands_need() -> None:
 
     code = (
         "import sys, motehub.app, motehub.config, motehub.cli; motehub.config.sections(); "
-        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis'}; "
+        "heavy = {'cryptography', 'rich', 'matplotlib', 'numpy', 'psycopg', 'redis', 'zeroconf'}; "
         "heavy &= set(sys.modules); "
         "sys.exit(str(heavy) if heavy else 0)"
     )

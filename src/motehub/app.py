@@ -14,6 +14,7 @@ import msgspec
 
 from motehub import __version__, data_folder, parts
 from motehub.alerting.settings import channel_names
+from motehub.announcing import announced
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -21,6 +22,7 @@ from motehub.certificates import (
     make_certificates,
     renew_certificates_daily,
     server_tls,
+    wanted_names,
     web_tls,
 )
 from motehub.config import Configuration
@@ -204,7 +206,8 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not _needs_alerts(configuration, hub):
+            wanted = configuration.rule or configuration.report or hub.rules.needed.is_set()
+            if program.name == ALERTS and not wanted:
                 # A process costs memory: it is there once there is a rule.
                 late = _LateConsumer(program, hub, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
@@ -267,11 +270,8 @@ async def running(
             folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
         )
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
+        await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub
-
-
-def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
-    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
 
 
 class _LateConsumer:
@@ -364,7 +364,7 @@ def _reach(
         listeners,
         names=(
             *host.names,
-            *configuration.hub.certificate_names,
+            *wanted_names(configuration),
             *added_names(configuration.data_dir),
         ),
         addresses=tuple(str(one) for one in host.addresses),

@@ -77,9 +77,15 @@ def added_names(folder: Path) -> tuple[str, ...]:
         return ()
 
 
-async def make_certificates(configuration: Configuration) -> None:
-    """Make or renew what is needed, in a process of its own."""
-    wanted = configuration.hub.certificate_names
+def wanted_names(configuration: Configuration) -> tuple[str, ...]:
+    """Return the names and addresses that the hub is to have beside those of the machine."""
+    found_as = (configuration.mdns.host_name,) if configuration.mdns.active else ()
+    return (*configuration.hub.certificate_names, *found_as)
+
+
+async def make_certificates(configuration: Configuration, *also: str) -> None:
+    """Make or renew what is needed, in a process of its own; names in ``also`` are covered too."""
+    wanted = (*wanted_names(configuration), *also)
     addresses = [one for one in wanted if _is_address(one)]
     names = [one for one in wanted if one not in addresses]
     done = await ensure_certificates(configuration.data_dir, names, addresses)

@@ -21,10 +21,11 @@ from motehub import parts
 from motehub.alerting.settings import AlertSettings, MailSettings, NotifySettings, check_channels
 from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
-from motehub.config_device_sessions import DeviceSessionSettings
 from motehub.core.admission import Policy
+from motehub.device_session_settings import DeviceSessionSettings
 from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
+from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Delay, Duration, Size
 from motehub.schedules.report import Report
@@ -123,6 +124,7 @@ class Configuration(msgspec.Struct, frozen=True):
     pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
+    mdns: MdnsSettings = MdnsSettings()
 
     @property
     def data_dir(self) -> Path:
@@ -147,6 +149,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "mqtt": MqttSettings,
     "alerts": AlertSettings,
     "mail": MailSettings,
+    "mdns": MdnsSettings,
 }
 
 

@@ -7,6 +7,7 @@ import queue
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -301,6 +302,59 @@ def test_a_page_outlives_its_hub(tmp_path: Path, browser: Browser) -> None:
         assert hub.send({"device": "tank", "metric": "level", "value": 2}, token=token)[0] == 200
         expect(value(page, "tank", "level")).to_have_text("2")
         expect(page.locator("#state")).to_have_text("")
+
+
+def test_pages_that_were_away_find_what_was_renamed(tmp_path: Path, browser: Browser) -> None:
+    """Who missed a rename and a removal sees the present devices, and goes on where they were."""
+    settings = {**OPEN, "web": {"host": "127.0.0.1", "port": free_port()}}
+    with MqttHub(tmp_path / "data", settings) as hub, ExitStack() as stack:
+        hub.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
+        admin = hub.token("admin", "admin", "--scope", "write")
+        for name in ("tank", "pond"):
+            reading = {"device": name, "metric": "level", "value": 1}
+            assert hub.send(reading, token=admin)[0] == 200
+        addresses = ("/", "/device#tank", "/device#pond", "/history#show=tank%2Flevel")
+        pages = [
+            stack.enter_context(screen(browser, excused="Failed to load resource|ERR_"))
+            for _ in addresses
+        ]
+        for page, address in zip(pages, addresses, strict=True):
+            log_in(page, hub.url, MARIE)
+            page.goto(hub.url + address)
+        overview, tank, pond, history = pages
+        expect(value(overview, "tank", "level")).to_have_text("1")
+        for page in (tank, pond):
+            expect(page.locator("#now")).to_contain_text("level")
+        expect(history.locator("#legend")).to_contain_text("tank")
+        for page in pages:
+            page.route("**/api/v1/stream**", lambda route: route.abort())
+        hub.kill()
+        hub.start()
+        body = b'{"name": "basin"}'
+        json = ("-X", "PATCH", "-H", "Content-Type: application/json")
+        assert hub.curl("/api/v1/devices/tank", *json, body=body, token=admin)[0] == 200
+        assert hub.curl("/api/v1/devices/pond", "-X", "DELETE", token=admin)[0] == 204
+        for page in pages:
+            page.unroute("**/api/v1/stream**")
+        expect(value(overview, "basin", "level")).to_have_text("1")
+        for name in ("tank", "pond"):
+            expect(card(overview, name)).to_have_count(0)
+        expect(tank.get_by_role("heading", name="basin")).to_be_visible()
+        expect(pond.locator("main")).to_contain_text("pond has been removed.")
+        expect(history.locator("#legend")).to_contain_text("basin")
+        expect(history.locator("#legend")).not_to_contain_text("tank")
+
+
+def test_an_address_without_a_device_says_so(hub: MqttHub, browser: Browser) -> None:
+    """The page of a device that there is not has nothing on it but the reason and a way back."""
+    with screen(browser, excused="404") as page:
+        log_in(page, hub.url, MARIE)
+        for address, text in (("", "names no device"), ("#nobody", "no device called nobody")):
+            page.goto(f"{hub.url}/login")
+            page.goto(f"{hub.url}/device{address}")
+            expect(page.locator("main")).to_contain_text(text)
+            expect(page.get_by_role("link", name="All devices")).to_be_visible()
+            expect(page.get_by_role("button", name="1 h")).to_have_count(0)
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])

@@ -247,10 +247,18 @@ def test_everybody_has_an_order_of_their_own(hub: WebHub, browser: Browser) -> N
             ):
                 page.keyboard.press("ArrowUp")
         expect(page.locator("#moved")).to_contain_text("greenhouse is number")
-    with screen(browser, PHONE) as phone, screen(browser) as viewer:
+    with screen(browser, PHONE) as phone, screen(browser) as viewer, screen(browser) as page:
         log_in(phone, hub.url, MARIE)
         expect(device(phone, "cellar")).to_be_visible()
         assert names(phone) == ["tank", "greenhouse", "cellar"]
+        log_in(page, hub.url, MARIE)
+        expect(device(page, "cellar")).to_be_visible()
+        page.get_by_role("button", name="Move greenhouse").focus()
+        while names(page) != ["greenhouse", "tank", "cellar"]:
+            with page.expect_response(is_arranged):
+                page.keyboard.press("ArrowUp")
+        # What one page does, one's other pages follow at once.
+        hub.wait_until(lambda: names(phone) == names(page), "the other page follows")
         log_in(viewer, hub.url, VIEWER)
         expect(device(viewer, "cellar")).to_be_visible()
         assert names(viewer) == ["cellar", "greenhouse", "tank"]

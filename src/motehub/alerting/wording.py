@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from motehub.alerting.book import Alert
-from motehub.alerts.rule import Kind, Rule, describe, held, spoken
+from motehub.alerts.rule import UNCHANGED, Kind, Rule, describe, held, spoken
 from motehub.alerts.watch import State, Value
 from motehub.model import MICROSECONDS, Device, Series
 
@@ -83,6 +83,8 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
         return f"{device.name}: nothing comes any more{f' of {metric}' if metric else ''}"
     if rule.offline:
         return f"{device.name} is offline"
+    if rule.kind is Kind.STUCK:
+        return f"{device.name}: {metric} is always {said}, for {spoken(rule.stuck)}"
     if rule.kind is Kind.EQUAL:
         # What it is says already why.
         return f"{device.name}: {metric} is {said}" + held(rule)
@@ -96,7 +98,10 @@ def end_sentence(alert: Alert, value: Value) -> str:
         return f"{alert.device} sends again, after {lasted}"
     if not alert.metric:
         return f"{alert.device} is online again, after {lasted}"
-    return f"{alert.device}: {alert.metric} is {shown(value, alert.unit)} again, after {lasted}"
+    said = shown(value, alert.unit)
+    if alert.limits.startswith(f"{alert.metric} {UNCHANGED} "):
+        return f"{alert.device}: {alert.metric} changes again, to {said}, after {lasted}"
+    return f"{alert.device}: {alert.metric} is {said} again, after {lasted}"
 
 
 def compose(told: Sequence[Told], hub: str, link: str, zone: ZoneInfo) -> Wording:

@@ -81,5 +81,5 @@ def _is_for(rule: Rule, device: str, labels: tuple[str, ...]) -> bool:
 def _fits(rule: Rule, series: Series) -> bool:
     if rule.metric != series.metric:
         return False
-    # What has no numbers can be equal to a text, or silent.
-    return series.kind is SeriesKind.GAUGE or rule.kind in (Kind.EQUAL, Kind.SILENT)
+    # What has no numbers can be equal to a text, always the same, or silent.
+    return series.kind is SeriesKind.GAUGE or rule.kind in (Kind.EQUAL, Kind.STUCK, Kind.SILENT)

@@ -23,6 +23,9 @@ AUTO: Final = "auto"
 INTERVALS: Final = 3
 """After so many expected intervals without anything a device is silent."""
 
+UNCHANGED: Final = "does not change for"
+"""How ``describe`` says that a sensor is stuck."""
+
 _MOST_PATTERNS: Final = 100
 _PATTERN_CHARACTERS: Final = 200
 _TEXT_CHARACTERS: Final = 500
@@ -38,6 +41,8 @@ class Kind(enum.Enum):
     """How much a number has changed within a time."""
     EQUAL = "equal"
     """Whether a reading is a certain number or text."""
+    STUCK = "stuck"
+    """Whether readings come, but are always the same."""
     SILENT = "silent"
     """Whether nothing comes any more."""
     OFFLINE = "offline"
@@ -65,7 +70,7 @@ class Rule(
     """A section ``[[rule]]``.
 
     What is given says what the rule looks at: above or below; rises, falls or changes; equals;
-    silent; or offline.
+    stuck; silent; or offline.
     """
 
     name: Annotated[str, Meta(description="What you call the rule; each has another name.")]
@@ -96,6 +101,10 @@ class Rule(
     equals: Annotated[
         str, Meta(description='It fires while the reading is this text, or this number: "1".')
     ] = ""
+    stuck: Annotated[
+        Delay,
+        Meta(description="It fires when readings have been the same for so long; 0 = never."),
+    ] = Delay(0)
     silent: Annotated[
         str,
         Meta(
@@ -228,6 +237,8 @@ def describe(rule: Rule) -> str:
             text = f"{rule.metric} {' or '.join(words)} within {spoken(rule.within)}"
         case Kind.EQUAL:
             text = f"{rule.metric} is {rule.equals}"
+        case Kind.STUCK:
+            text = f"{rule.metric} {UNCHANGED} {spoken(rule.stuck)}"
         case Kind.SILENT:
             after = rule.silence
             what = rule.metric or "data"
@@ -261,6 +272,8 @@ def _kinds_of(rule: Rule) -> list[Kind]:
         found.append(Kind.CHANGE)
     if rule.equals:
         found.append(Kind.EQUAL)
+    if rule.stuck:
+        found.append(Kind.STUCK)
     if rule.silent:
         found.append(Kind.SILENT)
     if rule.offline:
@@ -273,13 +286,15 @@ def _check_kinds(rule: Rule) -> None:
     if len(kinds) != 1:
         raise ValueError(
             "a rule looks at one thing: give above or below, or rises, falls or changes, or "
-            "equals, or silent, or offline"
+            "equals, or stuck, or silent, or offline"
         )
     kind = kinds[0]
-    if kind in (Kind.LEVEL, Kind.CHANGE, Kind.EQUAL) and not rule.metric:
+    if kind in (Kind.LEVEL, Kind.CHANGE, Kind.EQUAL, Kind.STUCK) and not rule.metric:
         raise ValueError("metric must say what is looked at")
     if kind is Kind.OFFLINE and rule.metric:
         raise ValueError("metric does not go with offline, which is about the device")
+    if kind is Kind.STUCK and rule.hold:
+        raise ValueError("for does not go with stuck, which is a time itself")
     if kind is Kind.SILENT:
         if rule.hold or rule.clear_for:
             raise ValueError("for and clear_for do not go with silent, which is a time itself")
@@ -314,11 +329,13 @@ def _check_numbers(rule: Rule) -> None:
         raise ValueError("rises, falls and changes must be greater than 0")
     if any(one <= rule.hysteresis for one in amounts):
         raise ValueError("hysteresis must be less than what it rises, falls or changes by")
-    times = (rule.within, rule.hold, rule.clear_for, rule.repeat)
+    times = (rule.within, rule.hold, rule.clear_for, rule.repeat, rule.stuck)
     if any(one > _LONGEST for one in times):
         raise ValueError("times may be 366 days at most")
     if rule.within < 1:
         raise ValueError("within must be at least 1 second")
+    if 0 < rule.stuck < 1:
+        raise ValueError("stuck must be at least 1 second, or 0")
     if 0 < rule.repeat < 60:
         raise ValueError("repeat must be at least 1 minute, or 0")
 

@@ -198,8 +198,8 @@ class Watch:
         found = [done] if (done := self.pass_time(at)) else []
         self.newest = time
         self.since = min(self.since, at) if self.since > now else self.since
-        self.value = value
-        verdict = self._verdict(at, value)
+        before, self.value = self.value, value
+        verdict = self._verdict(at, value, before)
         while (state := self._next(verdict)) is not self.state:
             found.append(self._enter(state, at))
             if (done := self.pass_time(at)) is not None:
@@ -233,8 +233,10 @@ class Watch:
         self.state, self.since = state, time
         return done
 
-    def _verdict(self, at: int, value: float | str) -> Verdict:
+    def _verdict(self, at: int, value: float | str, before: Value) -> Verdict:
         rule = self.rule
+        if self.kind is Kind.STUCK:
+            return self._stuck(at, same=value == before)
         if self.kind is Kind.EQUAL:
             so = value == rule.equals if isinstance(value, str) else value == self._equal
             return Verdict.BREACH if so else Verdict.CLEAR
@@ -243,6 +245,17 @@ class Watch:
         if self.kind is Kind.LEVEL:
             return level(rule, value)
         return self._change(at, value)
+
+    def _stuck(self, at: int, *, same: bool) -> Verdict:
+        """Tell whether readings are the same for too long; the only bucket is since when."""
+        start = next(iter(self.buckets), None) if same else None
+        if same and start is None and self.state.is_alarm:
+            # Since when is not known any more, but it still is what it was when it fired.
+            return Verdict.BREACH
+        if start is None or start > at:
+            start = at
+        self.buckets = {start: (0.0, 0.0)}
+        return Verdict.BREACH if at - start >= self.rule.stuck * MICROSECONDS else Verdict.CLEAR
 
     def _change(self, at: int, value: float) -> Verdict:
         """Compare with all since the beginning of the bucket that was ``within`` ago."""

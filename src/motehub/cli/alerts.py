@@ -62,6 +62,7 @@ def _rule_options(command: Any) -> Any:
         click.option("--changes", type=float, help="... or either ..."),
         click.option("--within", metavar="TIME", help="... within this time: '10m'."),
         click.option("--equals", metavar="TEXT", help="It fires while the reading is this."),
+        click.option("--stuck", metavar="TIME", help="It fires when it is the same for: '6h'."),
         click.option("--silent", metavar="TIME", help="It fires when nothing comes: '1h', 'auto'."),
         click.option("--offline", is_flag=True, default=None, help="It fires when it leaves."),
         click.option("--hysteresis", type=float, help="How far it must be back for it to end."),

@@ -27,18 +27,21 @@ from motehub.core.queries import (
     Head,
     NewestOf,
     OneDevice,
+    Overview,
     Quality,
     Query,
     Question,
     Readings,
     RejectedPayloads,
     RulePreview,
+    Said,
     SeriesOf,
 )
 from motehub.core.shapes import (
     RawColumns,
     show_device,
     show_event,
+    show_overview,
     show_rejected,
     show_series,
 )
@@ -130,7 +133,7 @@ def _pieces(content: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _rows(
-    store: HistoryStore, question: Devices | SeriesOf | RejectedPayloads | Events
+    store: HistoryStore, question: Devices | Overview | SeriesOf | RejectedPayloads | Events
 ) -> list[Any]:
     match question:
         case Devices(names, said):
@@ -139,6 +142,8 @@ def _rows(
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
+        case Overview(names, said):
+            return _overview(store, names, said)
         case SeriesOf(name, calibrations):
             return _series_rows(store, name, calibrations)
         case Events(limit, names):
@@ -166,6 +171,20 @@ def _series_rows(
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series
+    ]
+
+
+def _overview(store: HistoryStore, names: tuple[str, ...] | None, said: Said) -> list[Any]:
+    series: dict[int, list[Series]] = {}
+    for one in store.registry()[1]:
+        series.setdefault(one.device, []).append(one)
+    # What waits for approval is kept apart.
+    found = [*store.latest(held=True), *store.latest()]
+    latest = {number: (moment, value) for number, moment, value in found}
+    return [
+        show_overview(row, said, series.get(row.device.id, ()), latest)
+        for row in store.devices()
+        if names is None or row.device.name in names
     ]
 
 

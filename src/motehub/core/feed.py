@@ -16,6 +16,7 @@ import msgspec
 
 from motehub.command import Command
 from motehub.core.command_book import commands_of_state
+from motehub.core.people import arranged_in
 from motehub.core.registry import Registry
 from motehub.frames import (
     Batch,
@@ -74,11 +75,13 @@ class DeviceNews(msgspec.Struct):
 class News(msgspec.Struct, frozen=True):
     """What was committed up to ``position`` of the journal since the news before, by device.
 
-    All listeners get the same object: it must not be changed.
+    ``arranged`` are users who have chosen another order of devices. All listeners get the same
+    object: it must not be changed.
     """
 
     position: int
     devices: dict[int, DeviceNews]
+    arranged: frozenset[str] = frozenset()
 
 
 class Commits(Protocol):
@@ -213,7 +216,7 @@ class Feed:
                 self._learn(batch.entries)
         gathered.look_through()
         news = self._news(gathered)
-        if news.devices:
+        if news.devices or news.arranged:
             if len(self._recent) >= BACKLOG:
                 self._since = self._recent.popleft().position
             self._recent.append(news)
@@ -246,7 +249,7 @@ class Feed:
             if (one := of(number)) is not None:
                 one.removed = True
                 self._forget(number)
-        return News(gathered.position, found)
+        return News(gathered.position, found, frozenset(gathered.arranged))
 
     def _learn(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -301,6 +304,7 @@ class _Gathered:
         self.removed: list[int] = []
         self.commands: dict[str, Command] = {}
         self.events: deque[EventOccurred] = deque(maxlen=MOST_EVENTS)
+        self.arranged: set[str] = set()
 
     def look_through(self) -> None:
         """Find what is news: readings from the newest on, all else in its order."""
@@ -315,6 +319,7 @@ class _Gathered:
                 kept = {key: one for key, one in batch.state.items() if one is not None}
                 for command in commands_of_state(kept):
                     self.commands[command.id] = command
+                self.arranged.update(arranged_in(batch.state))
 
     def _add_readings(self, columns: Columns) -> None:
         known, end = self.points, len(columns.times)

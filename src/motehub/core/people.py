@@ -42,6 +42,11 @@ _RENEW_SECONDS: Final = 86_400
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def arranged_in(state: Mapping[str, bytes | None]) -> list[str]:
+    """Return the users whose order of devices is in the ``state`` of a batch."""
+    return [key.removeprefix(_ORDER) for key in state if key.startswith(_ORDER)]
+
+
 class Role(enum.Enum):
     """What a user may do."""
 

@@ -77,6 +77,13 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
     said: Said = Said()
 
 
+class Overview(msgspec.Struct, frozen=True, tag="overview"):
+    """All devices with their series, or only those of ``names``."""
+
+    names: tuple[str, ...] | None = None
+    said: Said = Said()
+
+
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
     """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
@@ -147,6 +154,7 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
 Question = (
     Devices
     | OneDevice
+    | Overview
     | SeriesOf
     | NewestOf
     | Readings

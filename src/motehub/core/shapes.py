@@ -6,6 +6,8 @@ microsecond: what browsers draw.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import msgspec
 
 from motehub.command import Command, CommandState
@@ -46,6 +48,22 @@ class DeviceShape(msgspec.Struct, frozen=True):
     units: tuple[str, ...]
     lamp: bool
     identities: tuple[str, ...]
+
+
+class LatestShape(msgspec.Struct, frozen=True):
+    """A metric of a device with its newest reading, where there is one."""
+
+    metric: str
+    unit: str
+    kind: Kind
+    latest_time: str | None
+    latest: float | str | None
+
+
+class OverviewShape(DeviceShape, frozen=True):
+    """A device with its counts and all that it measures."""
+
+    series: list[LatestShape]
 
 
 class SeriesShape(msgspec.Struct, frozen=True):
@@ -169,12 +187,30 @@ def show_device(row: DeviceRow, said: Said) -> DeviceShape:
     )
 
 
+def show_overview(
+    row: DeviceRow,
+    said: Said,
+    all_series: Iterable[Series],
+    latest: Mapping[int, tuple[int, float | str]],
+) -> OverviewShape:
+    """Return a device with its series; ``latest`` has time (µs) and value by the series' ids."""
+    shown = [
+        LatestShape(one.metric, one.unit, one.kind, *_newest(latest.get(one.id)))
+        for one in all_series
+    ]
+    return OverviewShape(**msgspec.structs.asdict(show_device(row, said)), series=shown)
+
+
 def show_series(
     series: Series, latest: tuple[int, float | str] | None, calibration: Calibration
 ) -> SeriesShape:
     """Return a series as the API shows it; ``latest`` is time (µs) and value."""
-    moment, value = (iso(latest[0]), latest[1]) if latest is not None else (None, None)
-    return SeriesShape(series.metric, series.unit, series.kind, moment, value, calibration)
+    newest = _newest(latest)
+    return SeriesShape(series.metric, series.unit, series.kind, *newest, calibration)
+
+
+def _newest(latest: tuple[int, float | str] | None) -> tuple[str | None, float | str | None]:
+    return (iso(latest[0]), latest[1]) if latest is not None else (None, None)
 
 
 def show_event(row: EventRow) -> EventShape:

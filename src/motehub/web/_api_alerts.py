@@ -58,6 +58,7 @@ class RuleChange(
     changes: _Limits = UNSET
     within: float | UnsetType = UNSET
     equals: str | UnsetType = UNSET
+    stuck: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     silent: str | UnsetType = UNSET
     offline: bool | UnsetType = UNSET
     hysteresis: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
@@ -100,6 +101,7 @@ class RuleShape(msgspec.Struct, frozen=True, kw_only=True, rename={"hold": "for"
     changes: float | None
     within: float
     equals: str
+    stuck: float
     silent: str
     offline: bool
     hysteresis: float

@@ -73,6 +73,7 @@ def make_api(services: ApiServices) -> Litestar:
         "/api/v1",
         route_handlers=[
             devices.list_devices,
+            devices.list_overview,
             devices.show_device,
             devices.change_device,
             devices.remove_device,

@@ -205,6 +205,8 @@ class LiveStream:
             return b":\n\n"
         commands = self._token.allows(TokenScope.CONTROL)
         parts = [_event("missed", None)] if listener.lost > lost else []
+        if self._token.name in news.arranged and self._streams._people.has(self._token):
+            parts.append(_event("arrangement", None))
         for number, one in news.devices.items():
             if self._devices and one.former in self._devices:
                 self._devices |= {one.device.name}

@@ -5,6 +5,7 @@ It shares nothing with the engine but the rule itself and the names of states.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from math import inf
 from typing import NamedTuple
 
@@ -64,7 +65,10 @@ def judged(rule: Rule, happenings: list[Happening]) -> list[Change]:
         newest = one.time
         begin, end = window(rule, at)
         # What has left the window does not come back, nor does what was stamped too late.
-        taken = [(time, value) for time, value in taken if begin <= time < end]
+        if rule.kind is Kind.STUCK:
+            taken = alike(taken, at, one.value)
+        else:
+            taken = [(time, value) for time, value in taken if begin <= time < end]
         taken.append((at, one.value))
         word = verdict(rule, taken)
         if word == "so":
@@ -96,6 +100,8 @@ def verdict(rule: Rule, taken: list[tuple[int, float | str]]) -> str:
             return "so" if value == float(rule.equals) else "not so"
         except ValueError:
             return "not so"
+    if rule.kind is Kind.STUCK:
+        return "so" if taken[-1][0] - taken[0][0] >= rule.stuck * SECOND else "not so"
     assert not isinstance(value, str)
     if rule.kind is Kind.LEVEL:
         over = max(value - rule.above, rule.below - value)
@@ -110,6 +116,13 @@ def verdict(rule: Rule, taken: list[tuple[int, float | str]]) -> str:
     if worst > 0:
         return "so"
     return "between" if worst > -rule.hysteresis else "not so"
+
+
+def alike(
+    taken: list[tuple[int, float | str]], at: int, value: float | str
+) -> list[tuple[int, float | str]]:
+    """Return the last readings before one, but for those before another value or a later time."""
+    return list(takewhile(lambda old: old[1] == value and old[0] <= at, taken[::-1]))[::-1]
 
 
 def window(rule: Rule, at: int) -> tuple[int, int]:

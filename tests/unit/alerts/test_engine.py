@@ -109,9 +109,13 @@ _levels = st.floats(-3, 3).map(lambda one: round(one, 1))
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     fields: dict[str, Any] = {"for": draw(_holds), "clear_for": draw(_holds)}
-    kind = draw(st.sampled_from(["above", "below", "outside", "change", "equals", "silent"]))
+    kind = draw(
+        st.sampled_from(["above", "below", "outside", "change", "equals", "stuck", "silent"])
+    )
     if kind == "silent":
         return rule(silent=f"{draw(st.integers(1, 200))}s")
+    if kind == "stuck":
+        return rule(stuck=draw(st.integers(1, 200)), clear_for=fields["clear_for"])
     if kind == "equals":
         return rule(equals=draw(st.sampled_from(["1", "0", "on"])), **fields)
     if kind == "change":
@@ -256,6 +260,26 @@ def test_the_hubs_clock_is_set_back() -> None:
     assert {name: state for (name, _), state in engine.states()}["w"] is State.FIRING
     engine.pass_time(START + 70 * SECOND)
     assert {name: state for (name, _), state in engine.states()}["s"] is State.NO_DATA
+
+
+def test_a_stuck_sensor_is_stuck_until_it_says_something_else() -> None:
+    """Readings that were missed make it no better, only since when it was so is not known then."""
+    engine = engine_of(rule(stuck="60s"))
+    for second in (0, 30, 60):
+        engine.read(1, [START + second * SECOND], [21.5], START + second * SECOND)
+    assert changes(engine)[-1][1] is State.FIRING
+    engine.doubt()
+    engine.read(1, [START + 70 * SECOND], [21.5], START + 70 * SECOND)
+    assert changes(engine) == []
+    engine.read(1, [START + 80 * SECOND], [21.6], START + 80 * SECOND)
+    assert changes(engine)[-1][1] is State.OK
+    engine.doubt()
+    engine.read(1, [START + 130 * SECOND], [21.6], START + 130 * SECOND)
+    engine.read(1, [START + 185 * SECOND], [21.6], START + 185 * SECOND)
+    assert changes(engine) == []
+    engine.read(2, [START], ["on"], START)
+    assert engine.looks_at(1)
+    assert not engine.looks_at(2)
 
 
 def test_nobody_is_silent_while_nobody_listens() -> None:

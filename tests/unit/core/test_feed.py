@@ -46,6 +46,20 @@ async def test_texts_are_news_like_numbers(tmp_path: Path) -> None:
     assert (readings.series.metric, readings.values) == ("state", ["open"])
 
 
+async def test_an_order_of_devices_is_news_of_its_user(tmp_path: Path) -> None:
+    """Whoever looks on hears whose order has changed, also when they come back."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        with hub.feed.listen() as listener:
+            await hub.accounts.arrange("marie", [])
+            async with asyncio.timeout(PATIENCE):
+                news = await listener.next()
+            assert not news.devices
+            assert news.arranged == {"marie"}
+            with hub.feed.listen(news.position - 1) as other:
+                assert other.resumed
+                assert other.take() == news
+
+
 async def test_readings_that_wait_for_approval_are_no_news(tmp_path: Path) -> None:
     """A pending device is shown; what it says is not, until its owner accepts it."""
     async with open_hub(tmp_path, FakeClock(), Policy.APPROVE) as (hub, _):

@@ -57,6 +57,25 @@ async def test_labels_and_an_interval(stand: Stand) -> None:
     assert (shown["labels"], shown["interval"]) == ([], None)
 
 
+async def test_the_overview_has_what_several_questions_would_tell(stand: Stand) -> None:
+    """All devices with their newest readings at once, or some; tokens see no more than theirs."""
+    await stand.say("x", numbers(1, 2), texts("open"), numbers(5, metric="level", unit=""))
+    await stand.say("y", numbers(3))
+    rows = (await stand.get("/overview")).json()
+    for row in rows:
+        series = row.pop("series")
+        assert row == (await stand.get(f"/devices/{row['name']}")).json()
+        alone = (await stand.get(f"/devices/{row['name']}/series")).json()
+        assert series == [{k: v for k, v in one.items() if k != "calibration"} for one in alone]
+        assert all(one["latest_time"] for one in series)
+    assert [row["name"] for row in rows] == ["x", "y"]
+    some = await stand.get("/overview", device=["y", "nobody"])
+    assert [row["name"] for row in some.json()] == ["y"]
+    bound = await stand.token(Scope.READ, devices=("x",))
+    assert [row["name"] for row in (await stand.get("/overview", bound)).json()] == ["x"]
+    assert (await stand.get("/overview", bound, device="y")).status_code == 403
+
+
 IMPOSSIBLE: Final[list[tuple[Any, str]]] = [
     ({"labels": ["a,b"]}, "commas"),
     ({"labels": [""]}, "characters"),

@@ -49,6 +49,7 @@ LOOKING: Final = {
     "/events",
     "/export",
     "/health",
+    "/overview",
     "/readings",
     "/rejected",
     "/rules",

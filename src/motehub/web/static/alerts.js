@@ -82,12 +82,14 @@ async function offer() {
 
 function ruleOf(fields) {
   const device = fields.get("device");
+  const limit = Number(fields.get("limit"));
+  const hold = Number(fields.get("minutes")) * MINUTE;
+  const side = fields.get("side");
   return {
     name: fields.get("name"),
     devices: device === "" ? [] : [device],
     metric: fields.get("metric"),
-    [fields.get("side")]: Number(fields.get("limit")),
-    for: Number(fields.get("minutes")) * MINUTE,
+    ...(side === "stuck" ? { stuck: limit * HOUR } : { [side]: limit, for: hold }),
     severity: fields.get("severity"),
   };
 }

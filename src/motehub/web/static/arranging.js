@@ -43,6 +43,19 @@ export function arrange(card) {
   }
 }
 
+// Puts all rows where they belong now, unless one is being moved.
+export function rearrange() {
+  if (place.querySelector(".moving") === null) {
+    for (const { list } of groups.values()) {
+      const rows = [...list.children].sort((a, b) => compare(a.card, b.card));
+      // What has the focus keeps it while nothing moves.
+      if (rows.some((row, i) => list.children[i] !== row)) {
+        list.append(...rows);
+      }
+    }
+  }
+}
+
 // Shows the groups that have something to show.
 export function tidy() {
   for (const [label, { section, heading, list }] of groups) {

@@ -2,8 +2,9 @@
 
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
-import { ask, complain, element, follow, mayControl, moment, of, presence, reading, title } from "./hub.js";
+import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
 import { showProfile } from "./profile.js";
+import { showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, number, t } from "./words.js";
 
@@ -19,6 +20,7 @@ const cells = new Map();
 const given = new Map();
 let series = [];
 let lamp;
+let over = false;
 const device = { name, admission: "accepted", online: null, heard: Date.now() };
 
 const span = new TimeSpan(find(".ranges"), draw, () => load().catch(complain));
@@ -170,13 +172,20 @@ function list(rows, shown, none) {
 }
 
 async function begin() {
-  series = await ask(`${of(name)}/series`);
+  try {
+    series = await ask(`${of(name)}/series`);
+  } catch (error) {
+    if (error.status === 404 && (await lost())) {
+      return;
+    }
+    throw error;
+  }
   for (const one of series) {
     if (one.latest_time !== null) {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals(), commands()]);
+  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name)]);
 }
 
 // --- commands
@@ -271,7 +280,9 @@ const heard = {
     describe(news);
     count().catch(complain);
   },
-  removed: () => complain(new Error(t("device.removed", { name }))),
+  removed: () => gone(t("device.removed", { name })),
+  // The stream of a device that has gone is refused.
+  refused: lost,
   readings: ({ series: all }) => {
     for (const one of all) {
       measure(one, one.times.at(-1), one.values.at(-1));
@@ -290,15 +301,47 @@ const heard = {
   },
 };
 
-try {
-  describe(await ask(of(name)));
-  follow(heard, `?device=${encodeURIComponent(name)}`);
-} catch (error) {
-  complain(error);
+// Says why there is nothing to see, and leaves the way back.
+function gone(text) {
+  over = true;
+  find("main").replaceChildren(find("main nav"), element("p", text, "bad"));
 }
 
+// Tells whether the device is not there any more, and goes on with its present name if it has one.
+async function lost() {
+  const devices = await ask("devices");
+  if (devices.some((one) => one.name === name)) {
+    return false;
+  }
+  const now = device.first_seen && successor(device, devices);
+  if (now) {
+    location.replace(`#${encodeURIComponent(now)}`);
+  } else {
+    gone(t(device.first_seen ? "device.removed" : "device.unknown", { name }));
+  }
+  return true;
+}
+
+async function start() {
+  if (name === "") {
+    gone(t("device.unnamed"));
+    return;
+  }
+  try {
+    describe(await ask(of(name)));
+  } catch (error) {
+    if (error.status !== 404 || !(await lost())) {
+      throw error;
+    }
+    return;
+  }
+  follow(heard, `?device=${encodeURIComponent(name)}`);
+}
+
+start().catch(complain);
+
 setInterval(() => {
-  if (document.hidden) {
+  if (over || document.hidden) {
     return;
   }
   draw();
@@ -308,7 +351,7 @@ setInterval(() => {
   }
 }, 1000);
 setInterval(() => {
-  if (!document.hidden) {
+  if (!over && !document.hidden) {
     Promise.all([count(), refusals()]).catch(complain);
   }
 }, 10_000);

@@ -2,7 +2,7 @@
 // What is compared stands behind the # of the address, so that it can be shared.
 
 import { Comparison, MOST_SERIES } from "./comparison.js";
-import { ask, complain, element, follow, moment, of, presence, title, written } from "./hub.js";
+import { ask, complain, element, follow, moment, of, presence, successor, title, written } from "./hub.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, t } from "./words.js";
 
@@ -283,8 +283,18 @@ words.addEventListener("input", () => {
 async function fill() {
   const devices = await ask("devices");
   const names = new Set(devices.map(({ name }) => name));
-  for (const name of [...rows.keys()].filter((one) => !names.has(one))) {
+  for (const [name, row] of [...rows].filter(([one]) => !names.has(one))) {
+    const now = successor(row.device, devices);
+    if (now !== undefined) {
+      // It was renamed while nobody listened.
+      rename(name, now);
+    }
     remove(name);
+  }
+  const there = chosen.filter((key) => names.has(key.slice(0, key.indexOf("/"))));
+  if (there.length < chosen.length) {
+    show(there);
+    keep();
   }
   for (const device of devices) {
     (rows.get(device.name) ?? new Row(device.name)).show(device);
@@ -296,6 +306,14 @@ async function fill() {
   }
   sort();
   await load();
+}
+
+// Goes on with what is chosen of a device under its present name.
+function rename(former, now) {
+  if (chosen.some((key) => key.startsWith(`${former}/`))) {
+    show(chosen.map((key) => (key.startsWith(`${former}/`) ? now + key.slice(former.length) : key)));
+    keep();
+  }
 }
 
 function remove(name) {
@@ -311,8 +329,8 @@ follow({
   begin: fill,
   device: ({ device, former, ...news }) => {
     if (former !== null && former !== device) {
-      show(chosen.map((key) => (key.startsWith(`${former}/`) ? device + key.slice(former.length) : key)));
-      keep();
+      rename(former, device);
+      remove(former);
     }
     const row = rows.get(device);
     if (row === undefined) {

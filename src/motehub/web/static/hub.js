@@ -79,7 +79,7 @@ export function follow(handlers, query = "") {
   stream?.close();
   const mine = new EventSource(`/api/v1/stream${query}`);
   stream = mine;
-  for (const kind of ["device", "removed", "readings", "command", "event"]) {
+  for (const kind of ["device", "removed", "readings", "command", "event", "arrangement"]) {
     mine.addEventListener(kind, (event) => handlers[kind]?.(JSON.parse(event.data)));
   }
   const begin = () => Promise.resolve(handlers.begin()).catch(complain);
@@ -101,9 +101,31 @@ export function follow(handlers, query = "") {
       await pause();
       // A browser does not say why a stream was refused; this leads to the log-in if it must.
       await whoeverIsHere();
-      follow(handlers, query);
+      if (stream === mine && !(await handlers.refused?.())) {
+        follow(handlers, query);
+      }
     }
   };
+  again = () => follow(handlers, query);
+}
+
+// A computer that has slept may hold on to a connection that the hub has given up long ago.
+const SLEPT = 150_000;
+let again = () => {};
+let awake = Date.now();
+setInterval(() => {
+  if (Date.now() - awake > SLEPT) {
+    again();
+  }
+  awake = Date.now();
+}, 5000);
+addEventListener("online", () => again());
+
+// The name that a device has now which had another one when it was looked at last, if there is
+// one: `devices` are all that there are, and no two have been first seen in the same microsecond.
+export function successor({ first_seen: since, dialect }, devices) {
+  const [one, other] = devices.filter((it) => it.first_seen === since && it.dialect === dialect);
+  return other === undefined ? one?.name : undefined;
 }
 
 // A value as people read it, with its unit.

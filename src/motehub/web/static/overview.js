@@ -1,16 +1,17 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { arrange, handle, loadOrder, tidy } from "./arranging.js";
+import { arrange, handle, loadOrder, rearrange, tidy } from "./arranging.js";
 import { Colour, controlOf } from "./commands.js";
 import { decision } from "./decision.js";
 import {
-  ask, complain, element, follow, mayControl, mayDecide, moment, of, presence, reading, title,
+  ask, complain, element, follow, mayControl, mayDecide, moment, presence, reading, title,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
 import { address, isWall } from "./wall.js";
 import { dated, t } from "./words.js";
 
-const AT_ONCE = 3;
+// Of so many devices at once news is asked for one by one, of more about all.
+const MOST_ASKED = 50;
 const pendings = document.querySelector("#pending ul");
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
@@ -165,22 +166,25 @@ class Card {
     }
   }
 
-  // Asks for what the stream does not say.
-  async load() {
-    const [device, all] = await Promise.all([ask(of(this.name)), ask(`${of(this.name)}/series`)]);
+  // Shows what the hub knows of the device.
+  fill({ series, ...device }) {
     this.show(device);
-    for (const one of all) {
+    for (const one of series) {
       if (one.latest_time !== null) {
         this.measure(one, Date.parse(one.latest_time) / 1000, one.latest);
       }
     }
+  }
+
+  // Asks what became of commands while nobody listened, and for the lines once they are in sight.
+  async catchUp() {
+    this.traced = false;
+    seen.unobserve(this.row);
+    seen.observe(this.row);
     for (const { control } of this.values.values()) {
       await control?.recheck();
     }
     await this.lamp?.load();
-    this.traced = false;
-    seen.unobserve(this.row);
-    seen.observe(this.row);
   }
 
   async trace() {
@@ -227,7 +231,7 @@ function remove(name) {
 let filling;
 let again = false;
 
-// Shows the devices that there are, and asks about each; once more if need be, never twice at once.
+// Shows the devices that there are; once more if need be, never twice at once.
 function fill() {
   if (filling !== undefined) {
     again = true;
@@ -244,24 +248,43 @@ function fill() {
 }
 
 async function fillOnce() {
-  const [devices] = await Promise.all([ask("devices"), loadOrder()]);
+  const [devices] = await Promise.all([ask("overview"), loadOrder()]);
   const names = new Set(devices.map(({ name }) => name));
   for (const name of [...cards.keys()].filter((name) => !names.has(name))) {
     remove(name);
   }
   for (const device of devices) {
     const card = cards.get(device.name) ?? new Card(device.name);
-    card.show(device);
+    card.fill(device);
     card.place();
   }
   select();
-  const left = [...cards.values()];
-  const work = async () => {
-    for (let card = left.shift(); card !== undefined; card = left.shift()) {
-      await card.load().catch(complain);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  for (const card of cards.values()) {
+    card.catchUp().catch(complain);
+  }
+}
+
+const asked = new Set();
+
+// Asks for what the stream does not say of a device: about all at once of which that is so now.
+async function look(name) {
+  const first = asked.size === 0;
+  asked.add(name);
+  if (!first) {
+    return;
+  }
+  await new Promise((done) => setTimeout(done));
+  const names = [...asked];
+  asked.clear();
+  if (names.length > MOST_ASKED) {
+    await fill();
+    return;
+  }
+  for (const device of await ask(`overview?${new URLSearchParams(names.map((one) => ["device", one]))}`)) {
+    const card = cards.get(device.name);
+    card?.fill(device);
+    card?.catchUp().catch(complain);
+  }
   select();
 }
 
@@ -334,12 +357,22 @@ follow({
     }
     const card = known(device);
     card?.show(news);
-    card?.load().catch(complain);
+    if (card !== undefined) {
+      look(device).catch(complain);
+    }
     select();
   },
   removed: ({ device }) => {
     remove(device);
     select();
+    if (filling !== undefined) {
+      // Its answer may be from before.
+      fill().catch(complain);
+    }
+  },
+  arrangement: async () => {
+    await loadOrder().catch(complain);
+    rearrange();
   },
   readings: ({ device, series }) => {
     const card = known(device);
@@ -368,7 +401,7 @@ setInterval(() => {
     card.draw(true);
     // What is held of it is told to nobody but those who ask.
     if (card.device.admission === "pending" && !document.hidden) {
-      card.load().catch(complain);
+      look(card.name).catch(complain);
     }
   }
   select();

@@ -1,0 +1,74 @@
+// How many of a device's expected readings are there, day by day, and the gaps.
+
+import { ask, element, of, title } from "./hub.js";
+import { dated, locale, number, t } from "./words.js";
+
+const MOST_GAPS = 10;
+const FINE = 99;
+const BAD = 90;
+const AGAIN = 5 * 60_000;
+
+const find = (selector) => document.querySelector(selector);
+
+// A time in seconds as people say it.
+function spoken(seconds) {
+  const [unit, each] =
+    seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : ["hour", 3600];
+  return number(seconds / each, { style: "unit", unit, unitDisplay: "long", maximumSignificantDigits: 3 });
+}
+
+function dayOf({ date, received, expected, missing, share }) {
+  const row = element("li");
+  const day = new Date(`${date}T12:00`);
+  const short = { weekday: "short", day: "numeric", month: "short" };
+  row.append(element("span", day.toLocaleDateString(locale, short), "quiet"));
+  if (share === null) {
+    row.append(element("b", "–"), element("span", t("quality.received", { count: received }), "note"));
+    return row;
+  }
+  const bar = element("meter");
+  Object.assign(bar, { max: 100, low: BAD, high: FINE, optimum: 100, value: share });
+  const counts = { there: expected - missing, expected };
+  const shown = t("quality.share", { share });
+  bar.setAttribute("aria-hidden", "true");
+  row.append(element("b", shown), bar, element("span", t("quality.counts", counts), "note"));
+  return row;
+}
+
+function gapOf(gap) {
+  const to = gap.to === null ? t("quality.now") : dated(Date.parse(gap.to));
+  const row = element("li");
+  row.append(
+    element("span", `${dated(Date.parse(gap.from))} – ${to}`, "quiet"),
+    element("b", t("quality.missing", { count: gap.missing })),
+  );
+  return row;
+}
+
+// What is wrong now, as rules have found: nobody should have to look for it among events.
+async function showAlerts(name) {
+  const open = (await ask("alerts")).filter((one) => one.device === name && one.ended === null);
+  find("#firing").replaceChildren(...open.map((one) => element("li", one.text, "bad")));
+}
+
+async function show(name) {
+  await showAlerts(name);
+  const found = await ask(`${of(name)}/quality`);
+  const metric = found.metric === null ? t("quality.nothing") : title(found.metric);
+  const interval = found.interval === null ? "" : spoken(found.interval);
+  find("#basis").textContent = t(`quality.${found.basis}`, { metric, interval });
+  find("#days").replaceChildren(...found.days.map(dayOf));
+  const worst = [...found.gaps].sort((a, b) => b.missing - a.missing).slice(0, MOST_GAPS);
+  find("#gaps").replaceChildren(...worst.map(gapOf));
+  find("#gap-count").textContent = t("quality.gaps", { count: found.gap_count });
+  find("#gap-list").hidden = worst.length === 0;
+  find("#completeness").hidden = found.metric === null;
+}
+
+let timer;
+
+// Shows it now, and every few minutes while somebody looks.
+export async function showQuality(name) {
+  timer ??= setInterval(() => document.hidden || show(name).catch(() => {}), AGAIN);
+  await show(name);
+}

@@ -1,0 +1,51 @@
+"""The sentences in which people are told of alerts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from motehub.alerting.book import Alert
+from motehub.alerting.wording import end_sentence, sentence
+from motehub.alerts.rule import describe, rule_of
+from motehub.model import Admission, Device, Series
+
+DEVICE = Device(1, "cellar", "http", ("token:1",), Admission.ACCEPTED, 0)
+SERIES = Series(1, 1, "temperature", "°C")
+
+
+@pytest.mark.parametrize(
+    ("fields", "begins", "ends"),
+    [
+        (
+            {"above": 20},
+            "cellar: temperature is 21.5 °C (temperature above 20)",
+            "cellar: temperature is 19 °C again, after 1.5 h",
+        ),
+        (
+            {"stuck": "6h"},
+            "cellar: temperature is always 21.5 °C, for 6 h",
+            "cellar: temperature changes again, to 19 °C, after 1.5 h",
+        ),
+    ],
+)
+def test_what_is_told_of_an_alert(fields: dict[str, Any], begins: str, ends: str) -> None:
+    """When it begins and when it is over, in the words of what the rule looks at."""
+    rule = rule_of({"name": "r", "metric": "temperature", **fields})
+    assert sentence(rule, DEVICE, SERIES, 21.5) == begins
+    alert = Alert(
+        **dict.fromkeys(Alert.__struct_fields__[:15], ""),  # type: ignore[arg-type]
+        notify="",
+    )
+    over = msgspec.structs.replace(
+        alert,
+        device="cellar",
+        metric="temperature",
+        unit="°C",
+        began=0,
+        ended=5_400_000_000,
+        limits=describe(rule),
+    )
+    assert end_sentence(over, 19.0) == ends
