@@ -15,6 +15,8 @@ import msgspec
 from motehub import __version__, data_folder, parts
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
+from motehub.backup.archive import remembered
+from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -142,6 +144,7 @@ class RunningHub:
             "listeners": msgspec.to_builtins(self.listeners),
             "connections": connections(counters),
             "transports": counters,
+            "backup": msgspec.to_builtins(remembered(self.folder)),
             "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
@@ -214,7 +217,8 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not _needs_alerts(configuration, hub):
+            wanted = configuration.rule or configuration.report or hub.rules.needed.is_set()
+            if program.name == ALERTS and not wanted:
                 # A process costs memory: it is there once there is a rule.
                 late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
@@ -281,10 +285,6 @@ async def running(
         yield running_hub
 
 
-def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
-    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
-
-
 def _web(
     configuration: Configuration,
     settings: WebSettings,
@@ -321,6 +321,7 @@ def _web(
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
+        backups=DeskOfBackups(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),

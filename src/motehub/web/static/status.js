@@ -46,7 +46,7 @@ const short = (seconds) =>
 const size = (count) => (count === null || count === undefined ? undefined : bytes(count));
 
 function show(health) {
-  const { speed, sizes, growth, journal, consumers, listeners, connections, transports, troubles, versions } = health;
+  const { speed, sizes, growth, journal, consumers, listeners, connections, transports, troubles, versions, backup } = health;
   const found = findings(health);
   const well = element("li", "", "well");
   well.append(element("b", t("health.well")));
@@ -60,6 +60,7 @@ function show(health) {
       ["history_size", size(sizes.history)],
       ["growth", size(growth?.history)],
       ["free", size(sizes.free)],
+      ["backup", backup ? dated(Date.parse(backup.time)) : undefined],
       ["journal_head", number(journal.head)],
       ["up", lasting((Date.now() - Date.parse(health.since)) / 1000)],
     ),
