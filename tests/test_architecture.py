@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollups": {"model"},
     "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
+    "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
@@ -51,7 +52,8 @@ ALLOWED: dict[str, set[str]] = {
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
-    "stores": FOUNDATION | {"history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    "stores": FOUNDATION
+    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -77,9 +79,10 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
     | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
     | {"protocols"}
-    | {"people_requests", "unit_requests", "units", "websocket_frames"},
+    | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
     "people_requests": FOUNDATION | {"core"},
+    "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
     "transfer": FOUNDATION | {"core", "history_contract", "reports"},
 }
@@ -87,6 +90,7 @@ ALLOWED: dict[str, set[str]] = {
 
 ABOVE = {
     "announcing",
+    "backup",
     "app",
     "base",
     "base_unit",
@@ -116,6 +120,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "thinning",
     "upkeep",
     "webhook",
     "webhook_plans",
@@ -123,6 +128,9 @@ ABOVE = {
     "alert",
     "alert_plans",
     "alert_requests",
+    "alert_trial",
+    "own_address",
+    "owner_desk",
     "report",
     "report_requests",
     "__main__",

@@ -21,6 +21,7 @@ _DEEDS: Final = {
     "revoke_token": "revoke_token",
     "send_command": "send_command",
     "add_user": "add_user",
+    "set_email": "change_user",
     "set_password": "set_password",
     "invite_user": "invite_user",
     "set_role": "change_user",

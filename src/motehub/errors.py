@@ -26,6 +26,7 @@
     │   ├── UnknownAlert        no alert has that number, or it is over
     │   ├── UnknownReport       no report has that name, or it has no such recipient
     │   ├── InvalidReport       a report that can't be, or can't be dealt with so
+    │   ├── BackupError         nothing to back up, a back-up that is none, or nowhere to put it
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -134,6 +135,10 @@ class UnknownReport(OwnerError):
 
 class InvalidReport(OwnerError):
     """A report can't be as it is described, or can't be dealt with so."""
+
+
+class BackupError(OwnerError):
+    """There is nothing to back up, a back-up is none or damaged, or a folder is not empty."""
 
 
 class HubRunning(OwnerError):

@@ -16,6 +16,7 @@ import click
 from motehub import __version__
 from motehub.cli import (
     alerts,
+    backup,
     base,
     certs,
     demo,
@@ -23,6 +24,7 @@ from motehub.cli import (
     look,
     pusher,
     reports,
+    retention,
     rollups,
     send,
     serve,
@@ -96,12 +98,15 @@ for command in (
     pusher.group,
     units.group,
     rollups.group,
+    retention.group,
     tools.status,
     tools.doctor,
     simulate.simulate,
     transfer.import_,
     transfer.export,
     transfer.migrate_store,
+    backup.backup,
+    backup.restore,
 ):
     app.add_command(command)
 

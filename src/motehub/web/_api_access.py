@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +17,14 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
-from motehub.contracts import CertificateDesk
+from motehub.contracts import BackupDesk, CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
-from motehub.model import Scope, Token
+from motehub.model import MICROSECONDS, Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
-from motehub.web.attempts import LogInAttempts
+from motehub.web.attempts import LinkRequests, LogInAttempts
+from motehub.web.desk import SettingsDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -67,8 +68,10 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
-    ``zone`` is where its days begin and end, ``reports`` is for previews of reports.
+    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
+    ``reach`` returns how the hub can be reached. ``desk`` knows the configuration. ``zone`` is
+    where its days begin and end, ``reports`` is for previews of reports.
+    ``backups`` is where the owner makes them.
     """
 
     hub: Hub
@@ -80,9 +83,16 @@ class ApiServices(msgspec.Struct, frozen=True):
     webhooks: Path | None = None
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    link_requests: LinkRequests = msgspec.field(default_factory=LinkRequests)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
+    desk: SettingsDesk | None = None
     zone: tzinfo = UTC
     reports: ReportMaking | None = None
+    backups: BackupDesk | None = None
+
+    def today(self) -> date:
+        """Return the date in the hub's zone."""
+        return datetime.fromtimestamp(self.clock() / MICROSECONDS, self.zone).date()
 
 
 def services_of(app: Litestar) -> ApiServices:

@@ -30,17 +30,21 @@ from motehub.logs import Logger
 from motehub.web import _api_alerts as alerts
 from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_backups as backups
 from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
+from motehub.web import _api_mail as mail
 from motehub.web import _api_people as people
 from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
 from motehub.web import _api_reports as reports
+from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
+from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -105,11 +109,16 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_password,
             people.change_language,
             people.accept_invitation,
+            mail.ask_for_link,
+            mail.reset_password,
+            mail.change_email,
             people.list_users,
             people.add_user,
             people.invite_user,
             people.change_user,
             people.remove_user,
+            retention.list_rules,
+            retention.set_rule,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,
@@ -119,6 +128,9 @@ def make_api(services: ApiServices) -> Litestar:
             certificates.issue_certificate,
             certificates.revoke_certificate,
             audit.list_deeds,
+            backups.show_backups,
+            backups.make_backup,
+            backups.fetch_backup,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,
@@ -131,6 +143,9 @@ def make_api(services: ApiServices) -> Litestar:
             alerts.try_rule,
             alerts.list_alerts,
             alerts.list_channels,
+            settings.show_notifications,
+            settings.test_channel,
+            settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
             alerts.maintain_device,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
+from motehub.contracts import BackupDesk, CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -25,6 +25,7 @@ from motehub.web._api_access import ApiServices, ReportMaking
 from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
+from motehub.web.desk import SettingsDesk
 from motehub.web.front import HttpFront
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.influx import WriteHandler
@@ -62,8 +63,9 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them. ``reach`` returns how devices reach the hub,
-    whose ``name`` is in reports.
+    where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
+    reach the hub, whose ``name`` is in reports. ``desk`` knows the configuration, and sends mails
+    to people.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class WebServer:
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
         certificates: CertificateDesk | None = None,
+        backups: BackupDesk | None = None,
         reach: Callable[[], Reach],
+        desk: SettingsDesk,
         name: str = "motehub",
     ) -> None:
         self._settings = settings
@@ -121,6 +125,7 @@ class WebServer:
             history.folder,
             certificates,
             reach=reach,
+            desk=desk,
             zone=zone,
             reports=ReportMaking(
                 history.folder,
@@ -129,7 +134,10 @@ class WebServer:
                 name,
                 getattr(zone, "key", None) or "",
             ),
+            backups=backups,
         )
+        self._backups = backups
+        self._desk = desk
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
@@ -169,6 +177,9 @@ class WebServer:
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
         self._streams.end()
+        if self._backups is not None:
+            await self._backups.close()
+        await self._desk.post.close()
         for one in self._branches:
             one.dismiss()
         await self._listener.close()
@@ -184,7 +195,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            **pages.answers(self._language_of),
+            **pages.answers(self._language_of, sends_mail=self._desk.post.is_open),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,
