@@ -174,10 +174,8 @@ def _series(one: SeriesPart) -> str:
             f'<tr><td colspan="6" style="padding:0 0 4px 10px;font-size:12px;{_QUIET}">'
             f"{'<br>'.join(map(escape, said))}</td></tr>"
         )
-    return (
-        f'<tr><td style="{_cell()}{_INK};word-break:break-word">{escape(title(one.metric))}{unit}</td>'
-        f"{cells}</tr>{more}"
-    )
+    name = f"{escape(title(one.metric))}{unit}"
+    return f'<tr><td style="{_cell()}{_INK};word-break:break-word">{name}</td>{cells}</tr>{more}'
 
 
 def _cell() -> str:
