@@ -6,8 +6,9 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-# Test files run at once on all processors; CONTRIBUTING.md says what that asks of a test.
-AT_ONCE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Test files run at once, more than there are processors; CONTRIBUTING.md says what that asks of a
+# test, and tests/conftest.py in which order they are and how many "logical" is.
+AT_ONCE = --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests
@@ -35,6 +36,8 @@ docs: ready-dev ## write the reference part of docs/settings.md and docs/command
 types: ready-dev ## check types with mypy
 	.venv/bin/mypy
 
+# What Python compiles is kept, whatever the machine says: tests start Python many times.
+unit: export PYTHONDONTWRITEBYTECODE =
 unit: ready-tests ## run the tests only (ARGS: options of pytest; -n 0: one after another)
 	.venv/bin/pytest $(AT_ONCE) $(ARGS)
 

@@ -15,6 +15,8 @@ import msgspec
 from motehub import __version__, data_folder, parts
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
+from motehub.backup.archive import remembered
+from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -33,7 +35,6 @@ from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
-from motehub.errors import StorageError
 from motehub.following import STORE_URL
 from motehub.health import Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
@@ -53,7 +54,14 @@ from motehub.storage import (
     utc_microseconds,
     where_history_is,
 )
-from motehub.supervisor import ALERTS, HISTORY, ConsumerProcess, Program, condition_of, programs
+from motehub.supervisor import (
+    ALERTS,
+    HISTORY,
+    ConsumerProcess,
+    LateConsumer,
+    condition_of,
+    programs,
+)
 from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
 from motehub.zones import find_zone, local_zone
@@ -132,6 +140,7 @@ class RunningHub:
             "listeners": msgspec.to_builtins(self.listeners),
             "connections": connections(counters),
             "transports": counters,
+            "backup": msgspec.to_builtins(remembered(self.folder)),
             "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
@@ -204,9 +213,10 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not _needs_alerts(configuration, hub):
+            wanted = configuration.rule or configuration.report or hub.rules.needed.is_set()
+            if program.name == ALERTS and not wanted:
                 # A process costs memory: it is there once there is a rule.
-                late = _LateConsumer(program, hub, journal, tasks, consumers)
+                late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
                 continue
             consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
@@ -271,48 +281,6 @@ async def running(
         yield running_hub
 
 
-def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
-    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
-
-
-class _LateConsumer:
-    """Starts the process of alerts when there is something to look at, from there on."""
-
-    def __init__(
-        self,
-        program: Program,
-        hub: Hub,
-        journal: Journal,
-        tasks: asyncio.TaskGroup,
-        consumers: dict[str, ConsumerProcess],
-    ) -> None:
-        self._program = program
-        self._hub = hub
-        self._journal = journal
-        self._tasks = tasks
-        self._consumers = consumers
-        self._task = tasks.create_task(self._start(), name=program.name)
-
-    async def stop(self) -> None:
-        """Stop it, or wait no more."""
-        self._task.cancel()
-        if (consumer := self._consumers.get(self._program.name)) is not None:
-            await consumer.stop()
-
-    async def _start(self) -> None:
-        await self._hub.rules.needed.wait()
-        # What made it needed is durable later: the process has to see it.
-        first = str(self._journal.health.head)
-        arguments = (*self._program.arguments, first)
-        program = msgspec.structs.replace(self._program, arguments=arguments)
-        consumer = ConsumerProcess(program, self._journal, self._tasks)
-        self._consumers[program.name] = consumer
-        try:
-            await consumer.start()
-        except StorageError as error:
-            _logger.error("alerts can't be looked after", reason=str(error))
-
-
 def _web(
     configuration: Configuration,
     settings: WebSettings,
@@ -349,6 +317,7 @@ def _web(
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
+        backups=DeskOfBackups(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),

@@ -86,6 +86,19 @@ class TextReadings(msgspec.Struct, frozen=True, tag="texts"):
     held: bool = False
 
 
+class Spared(msgspec.Struct, frozen=True, tag="spared"):
+    """Readings of this frame at ``times`` (µs) that the history need not store, and says so.
+
+    Those at ``recalled`` were spared in a frame before, and are to be stored after all. Only the
+    history minds it: others look at each reading of a frame.
+    """
+
+    series: int
+    times: list[int]
+    recalled: list[int]
+    values: list[float]
+
+
 class Written(msgspec.Struct, frozen=True, tag="written"):
     """How a unit wrote readings of this frame, at those times (µs), where their values don't say.
 
@@ -199,6 +212,7 @@ Entry = (
     | PresenceChanged
     | SeriesAdded
     | TextReadings
+    | Spared
     | Written
     | EventOccurred
     | Rejected
@@ -241,6 +255,8 @@ class Batch:
                 weight += sum(map(len, entry.values))
             elif isinstance(entry, Written):
                 weight += sum(map(len, entry.texts)) + 8 * len(entry.times)
+            elif isinstance(entry, Spared):
+                weight += 8 * len(entry.times)
             elif isinstance(entry, WebhookPosted | AlertChanged):
                 weight += len(entry.body)
         if self.state:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from motehub.frames import Rejected
@@ -39,6 +39,11 @@ class Tally:
         """Count readings that went into the history."""
         for series, given, new in inserted:
             self.add(self._device_of[series], received=given, stored=new, duplicate=given - new)
+
+    def spare(self, discarded: Mapping[int, int]) -> None:
+        """Count readings by device that need not be stored."""
+        for device, count in discarded.items():
+            self.add(device, received=count, discarded=count)
 
     def reject(self, device: int, entry: Rejected) -> None:
         """Count what was rejected, or discarded."""

@@ -165,6 +165,10 @@ def remove(name: str, yes: bool, data: Path) -> None:
 @click.option("--scale", type=float, default=1.0, help="Every number is multiplied by it.")
 @click.option("--low", type=float, help="Least valid value; what is below is rejected.")
 @click.option("--high", type=float, help="Greatest valid value; what is above is rejected.")
+@click.option("--deadband", type=float, default=0.0, help="Smaller changes are not stored.")
+@click.option(
+    "--spacing", metavar="SECONDS", type=float, default=0.0, help="Stored at most so often."
+)
 @data_option
 def calibrate(
     name: str,
@@ -173,6 +177,8 @@ def calibrate(
     scale: float,
     low: float | None,
     high: float | None,
+    deadband: float,
+    spacing: float,
     data: Path,
 ) -> None:
     """Say what is made of the numbers of a metric that come from now on.
@@ -184,7 +190,7 @@ def calibrate(
     from motehub.control import CalibrateSeries
     from motehub.core.calibrations import Calibration
 
-    calibration = Calibration(offset, scale, low, high)
+    calibration = Calibration(offset, scale, low, high, deadband, spacing)
     result = tell_hub(data, CalibrateSeries(name, metric, calibration))
     said = calibration.describe("")
     click.echo(f"{shown(metric)} of {shown(result['name'])} is taken from now on: {said}.")

@@ -14,6 +14,7 @@ import msgspec
 from motehub.cli.opening import find_series, history_of
 from motehub.cli.options import Format
 from motehub.cli.printing import local_time, print_json, print_rows, shown
+from motehub.core.calibrations import Calibrations, spared_of
 from motehub.core.days import Day
 from motehub.core.profiles import Profiles
 from motehub.core.quality import QualityDay, QualityGap, QualityShape, quality_of
@@ -30,6 +31,9 @@ _BASIS: Final = {
         "Nobody has said how often {metric} is expected, and it comes at no regular interval: "
         "what is missing is not known."
     ),
+    "spared": (
+        "{metric} is stored only when it changes, or now and then: what is missing is not known."
+    ),
 }
 _GAPS_SHOWN: Final = 10
 
@@ -43,8 +47,10 @@ def quality_in(data: Path, name: str, days: Sequence[Day], now: int) -> tuple[Qu
     with history_of(data) as (store, complete):
         device, series = find_series(store, name, [])
         with closing(SqliteLogReader(data)) as log:
-            interval = Profiles.from_state(log.state()).of(device.id).interval
-        going = quality_of(store, device, series, days, now, interval)
+            state = log.state()
+        interval = Profiles.from_state(state).of(device.id).interval
+        spared = spared_of(Calibrations.from_state(state).all())
+        going = quality_of(store, device, series, days, now, interval, spared)
         while True:
             try:
                 next(going)

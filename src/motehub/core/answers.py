@@ -34,7 +34,6 @@ from motehub.core.queries import (
     Readings,
     RejectedPayloads,
     RulePreview,
-    Said,
     SeriesOf,
 )
 from motehub.core.shapes import (
@@ -99,9 +98,9 @@ def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
                 yield None
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found)]))
-        case Quality(name, days, now, interval):
+        case Quality(name, days, now, interval, spared):
             own = readings.find_device(store, name)
-            found_of_days = yield from quality_of(store, *own, days, now, interval)
+            found_of_days = yield from quality_of(store, *own, days, now, interval, spared)
             yield Head(JSON, complete)
             yield from _pieces(iter([msgspec.json.encode(found_of_days)]))
         case RulePreview(rule, since, until, said):
@@ -142,10 +141,10 @@ def _rows(
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
-        case Overview(names, said):
-            return _overview(store, names, said)
-        case SeriesOf(name, calibrations):
-            return _series_rows(store, name, calibrations)
+        case Overview():
+            return _overview(store, question)
+        case SeriesOf(name, calibrations, newer):
+            return _series_rows(store, name, calibrations, newer)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -161,30 +160,35 @@ def _row_of(store: HistoryStore, name: str) -> DeviceRow:
 
 
 def _series_rows(
-    store: HistoryStore, name: str, calibrations: Mapping[int, Calibration]
+    store: HistoryStore,
+    name: str,
+    calibrations: Mapping[int, Calibration],
+    newer: Mapping[int, tuple[int, float]],
 ) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
-    latest = {series: (moment, value) for series, moment, value in found}
+    latest = {series: (moment, value) for series, moment, value in found} | dict(newer)
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series
     ]
 
 
-def _overview(store: HistoryStore, names: tuple[str, ...] | None, said: Said) -> list[Any]:
+def _overview(store: HistoryStore, question: Overview) -> list[Any]:
     series: dict[int, list[Series]] = {}
     for one in store.registry()[1]:
         series.setdefault(one.device, []).append(one)
     # What waits for approval is kept apart.
     found = [*store.latest(held=True), *store.latest()]
-    latest = {number: (moment, value) for number, moment, value in found}
+    latest = {number: (moment, value) for number, moment, value in found} | dict(question.newer)
+    rank = {device: i for i, device in enumerate(question.order)}
+    rows = sorted(store.devices(), key=lambda row: rank.get(row.device.id, len(rank)))
     return [
-        show_overview(row, said, series.get(row.device.id, ()), latest)
-        for row in store.devices()
-        if names is None or row.device.name in names
+        show_overview(row, question.said, series.get(row.device.id, ()), latest)
+        for row in rows
+        if question.names is None or row.device.name in question.names
     ]
 
 

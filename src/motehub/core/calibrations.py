@@ -1,4 +1,4 @@
-"""What the owner makes of a sensor's numbers: an offset, a scale, and the range that is valid.
+"""What the owner makes of a sensor's numbers: offset, scale, valid range, and what is stored.
 
 In memory; changes are state of the journal. The history gets calibrated values only.
 """
@@ -9,6 +9,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from itertools import groupby
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,10 @@ from motehub.errors import InvalidProfile
 from motehub.frames import Batch
 from motehub.model import Samples, WrittenSamples
 
-_KEY = "calibration/"
+LONGEST_SPACING: Final = 86_400.0
+"""Longest time in seconds in which nothing needs to be stored."""
+
+_KEY: Final = "calibration/"
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -26,12 +30,22 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     A value below ``low`` or above ``high`` is not valid and is rejected; None is no bound. All but
     ``scale`` are in the unit of the series.
+
+    Of valid values those are not stored that come within ``spacing`` seconds of the last one that
+    was, or differ from it by less than ``deadband``; see :mod:`motehub.core.sparing`.
     """
 
     offset: float = 0.0
     scale: float = 1.0
     low: float | None = None
     high: float | None = None
+    deadband: float = 0.0
+    spacing: float = 0.0
+
+    @property
+    def spares(self) -> bool:
+        """Whether some values are not stored."""
+        return self.deadband > 0 or self.spacing > 0
 
     def apply(self, numbers: array[float]) -> array[float]:
         """Return the values of ``numbers``."""
@@ -52,6 +66,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             said.append(f"at least {self.low:g}{unit}")
         if self.high is not None:
             said.append(f"at most {self.high:g}{unit}")
+        if self.deadband:
+            said.append(f"stored when it changes by {self.deadband:g}{unit}")
+        if self.spacing:
+            said.append(f"stored every {self.spacing:g} s at most")
         return ", ".join(said) or "as it is sent"
 
     def fault(self, value: float) -> str:
@@ -111,6 +129,11 @@ class Calibrations:
             batch.state[f"{_KEY}{series}"] = None
 
 
+def spared_of(calibrations: Mapping[int, Calibration]) -> tuple[int, ...]:
+    """Return the ids of the series of which not every value is stored."""
+    return tuple(series for series, one in calibrations.items() if one.spares)
+
+
 class Run(msgspec.Struct, frozen=True):
     """Neighbours among the readings of ``Samples``: the first, the first after them, and a fault.
 
@@ -145,6 +168,10 @@ def checked_calibration(calibration: Calibration) -> Calibration:
     numbers = (calibration.offset, calibration.scale, calibration.low, calibration.high)
     if not all(math.isfinite(one) for one in numbers if one is not None):
         raise InvalidProfile("Offset, scale and bounds are finite numbers.")
+    if not 0 <= calibration.deadband < math.inf:
+        raise InvalidProfile("A deadband is a finite number, 0 for none.")
+    if not 0 <= calibration.spacing <= LONGEST_SPACING:
+        raise InvalidProfile("A spacing is at most a day, in seconds; 0 for none.")
     if calibration.scale == 0:
         raise InvalidProfile("A scale of 0 would make all values the same.")
     low, high = calibration.low, calibration.high

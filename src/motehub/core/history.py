@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import gt
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from motehub.frames import (
     Frame,
     Rejected,
     SeriesAdded,
+    Spared,
     TextReadings,
 )
 from motehub.history_contract import Fold, FoldResult, HistoryStore
@@ -43,7 +44,7 @@ class FoldIntoHistory:
 
     def __init__(self, store: HistoryStore, reader: LogReader, journal: str) -> None:
         store.bind(journal)
-        self._store = store
+        self.store = store
         self._reader = reader
         self._devices: dict[int, int] = {}
         self._position = 0
@@ -52,8 +53,8 @@ class FoldIntoHistory:
     def position(self) -> int:
         """Return the position up to which the history has everything."""
         # The position first: series that another process adds meanwhile do no harm.
-        self._position = self._store.position()
-        self._devices = {series.id: series.device for series in self._store.registry()[1]}
+        self._position = self.store.position()
+        self._devices = {series.id: series.device for series in self.store.registry()[1]}
         return self._position
 
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
@@ -66,7 +67,7 @@ class FoldIntoHistory:
         if frames[0][0] != self._position + 1 or any(frame.damaged for _, frame in frames):
             known = Registry.from_state(self._reader.state()).entries()
         fold = make_fold(frames, self._devices, known)
-        result = self._store.fold(fold)
+        result = self.store.fold(fold)
         self._position = fold.end
         self.total = FoldResult(
             self.total.stored + result.stored, self.total.duplicate + result.duplicate
@@ -88,15 +89,17 @@ def make_fold(
     entries: list[Entry] = list(known)
     seen: dict[int, int] = {}
     _note_series(known, devices)
+    spared: dict[int, int] = {}
     for _, frame in frames:
         _note_series(frame.entries, devices)
-        for columns, by_series in ((frame.readings, readings), (frame.held, held)):
+        stored = _without_spared(frame, devices, spared)
+        for columns, by_series in ((stored, readings), (frame.held, held)):
             _group(columns, by_series)
             seen |= {devices[one]: frame.time for one in set(columns.series) if one in devices}
         for entry in frame.entries:
             if isinstance(entry, TextReadings):
                 _group_texts(entry, held_texts if entry.held else texts)
-            else:
+            elif not isinstance(entry, Spared):
                 entries.append(entry)
             if (device := _speaker(entry, devices)) is not None:
                 seen[device] = frame.time
@@ -112,6 +115,7 @@ def make_fold(
         devices={one: devices[one] for one in (*readings, *held, *texts, *held_texts)},
         entries=_merge_refusals(entries),
         seen=seen,
+        discarded=spared,
     )
 
 
@@ -138,6 +142,38 @@ def _note_series(entries: Sequence[Entry], devices: dict[int, int]) -> None:
     for entry in entries:
         if isinstance(entry, SeriesAdded):
             devices[entry.series.id] = entry.series.device
+
+
+def _without_spared(frame: Frame, devices: Mapping[int, int], discarded: dict[int, int]) -> Columns:
+    """Return the readings of a frame that are to be stored; count the others by device."""
+    entries = [one for one in frame.entries if isinstance(one, Spared) and one.series in devices]
+    if not entries:
+        return frame.readings
+    times: dict[int, set[int]] = {}
+    for entry in entries:
+        times.setdefault(entry.series, set()).update(entry.times)
+    kept, start = Columns(), 0
+    columns = frame.readings
+    for series, count in zip(columns.series, columns.counts, strict=True):
+        some = slice(start, start + count)
+        start += count
+        moments, values = columns.times[some], columns.values[some]
+        if series in times:
+            places = [n for n, moment in enumerate(moments) if moment not in times[series]]
+            _count(discarded, devices[series], count - len(places))
+            moments = array("q", [moments[n] for n in places])
+            values = array("d", [values[n] for n in places])
+        if moments:
+            kept.add(series, moments, values)
+    for entry in entries:
+        if entry.recalled:
+            kept.add(entry.series, array("q", entry.recalled), array("d", entry.values))
+            _count(discarded, devices[entry.series], -len(entry.recalled))
+    return kept
+
+
+def _count(by_device: dict[int, int], device: int, count: int) -> None:
+    by_device[device] = by_device.get(device, 0) + count
 
 
 def _group(columns: Columns, by_series: _BySeries[array[float]]) -> None:
@@ -196,7 +232,7 @@ def _speaker(entry: Entry, devices: dict[int, int]) -> int | None:
     """Return the device whose own message caused the entry."""
     if isinstance(entry, Rejected):
         return None if entry.discarded else entry.device
-    if isinstance(entry, TextReadings):
+    if isinstance(entry, TextReadings | Spared):
         return devices.get(entry.series)
     if isinstance(entry, EventOccurred) and entry.kind not in SILENT_EVENTS:
         return entry.device

@@ -18,13 +18,14 @@ from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
-from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
+from motehub.core.profiles import Profile, checked_interval, checked_labels
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook, Reports
+from motehub.core.retention import Plan, Retention, Rule
 from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.errors import InvalidProfile
+from motehub.errors import OwnerError
 from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
 from motehub.model import (
@@ -34,7 +35,6 @@ from motehub.model import (
     Kind,
     Receipt,
     Scope,
-    Series,
     Token,
     given_name,
 )
@@ -62,6 +62,7 @@ class Hub:
         audit: Audit | None = None,
         rules: RuleBook | None = None,
         reports: ReportBook | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -71,6 +72,7 @@ class Hub:
         self.audit = audit or Audit((), clock)
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.reports = Reports(reports or ReportBook(), journal, clock, self.rules.needed)
+        self.retention = retention or Retention(Plan(), {})
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -194,7 +196,7 @@ class Hub:
         batch = Batch()
         device = self.registry.by_name(name)
         labels, interval = checked_labels(labels), checked_interval(interval)
-        given = self._give_units(batch, device, units)
+        given = self.registry.give_units(batch, device, units)
         if interval is not None:
             self.rules.needed.set()
         self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
@@ -214,7 +216,7 @@ class Hub:
         """
         batch = Batch()
         device = self.registry.by_name(name)
-        series = self._numbers_of(device, metric)
+        series = self.registry.numbers_of(device, metric)
         old = self.registry.calibrations.of(series.id)
         self.registry.calibrate(batch, series, checked_calibration(calibration))
         if calibration != (old or AS_IT_IS):
@@ -222,6 +224,20 @@ class Hub:
             self._note_event(batch, device, "calibrated", text)
         await self._journal.append(batch)
         return calibration
+
+    def newest_spared(self, name: str | None = None) -> dict[int, tuple[int, float]]:
+        """Return time (µs) and value of readings that are newer than what is stored.
+
+        By series, of those of a device, or of all, whose newest reading need not be stored.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+        """
+        if name is None:
+            return self._intake.sparing.all_newest()
+        known = self.registry.calibrations_of(self.registry.by_name(name))
+        found = {one: self._intake.sparing.newest(one) for one in known}
+        return {series: one for series, one in found.items() if one is not None}
 
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
@@ -249,6 +265,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.retention.forget(batch, device)
         self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
@@ -278,6 +295,24 @@ class Hub:
         device = self.registry.by_name(name)
         order = checked_order(setting, value, payload)
         return await self.commands.give(device, order, seconds, note)
+
+    async def keep(self, name: str, metric: str, rule: Rule) -> None:
+        """Let the readings of a metric of a device (all, if it is empty) be kept for so long.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            OwnerError: the rule says something that is no duration, or there is no such metric.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        if metric and all(
+            self.registry.find_series(device.id, metric, kind) is None for kind in Kind
+        ):
+            raise OwnerError(f"{name} has no metric {metric!r}.")
+        self.retention.set(batch, device, metric, rule)
+        if batch:
+            await self._journal.append(batch)
+        _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
 
     def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
         """See :class:`motehub.contracts.Commander`."""
@@ -318,35 +353,6 @@ class Hub:
         await self._journal.append(batch)
         _logger.info("token revoked", name=token.name)
         return token
-
-    def _give_units(
-        self, batch: Batch, device: Device, units: Mapping[str, str]
-    ) -> tuple[str, ...]:
-        """Give series units, all or none; return the metrics whose unit the owner has given."""
-        given = dict.fromkeys(self.registry.profiles.of(device.id).units)
-        changes = []
-        for metric, written in units.items():
-            unit = checked_unit(written)
-            series = self._numbers_of(device, metric)
-            if unit == series.unit:
-                continue
-            if series.unit and metric not in given:
-                raise InvalidProfile(
-                    f"{device.name} says itself that its {metric} is in {series.unit}."
-                )
-            changes.append((series, unit))
-        for series, unit in changes:
-            self.registry.set_unit(batch, series, unit)
-            given.pop(series.metric, None)
-            if unit:
-                given[series.metric] = None
-        return tuple(given)
-
-    def _numbers_of(self, device: Device, metric: str) -> Series:
-        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
-        if series is None:
-            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
-        return series
 
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.

@@ -13,6 +13,7 @@ from motehub.core.calibrations import Run, calibrate
 from motehub.core.registry import Registry
 from motehub.core.rejections import PAYLOAD_BYTES, add_rejected, discard, excerpt, weight
 from motehub.core.sessions import Sessions
+from motehub.core.sparing import Sparing
 from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings, Written
 from motehub.logs import Logger
 from motehub.model import (
@@ -48,6 +49,7 @@ class Intake:
         self._sessions = sessions
         self._doorkeeper = doorkeeper
         self._last_stamps: dict[int, int] = {}
+        self.sparing = Sparing()
 
     def take(self, batch: Batch, source: Source, records: Sequence[Record], now: int) -> Receipt:
         """Put ``records``, which arrived at ``now`` (µs), into ``batch``; say what became of them.
@@ -173,6 +175,8 @@ class Intake:
             times = self._stamp(series.id, times)
         if device.admission is Admission.ACCEPTED:
             batch.readings.add(series.id, times, values)
+            calibration = self._registry.calibrations.of(series.id)
+            self.sparing.note(batch, series.id, calibration, times, values)
             if isinstance(samples, WrittenSamples):
                 batch.entries.append(Written(series.id, times.tolist(), list(samples.written)))
             return device

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import Final, Literal
@@ -35,6 +35,9 @@ FEWEST: Final = 20
 _REGULAR: Final = 0.75
 _SHORTEST: Final = 0.01
 _LOOK_BACK: Final = TIERS["day"]
+
+
+Basis = Literal["given", "estimated", "unknown", "spared"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -77,14 +80,15 @@ class QualityShape(msgspec.Struct, frozen=True):
 
     ``metric`` is its most frequent one, null if it has sent nothing. ``interval`` is in how many
     seconds something is expected; ``basis`` says whether the owner has ``given`` it, it is
-    ``estimated``, or it is ``unknown``. Sums are those of all ``days``. ``gaps`` are at most 100 of
+    ``estimated``, or it is ``unknown``, or that readings are ``spared``: not stored where they do
+    not change. Sums are those of all ``days``. ``gaps`` are at most 100 of
     ``gap_count``, those in which most is missing, in the order of time.
     """
 
     device: str
     metric: str | None
     interval: float | None
-    basis: Literal["given", "estimated", "unknown"]
+    basis: Basis
     received: int
     expected: int | None
     missing: int | None
@@ -101,18 +105,23 @@ def quality_of(
     days: Sequence[Day],
     now: int,
     interval: float | None,
+    spared: Collection[int] = (),
 ) -> Generator[None, None, QualityShape]:
     """Say what is there of ``days``, one after the other, as of ``now`` (µs); yields at times.
 
-    ``series`` are those of the device, ``interval`` is the owner's, in seconds.
+    ``series`` are those of the device, ``interval`` is the owner's, in seconds. Of ``spared`` not
+    every reading is stored: they are looked at only where there are no others.
 
     Raises:
         StorageError: the history can't be read now.
     """
     since, until = days[0].start, min(days[-1].end, now)
-    chosen = yield from _most_frequent(store, series, since, until)
-    basis: Literal["given", "estimated", "unknown"] = "given"
-    if interval is None:
+    whole = [one for one in series if one.id not in spared]
+    chosen = yield from _most_frequent(store, whole or series, since, until)
+    basis: Basis = "given"
+    if series and not whole:
+        interval, basis = None, "spared"
+    elif interval is None:
         interval = None if chosen is None else _estimated(store, chosen)
         basis = "unknown" if interval is None else "estimated"
     account = Account(days, now, interval, device.first_seen)
@@ -159,9 +168,7 @@ class Account:
             self._pass_time(row.last, row.count, row.start)
         self._last = row.last
 
-    def shape(
-        self, device: str, metric: str | None, basis: Literal["given", "estimated", "unknown"]
-    ) -> QualityShape:
+    def shape(self, device: str, metric: str | None, basis: Basis) -> QualityShape:
         """Say what it comes to, when all rows have been taken."""
         self._pass_time(self._end, 0, self._end)
         days = [self._shown(position) for position in range(len(self._days))]

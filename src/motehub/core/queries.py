@@ -78,17 +78,26 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class Overview(msgspec.Struct, frozen=True, tag="overview"):
-    """All devices with their series, or only those of ``names``."""
+    """All devices with their series, or only those of ``names``; those of ``order`` (ids) first.
+
+    ``newer`` is as in :class:`SeriesOf`.
+    """
 
     names: tuple[str, ...] | None = None
     said: Said = Said()
+    order: tuple[int, ...] = ()
+    newer: dict[int, tuple[int, float]] = {}
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
+    """The series of the device called ``name``; ``calibrations`` has those of them by id.
+
+    ``newer`` are time (µs) and value of their newest reading where that is not stored.
+    """
 
     name: str
     calibrations: dict[int, Calibration] = {}
+    newer: dict[int, tuple[int, float]] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
@@ -116,13 +125,15 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
 class Quality(msgspec.Struct, frozen=True, tag="quality"):
     """What is there of the readings that the device called ``name`` should have sent.
 
-    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds.
+    ``now`` is the hub's (µs), ``interval`` what the owner expects of the device in seconds,
+    ``spared`` its series of which not every reading is stored.
     """
 
     name: str
     days: tuple[Day, ...]
     now: int
     interval: float | None = None
+    spared: tuple[int, ...] = ()
 
 
 class RejectedPayloads(msgspec.Struct, frozen=True, tag="rejected"):

@@ -11,9 +11,12 @@ from typing import Any, Final
 import apsw
 
 from motehub.errors import StorageError
+from motehub.expiring import expire_some
+from motehub.frames import EventOccurred
 from motehub.history_contract import (
     DeviceRow,
     EventRow,
+    Expiring,
     Fold,
     FoldResult,
     NumberColumns,
@@ -24,9 +27,9 @@ from motehub.history_contract import (
     check_next,
     check_same,
 )
-from motehub.model import Admission, Device, Kind, Series
+from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
-from motehub.rollups import RollupColumns, Settled
+from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import (
     check_schema,
     open_database,
@@ -35,12 +38,17 @@ from motehub.sqlite_files import (
     upgrade_schema,
 )
 from motehub.stores import _sqlite_copy as whole
+from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
-from motehub.stores._sqlite_fold import fold_into
+from motehub.stores._sqlite_fold import fold_into, note_event
 from motehub.tables import TABLES, Row
 
 FILE_NAME: Final = "motehub.db"
 
+SPARE_PAGES: Final = 4_096
+"""Free pages that stay in the file for what comes; others are given back."""
+
+_VACUUM_PAGES: Final = 1_024
 _CHUNK: Final = 20_000
 _CHECKPOINT_PAGES: Final = 8_000
 _CACHE_KIB: Final = 16_000
@@ -91,25 +99,7 @@ class SqliteHistory:
     def devices(self) -> list[DeviceRow]:
         """Return every device with its counts, by name."""
         with self._storage() as db:
-            identities: dict[int, tuple[str, ...]] = {}
-            query = "SELECT device, identity FROM identity ORDER BY identity"
-            for device, identity in _rows(db, query):
-                identities[device] = (*identities.get(device, ()), identity)
-            waiting = dict(
-                db.execute(
-                    "SELECT series.device, count(*) FROM series JOIN "
-                    "(SELECT series FROM held_reading UNION ALL SELECT series FROM held_text) "
-                    "AS held ON held.series = series.id GROUP BY 1"
-                )
-            )
-            return [
-                _device_row(row, identities.get(row[0], ()), waiting.get(row[0], 0))
-                for row in db.execute(
-                    "SELECT id, name, dialect, admission, first_seen, last_seen, "
-                    "received, stored, duplicate, rejected, discarded, online "
-                    "FROM device ORDER BY name"
-                )
-            ]
+            return lists.devices(db)
 
     def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
         """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
@@ -166,6 +156,56 @@ class SqliteHistory:
             with transaction(db):
                 return settle_some(rolled.SqliteRollups(db), until)
 
+    def kept(self, series: int) -> Kept:
+        """Tell from when on there are readings and rollups of a series."""
+        with self._storage() as db:
+            return rolled.SqliteRollups(db).kept([series]).get(series, Kept())
+
+    def expire_some(self, todo: Sequence[Expiring], rows: int) -> tuple[int, int]:
+        """Delete what is too old of the first of ``todo``, about ``rows`` rows."""
+        with self._storage() as db, transaction(db):
+            return expire_some(rolled.SqliteRollups(db), todo, rows)
+
+    def whole_before(self, until: int) -> int:
+        """Return the time to which readings may best be deleted: a midnight of UTC."""
+        return until // TIERS["day"] * TIERS["day"]
+
+    def whole_after(self, time: int) -> int:
+        """Return the midnight after ``time``."""
+        return self.whole_before(time) + TIERS["day"]
+
+    def drop_whole(self, until: int) -> bool:
+        """Delete nothing: row by row is how it is done here."""
+        return False
+
+    def oldest_reading(self) -> int | None:
+        """Return the time of the oldest reading of a number that was not kept as the newest."""
+        with self._storage() as db:
+            return rolled.oldest_reading(db)
+
+    def note_event(self, devices: Sequence[int], time: int, kind: str, text: str) -> None:
+        """Add an event, which no frame of the journal has, to each of these devices."""
+        with self._storage() as db, transaction(db):
+            for device in devices:
+                note_event(db, EventOccurred(device, time, kind, text))
+
+    def used_bytes(self) -> int:
+        """Return how many bytes the file needs, without its free pages."""
+        with self._storage() as db:
+            pages, free, size = (
+                int(db.execute(f"PRAGMA {name}").get)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size
+
+    def give_back(self) -> bool:
+        """Shorten the file by some free pages, of which some stay for what comes."""
+        with self._storage() as db:
+            if int(db.execute("PRAGMA freelist_count").get) <= SPARE_PAGES:
+                return False
+            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            return int(db.execute("PRAGMA freelist_count").get) > SPARE_PAGES
+
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""
         with self._storage() as db, transaction(db):
@@ -183,52 +223,24 @@ class SqliteHistory:
     def rejected(self, limit: int) -> list[RejectedRow]:
         """Return the newest rejected payloads, newest first."""
         with self._storage() as db:
-            return [
-                RejectedRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, source, reason, payload, count FROM rejected "
-                    "LEFT JOIN device ON device.id = rejected.device "
-                    "ORDER BY rejected.id DESC LIMIT ?",
-                    (limit,),
-                )
-            ]
+            return lists.rejected(db, limit)
 
     def events(self, device: int | None, limit: int) -> list[EventRow]:
         """Return the newest events, newest first."""
         with self._storage() as db:
-            return [
-                EventRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, kind, text FROM event "
-                    "JOIN device ON device.id = event.device "
-                    "WHERE ?1 IS NULL OR event.device = ?1 ORDER BY event.id DESC LIMIT ?2",
-                    (device, limit),
-                )
-            ]
+            return lists.events(db, device, limit)
 
     def latest(
         self, device: int | None = None, *, held: bool = False
     ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series."""
-        found: list[tuple[int, int, float | str]] = []
         with self._storage() as db:
-            for table in ("held_reading", "held_text") if held else ("reading", "text"):
-                found += db.execute(
-                    # The outer table first, and of each series one row by the key.
-                    "SELECT known.id, newest.time, newest.value FROM series AS known "
-                    f"CROSS JOIN {table} AS newest ON newest.series = known.id AND newest.time = "
-                    f"(SELECT max(time) FROM {table} WHERE series = known.id) "
-                    "WHERE ?1 IS NULL OR known.device = ?1",
-                    (device,),
-                )
-        return found
+            return lists.latest(db, device, held=held)
 
     def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
         """Return time and value of the newest ``count`` readings or texts, newest first."""
-        table = "text" if series.kind is Kind.TEXT else "reading"
-        query = f"SELECT time, value FROM {table} WHERE series = ? ORDER BY time DESC LIMIT ?"
         with self._storage() as db:
-            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+            return lists.newest(db, series, count)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -327,24 +339,6 @@ def _rows(
     db: apsw.Connection, query: str, bindings: tuple[int, ...] = ()
 ) -> Iterator[tuple[Any, ...]]:
     return iter(db.execute(query, bindings))
-
-
-def _device_row(
-    row: tuple[Any, ...],
-    identities: tuple[str, ...],
-    waiting: int,
-) -> DeviceRow:
-    device = Device(
-        id=row[0],
-        name=row[1],
-        dialect=row[2],
-        identities=identities,
-        admission=Admission(row[3]),
-        first_seen=row[4],
-        held=waiting,
-        online=None if row[11] is None else bool(row[11]),
-    )
-    return DeviceRow(device, row[5], *row[6:11])
 
 
 PART = StorePart(

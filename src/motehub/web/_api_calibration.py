@@ -18,7 +18,9 @@ class MetricCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """What is made of the numbers of a metric that come from now on.
 
     A value is ``scale`` * number + ``offset``; below ``low`` or above ``high`` it is rejected, null
-    is no bound. With the defaults, numbers are values as they are sent.
+    is no bound. What differs by less than ``deadband`` from the last value that was stored, or
+    comes within ``spacing`` seconds of it, is shown but not stored. With the defaults, numbers are
+    values as they are sent.
     """
 
     metric: str
@@ -26,6 +28,8 @@ class MetricCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     scale: float = 1.0
     low: float | None = None
     high: float | None = None
+    deadband: float = 0.0
+    spacing: float = 0.0
 
 
 @put(
@@ -43,6 +47,8 @@ async def calibrate(
     hub = services_of(request.app).hub
     hub.registry.by_name(name)
     check_not_held_back(hub)
-    calibration = Calibration(data.offset, data.scale, data.low, data.high)
+    calibration = Calibration(
+        data.offset, data.scale, data.low, data.high, data.deadband, data.spacing
+    )
     await hub.calibrate(name, data.metric, calibration)
     return data

@@ -8,6 +8,7 @@ from litestar import get
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import ASGIApp
 
+from motehub.core.calibrations import spared_of
 from motehub.core.days import days_of
 from motehub.core.quality import QualityShape
 from motehub.core.queries import Quality
@@ -48,4 +49,5 @@ async def show_quality(
     # What is a moment ahead must not bring in tomorrow.
     days = days_of(start, end if until is not None else now + 1, services.zone)
     interval = registry.profiles.of(device.id).interval
-    return Answering(services.queries, Quality(name, days, now, interval))
+    spared = spared_of(registry.calibrations_of(device))
+    return Answering(services.queries, Quality(name, days, now, interval, spared))

@@ -30,6 +30,7 @@ from motehub.logs import Logger
 from motehub.web import _api_alerts as alerts
 from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_backups as backups
 from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
@@ -41,6 +42,7 @@ from motehub.web import _api_people as people
 from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
 from motehub.web import _api_reports as reports
+from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
 from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
@@ -115,6 +117,8 @@ def make_api(services: ApiServices) -> Litestar:
             people.invite_user,
             people.change_user,
             people.remove_user,
+            retention.list_rules,
+            retention.set_rule,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,
@@ -124,6 +128,9 @@ def make_api(services: ApiServices) -> Litestar:
             certificates.issue_certificate,
             certificates.revoke_certificate,
             audit.list_deeds,
+            backups.show_backups,
+            backups.make_backup,
+            backups.fetch_backup,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,

@@ -31,6 +31,7 @@ async def calibrate(stand: Stand, scope: Scope, **body: Any) -> tuple[int, Any]:
 async def test_a_calibration_is_shown_with_its_series(stand: Stand) -> None:
     """Values are calibrated from then on, none that is stored; an event says what was changed."""
     given = {"metric": "temperature", "offset": -0.5, "scale": 1.0, "low": -40.0, "high": None}
+    given |= {"deadband": 0.0, "spacing": 0.0}
     assert await calibrate(stand, Scope.ADMIN, **given) == (200, given)
     await stand.say("x", numbers(20, 2))
     ((series,), (newest, *_)) = [

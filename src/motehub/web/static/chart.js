@@ -100,7 +100,8 @@ export class Chart {
   set(columns) {
     const reduced = columns.form === "reduced";
     const width = reduced ? columns.width : 0;
-    this.gap = longest(columns.times, width);
+    // What is stored only when it changes has no gap where it did not.
+    this.gap = Math.max(longest(columns.times, width), this.still ?? 0);
     this.rows = [[], [], [], []];
     const end = this.span.bounds()[1];
     const mean = reduced ? columns.mean : columns.values;

@@ -1,5 +1,6 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
+import { showCalibration } from "./calibration.js";
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
@@ -12,6 +13,7 @@ const POINTS = 600;
 const MOST_EVENTS = 50;
 const MOST_COMMANDS = 20;
 const FRESH = 60_000;
+const STORED_EVERY = 3600;
 
 const find = (selector) => document.querySelector(selector);
 const name = decodeURIComponent(location.hash.slice(1));
@@ -83,6 +85,13 @@ function chart(series) {
   return one;
 }
 
+// For how long (s) nothing may be stored of a metric while it comes and does not change.
+function stillFor(metric) {
+  const own = series.find((one) => one.metric === metric && one.kind !== "text");
+  const { deadband = 0, spacing = 0 } = own?.calibration ?? {};
+  return deadband > 0 || spacing > 0 ? 2 * Math.max(STORED_EVERY, spacing) : 0;
+}
+
 let asked = 0;
 
 // Fetches what is to be shown; an answer that comes after a later question is not used.
@@ -100,6 +109,7 @@ async function load() {
   }
   for (const one of series) {
     const shown = chart(one);
+    shown.still = stillFor(one.metric);
     shown.set(one);
     const rows = new URLSearchParams(part);
     rows.set("metric", one.metric);
@@ -180,6 +190,7 @@ async function begin() {
     }
     throw error;
   }
+  showCalibration(name, series);
   for (const one of series) {
     if (one.latest_time !== null) {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);

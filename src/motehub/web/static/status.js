@@ -2,7 +2,7 @@
 
 import { bytes, findings, lasting } from "./health.js";
 import { ask, complain, element } from "./hub.js";
-import { known, moment, number, t } from "./words.js";
+import { dated, known, moment, number, t } from "./words.js";
 
 const SECONDS = 2;
 const find = (selector) => document.querySelector(selector);
@@ -39,7 +39,7 @@ const short = (seconds) =>
 const size = (count) => (count === null || count === undefined ? undefined : bytes(count));
 
 function show(health) {
-  const { speed, sizes, journal, consumers, listeners, connections, transports, troubles, versions } = health;
+  const { speed, sizes, journal, consumers, listeners, connections, transports, troubles, versions, backup } = health;
   const found = findings(health);
   const well = element("li", "", "well");
   well.append(element("b", t("health.well")));
@@ -52,6 +52,7 @@ function show(health) {
       ["journal_size", size(sizes.journal)],
       ["history_size", size(sizes.history)],
       ["free", size(sizes.free)],
+      ["backup", backup ? dated(Date.parse(backup.time)) : undefined],
       ["journal_head", number(journal.head)],
       ["up", lasting((Date.now() - Date.parse(health.since)) / 1000)],
     ),
