@@ -284,6 +284,10 @@ async def running(
         yield running_hub
 
 
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
+
+
 def _web(
     configuration: Configuration,
     settings: WebSettings,
