@@ -36,7 +36,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
 from motehub.following import STORE_URL
-from motehub.health import Troubles, connections, remembering, sizes, speed, versions
+from motehub.health import Growth, Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.own_address import own_link, shown_address
@@ -105,6 +105,8 @@ class RunningHub:
         self._units = _unit_desk(transports)
         self._troubles = troubles
         self._since = utc_microseconds()
+        self._growth = Growth()
+        self._growth.per_day(sizes(folder, history)["history"])
 
     @property
     def setup_link(self) -> str | None:
@@ -125,12 +127,14 @@ class RunningHub:
         }
         history = consumers[HISTORY]
         counters = {name: dict(one.counters) for name, one in self._transports.items()}
+        present = sizes(self.folder, self._history)
         return {
             "version": __version__,
             "versions": versions(),
             "since": iso(self._since),
             "speed": speed(self._journal.pace),
-            "sizes": sizes(self.folder, self._history),
+            "sizes": present,
+            "growth": {"history": self._growth.per_day(present["history"])},
             "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.

@@ -33,6 +33,8 @@ _PAGES: Final = {
     "/history": "history",
     "/status": "status",
     "/alerts": "alerts",
+    "/reports": "reports",
+    "/unsubscribe": "unsubscribe",
 }
 # The menu of the settings in parts/ is the list of its pages: /settings/log is log.html.
 _MENU: Final = "settings"
