@@ -217,8 +217,7 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            wanted = configuration.rule or configuration.report or hub.rules.needed.is_set()
-            if program.name == ALERTS and not wanted:
+            if program.name == ALERTS and not _needs_alerts(configuration, hub):
                 # A process costs memory: it is there once there is a rule.
                 late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
@@ -283,6 +282,10 @@ async def running(
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub
+
+
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
 
 
 def _web(
