@@ -58,6 +58,10 @@ class Connection(asyncio.Protocol):
         self.broken = self.resumed
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
+    def _address_of(self, peer: tuple[str, int]) -> str:
+        """Return who is to be counted, and shown, as the other end."""
+        return plain_address(peer[0])
+
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._transport = self._tap.transport = transport
         # The peer of a connection that was reset while it waited to be accepted has no name.
         peer = transport.get_extra_info("peername")
-        self._address = plain_address(peer[0]) if peer else ""
+        self._address = self._address_of(peer) if peer else ""
         if not peer or not self._listener.enter(self, self._address):
             transport.abort()
             return
