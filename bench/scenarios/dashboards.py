@@ -102,7 +102,7 @@ def _run(measure: Callable[[_Side], Sample], count: int, settings: Settings) -> 
         {"readings/s": rate}
         | sample
         | {"CPU of the hub, %": 100 * cpu / side.seconds}
-        | seen
+        | dict(seen)
         | ({"PSS per dashboard at rest, kB": held / count / 1e3} if count > 1 else {})
         | {"PSS at the end, MB": full / _MILLION}
     )
