@@ -93,7 +93,10 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     recipients: Annotated[
         list[str],
-        Meta(max_length=_MOST_RECIPIENTS, description="To whom mails about alerts go."),
+        Meta(
+            max_length=_MOST_RECIPIENTS,
+            description="To whom mails about alerts go; [] = nobody, only people and reports.",
+        ),
     ] = []
     ca: Annotated[
         str,
@@ -119,8 +122,6 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("give password or password_file, not both")
         if not self.host:
             return
-        if not self.recipients:
-            raise ValueError("recipients must say to whom mails go")
         if not self.sender and not is_address(self.user):
             raise ValueError("sender must say from whom mails are")
         if self.user and self.tls is MailTls.NONE and self.host not in _HERE:
@@ -134,7 +135,7 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def channel_names(mail: MailSettings, notifiers: Sequence[NotifySettings]) -> set[str]:
     """Return what may stand in ``notify`` of a rule."""
-    there = {MAIL} if mail.host else set()
+    there = {MAIL} if mail.host and mail.recipients else set()
     return {NOBODY, *there, *(one.name for one in notifiers)}
 
 
