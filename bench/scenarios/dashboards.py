@@ -92,17 +92,17 @@ def _run(measure: Callable[[_Side], Sample], count: int, settings: Settings) -> 
                 held = memory(hub.process_id).pss - before
                 dashboards.begin()
                 cpu = cpu_seconds(hub.process_id)
-                sample = measure(side)
+                taken = measure(side)
                 cpu = cpu_seconds(hub.process_id) - cpu
                 full = memory(hub.process_id).pss
                 seen = dashboards.end()
-            rate = hub.durable() / (sample.get("seconds", 0) or side.seconds)
-    sample.pop("seconds", None)
+            rate = hub.durable() / (taken.get("seconds", 0) or side.seconds)
+    sample = {name: value for name, value in taken.items() if name != "seconds"}
     return (
         {"readings/s": rate}
         | sample
         | {"CPU of the hub, %": 100 * cpu / side.seconds}
-        | seen
+        | dict(seen)
         | ({"PSS per dashboard at rest, kB": held / count / 1e3} if count > 1 else {})
         | {"PSS at the end, MB": full / _MILLION}
     )

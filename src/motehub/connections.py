@@ -11,16 +11,10 @@ from motehub.conversations import Conversation, Peer, Successor, Turn, plain_add
 from motehub.handshakes import CLOSE_SECONDS, acknowledge_quickly, secure
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
-from motehub.reception import Reception, occasional
+from motehub.reception import READ_AHEAD, READ_AHEAD_OF_ALL, Reception, occasional
 from motehub.security.tls import ServerSession
 from motehub.silence import IdleWatch
 from motehub.tap import Tap
-
-READ_AHEAD: Final = 64 * 1024
-"""Bytes of one connection that are decoded and not yet durable before its socket is paused."""
-
-READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
-"""The same for all connections of a listener: beyond it each has one read under way at most."""
 
 _FINISH_SECONDS: Final = 5.0
 # A commit that takes longer must not keep a peer waiting that only asks whether we are there.
