@@ -85,7 +85,7 @@ def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Br
 
         here.goto(f"{hub.url}/settings/log")
         newest = here.locator("#deeds li")
-        expect(newest.nth(0)).to_contain_text("marie changed the role of pierre role: viewer")
+        expect(newest.nth(0)).to_contain_text("marie changed the person pierre role: viewer")
         expect(newest.nth(1)).to_contain_text("pierre accepted the invitation")
         expect(newest.nth(2)).to_contain_text("marie added pierre role: operator")
         expect(here.locator("#deeds")).to_contain_text("owner of the data folder")
@@ -194,7 +194,7 @@ def test_another_password(hub: WebHub, browser: Browser) -> None:
         log_in(page, hub.url, {"name": "paul", "password": OTHER})
         page.goto(f"{hub.url}/settings")
         for old, said in (("guessed", "The present password is another one."), (OTHER, "")):
-            page.get_by_label("Present password").fill(old)
+            page.locator("#password [name=old]").fill(old)
             page.get_by_label("New password").fill("two slow tortoises")
             page.get_by_role("button", name="Change password").click()
             expect(page.locator("#password [role=alert]")).to_have_text(said)
