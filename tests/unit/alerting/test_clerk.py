@@ -39,11 +39,13 @@ class Desk:
         self.now = at("2026-03-27T12:00:00+01:00")
         self.book = ReportBook(key=b"k")
         self.orders: list[Order] = []
-        self.trouble = ""
+        self.trouble = self.faulty = ""
         self.folder = folder
         self.plan = PLAN
 
         def make(order: Order, _: Mapping[str, str], __: Callable[..., None]) -> Made:
+            if decode(order.report).name == self.faulty:
+                raise ZeroDivisionError
             if self.trouble:
                 raise MotehubError(self.trouble)
             self.orders.append(order)
@@ -233,3 +235,30 @@ def test_a_letter_says_how_to_leave(desk: Desk) -> None:
     assert "https://h/leave" in secure.html
     assert "List-Unsubscribe-Post" not in dict(written(*found, PLAN, "http://h/leave").headers)
     assert "List-Unsubscribe" not in dict(written(*found, PLAN, "").headers)
+
+
+def test_a_fault_in_one_report_stops_no_other(desk: Desk) -> None:
+    """It is tried again after a while."""
+    put(desk, daily(name="e"))
+    desk.look()
+    desk.faulty = "d"
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert [decode(one.report).name for one in desk.orders] == ["e"]
+    desk.faulty = ""
+    desk.look("2026-03-28T07:01:00+01:00")
+    assert len(desk.orders) == 1
+    desk.look("2026-03-28T07:11:00+01:00")
+    assert [decode(one.report).name for one in desk.orders] == ["e", "d"]
+
+
+def test_a_clock_that_was_wrong_stops_no_report(desk: Desk) -> None:
+    """Years ahead for a while; a clock that is set back by a second sends nothing twice."""
+    desk.look()
+    desk.look("2030-01-01T12:00:00+01:00")
+    assert len(desk.orders) == 1
+    desk.look("2026-03-28T06:00:00+01:00")
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert desk.spans()[1:] == [("03-28 05:00", "03-28 06:00")]
+    desk.look("2026-03-28T06:59:59+01:00")
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert len(desk.orders) == 2
