@@ -48,7 +48,7 @@ async def list_rules(request: ApiRequest) -> RetentionShape:
     responses=problems(ADMIN | NAMED | UNSTORED),
     summary="Say for how long readings of a device are kept",
 )
-async def set_rule(
+async def set_retention(
     request: ApiRequest, name: Name, data: Annotated[NewRetention, Body(description="The rule.")]
 ) -> RetentionShape:
     """Give a device, or a metric of it, a rule of its own, or take that away."""
