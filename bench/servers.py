@@ -38,6 +38,9 @@ admission = "open"
 log_level = "warning"
 [journal]
 size = "8 GiB"
+[retention]
+raw = "forever"
+minute = "forever"
 """
 
 TEXT_STREAM: Final = """\

@@ -58,7 +58,9 @@ class HubProcess:
         self.arguments = ["serve", "--config", str(self.config), "--data", str(data), *options]
         self.environment: dict[str, str] = {}
         self._process: Running | None = None
-        self.config.write_text(_toml(settings or {}), "utf-8")
+        # Tests write of times long past, and count what is there.
+        kept: Settings = {"retention": {"raw": "forever", "minute": "forever"}}
+        self.config.write_text(_toml({**kept, **(settings or {})}), "utf-8")
 
     def __enter__(self) -> Self:
         """Start the hub unless it runs."""

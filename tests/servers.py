@@ -130,6 +130,18 @@ class PostgresServer:
         with self.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
+    def empty(self, url: str) -> None:
+        """Leave a history as it was when it was new: far quicker than a new one."""
+        with self.connect(url.rpartition("/")[2]) as connection:
+            tables = connection.execute(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                "AND relkind IN ('r', 'p') AND NOT relispartition "
+                "AND relname NOT IN ('cursor', 'motehub_schema')"
+            ).fetchall()
+            deletions = [f"DELETE FROM {name};" for (name,) in tables]
+            forgotten = "UPDATE cursor SET position = 0, journal = '';"
+            connection.execute("".join([*deletions, forgotten]).encode())
+
     def connect(self, database: str) -> psycopg.Connection[tuple[object, ...]]:
         """Return a connection without transactions, as the server's administrator."""
         return psycopg.connect(self.url(database), autocommit=True)

@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "rollups": {"model"},
     "history_contract": {"errors", "frames", "model", "rollups", "tables"},
     "rolling": {"history_contract", "rollups"},
+    "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
@@ -48,7 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
-    "stores": FOUNDATION | {"history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    "stores": FOUNDATION
+    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -72,9 +74,10 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
     | {"webhooks", "alerting", "alerts"}
     | {"protocols"}
-    | {"people_requests", "unit_requests", "units", "websocket_frames"},
+    | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
     "people_requests": FOUNDATION | {"core"},
+    "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
     "transfer": FOUNDATION | {"core", "history_contract", "reports"},
 }
@@ -111,6 +114,7 @@ ABOVE = {
     "following",
     "mirror",
     "supervisor",
+    "thinning",
     "upkeep",
     "webhook",
     "webhook_plans",

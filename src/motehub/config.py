@@ -22,6 +22,7 @@ from motehub.alerting.settings import AlertSettings, MailSettings, NotifySetting
 from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
+from motehub.core.retention import RetentionSettings
 from motehub.device_session_settings import DeviceSessionSettings
 from motehub.errors import ConfigurationError, OwnerError
 from motehub.logs import LogLevel
@@ -122,6 +123,7 @@ class Configuration(msgspec.Struct, frozen=True):
     pusher: PusherSettings = PusherSettings()
     device_sessions: DeviceSessionSettings = DeviceSessionSettings()
     mqtt: MqttSettings = MqttSettings()
+    retention: RetentionSettings = RetentionSettings()
     mdns: MdnsSettings = MdnsSettings()
 
     @property
@@ -135,6 +137,7 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,
     "store": StoreSettings,
+    "retention": RetentionSettings,
     "web": WebSettings,
     "pimonitor": PimonitorSettings,
     "pusher": PusherSettings,

@@ -25,6 +25,7 @@ from motehub.deeds import deed_of
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
+from motehub.retention_requests import RetentionRequest, carry_out_for_retention
 from motehub.transfer import pieces
 from motehub.unit_requests import UnitRequest, carry_out_for_units
 from motehub.units import UnitDesk
@@ -125,6 +126,7 @@ ChangingRequest = (
     | CommandRequest
     | UnitRequest
     | PeopleRequest
+    | RetentionRequest
     | AlertRequest
     | ImportReadings
 )
@@ -165,6 +167,8 @@ async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None)
         return _shown(hub, await _carry_out_command(hub, request))
     if isinstance(request, PeopleRequest):
         return await carry_out_for_people(hub, request)
+    if isinstance(request, RetentionRequest):
+        return await carry_out_for_retention(hub, request)
     if isinstance(request, AlertRequest):
         return await carry_out_for_alerts(hub, request)
     if isinstance(request, UnitRequest):

@@ -13,7 +13,7 @@ import signal
 import struct
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,9 @@ STORE_URL: Final = "MOTEHUB_STORE_URL"
 
 MIRROR_SETTINGS: Final = "MOTEHUB_MIRROR_SETTINGS"
 """Variable with the settings of a mirror as JSON."""
+
+RETENTION_PLAN: Final = "MOTEHUB_RETENTION_PLAN"
+"""Variable that says as JSON for how long what is kept."""
 
 WEBHOOK_PLAN: Final = "MOTEHUB_WEBHOOK_PLAN"
 """Variable with what is sent where, as JSON."""
@@ -48,6 +51,7 @@ _HUB: Final = 0
 class Report(msgspec.Struct, frozen=True):
     """What a consumer tells the hub: its cursor, what it did, what keeps it from doing more.
 
+    ``retention`` is what the history's writer says of what it deletes.
     ``fatal`` is set when only the owner can help, for instance with a later motehub.
     """
 
@@ -55,6 +59,7 @@ class Report(msgspec.Struct, frozen=True):
     counts: dict[str, int] = {}
     trouble: str | None = None
     fatal: bool = False
+    retention: dict[str, Any] = {}
 
 
 def begin() -> None:

@@ -16,7 +16,7 @@ import msgspec
 from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
-from motehub.rollups import RollupColumns, Settled
+from motehub.rollups import Kept, RollupColumns, Settled
 from motehub.tables import Row
 
 NumberColumns = tuple["array[int]", "array[float]"]
@@ -89,6 +89,14 @@ class FoldResult(msgspec.Struct, frozen=True):
 
     stored: int
     duplicate: int
+
+
+class Expiring(msgspec.Struct, frozen=True):
+    """Until when a series is to be deleted; of ``texts`` only ``raw`` counts."""
+
+    series: int
+    until: Kept
+    texts: bool = False
 
 
 UNFINISHED: Final = 2**62
@@ -200,6 +208,52 @@ class HistoryStore(Protocol):
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""
+        ...
+
+    def kept(self, series: int) -> Kept:
+        """Tell from when on there are readings and rollups of a series.
+
+        Of readings the newest may stay that is older; late ones may be there for a while.
+        """
+        ...
+
+    def expire_some(self, todo: Sequence[Expiring], rows: int) -> tuple[int, int]:
+        """Delete what is too old of the first of ``todo``, about ``rows`` rows, in a transaction.
+
+        Returns how many of ``todo`` are done, and how many rows were deleted. What is not summed
+        up yet stays for now, and the newest reading of each series for good.
+        """
+        ...
+
+    def whole_before(self, until: int) -> int:
+        """Return the time to which readings may best be deleted, if ``until`` is the limit."""
+        ...
+
+    def whole_after(self, time: int) -> int:
+        """Return the time to which readings may best be deleted, if that at ``time`` is to go."""
+        ...
+
+    def drop_whole(self, until: int) -> bool:
+        """Delete at one stroke some readings of all series before ``until``, where that is cheap.
+
+        Tells whether there may be more.
+        """
+        ...
+
+    def oldest_reading(self) -> int | None:
+        """Return the time of the oldest reading of a number that was not kept as the newest."""
+        ...
+
+    def note_event(self, devices: Sequence[int], time: int, kind: str, text: str) -> None:
+        """Add an event, which no frame of the journal has, to each of these devices."""
+        ...
+
+    def used_bytes(self) -> int:
+        """Return how many bytes of storage the history needs, without what it may use again."""
+        ...
+
+    def give_back(self) -> bool:
+        """Give some storage back that is not needed any more; tell whether there is more."""
         ...
 
     def begin_rebuild(self) -> int:

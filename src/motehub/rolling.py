@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import NEVER, TIERS, Rollup, Settled, coarser, minutes_of
+from motehub.rollups import NEVER, TIERS, Kept, Rollup, Settled, coarser, minutes_of
 
 READINGS_AT_ONCE: Final = 50_000
 """About how many readings one step of a rebuild sums up: other writers wait for it."""
@@ -48,7 +48,7 @@ class Tables(Protocol):
         ...
 
     def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
-        """Add what is summed up of readings that are new."""
+        """Add what is summed up of readings that are new; once for each tier in a transaction."""
         ...
 
     def replace(self, tier: str, rollups: Sequence[Rollup]) -> None:
@@ -65,6 +65,10 @@ class Tables(Protocol):
 
     def settle(self, settled: Settled) -> None:
         """Note how far hours and days have been made."""
+        ...
+
+    def kept(self, series: Iterable[int]) -> dict[int, Kept]:
+        """Return what is deleted of these series; those of which nothing is may be missing."""
         ...
 
     def first_minute(self, since: int) -> int | None:
@@ -87,12 +91,16 @@ class Tables(Protocol):
 
 
 def roll_up(
-    tables: Tables, columns: dict[int, NumberColumns], inserted: Iterable[tuple[int, int, int]]
+    tables: Tables,
+    columns: dict[int, NumberColumns],
+    inserted: Iterable[tuple[int, int, int]],
+    late: dict[int, NumberColumns],
 ) -> None:
-    """Bring the rollups up to readings of ``columns`` that have just been inserted.
+    """Bring the rollups up to readings of ``columns`` and ``late`` that have just been inserted.
 
     ``inserted`` gives series, readings given and readings that were new. Where all were new, what
-    they come to is added; where some were, the minutes of all are summed up anew.
+    they come to is added; where some were, the minutes of all are summed up anew. Those of
+    ``late`` are from before what is kept, and all new: they are added where rollups are kept.
     """
     unrolled, settled = tables.unrolled(), tables.settled()
     new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
@@ -107,6 +115,8 @@ def roll_up(
             _sum_up_anew(tables, settled, series, times)
         else:
             _add(new, settled, minutes_of(series, times, values))
+    if late:
+        _add_late(new, settled, tables.kept(late), late)
     for tier, rollups in new.items():
         if rollups:
             tables.merge(tier, rollups)
@@ -115,9 +125,12 @@ def roll_up(
 def sum_up_anew(tables: Tables, times: dict[int, array[int]]) -> None:
     """Sum up again the minutes, hours and days of readings at ``times`` by series, ascending."""
     unrolled, settled = tables.unrolled(), tables.settled()
+    kept = tables.kept(times)
     for series, moments in times.items():
+        # What is left of readings of before can't replace what they were summed up to.
+        begin = bisect_left(moments, kept.get(series, Kept()).raw)
         end = bisect_left(moments, unrolled[series]) if series in unrolled else len(moments)
-        _sum_up_anew(tables, settled, series, moments[:end])
+        _sum_up_anew(tables, settled, series, moments[begin:end])
 
 
 def rebuild_some(tables: Tables) -> int:
@@ -192,6 +205,21 @@ def _add(to: dict[str, list[Rollup]], settled: Settled, minutes: list[Rollup]) -
             return
         rollups = coarser([one for one in rollups if one[1] < until], TIERS[tier])
         to[tier] += rollups
+
+
+def _add_late(
+    to: dict[str, list[Rollup]],
+    settled: Settled,
+    kept: dict[int, Kept],
+    late: dict[int, NumberColumns],
+) -> None:
+    """Add what is kept of readings from before what is kept of their series itself."""
+    for series, (times, values) in late.items():
+        made: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
+        _add(made, settled, minutes_of(series, times, values))
+        since = kept.get(series, Kept())
+        for tier, rollups in made.items():
+            to[tier] += [one for one in rollups if one[1] >= since.of(tier)]
 
 
 def _sum_up_anew(tables: Tables, settled: Settled, series: int, times: array[int]) -> None:

@@ -49,6 +49,23 @@ class Settled(msgspec.Struct, frozen=True):
         return (self.next if series <= self.series else self.until) // width * width
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Times (µs) before which readings and rollups of a series are deleted, or are to be.
+
+    One of a coarser tier is never later than one of a finer tier, so whatever is deleted has been
+    summed up in what is there.
+    """
+
+    raw: int = NEVER
+    minute: int = NEVER
+    hour: int = NEVER
+    day: int = NEVER
+
+    def of(self, tier: str) -> int:
+        """Return the time of a tier, or of ``raw``."""
+        return {"raw": self.raw, "minute": self.minute, "hour": self.hour, "day": self.day}[tier]
+
+
 class RollupColumns(msgspec.Struct, frozen=True):
     """Rollups of one series in columns, ascending by ``starts`` (µs).
 
@@ -124,6 +141,25 @@ def pieces(
     """
     yield from _pieces(since, min(until, settled), tiers)
     yield from _pieces(max(since, settled), until, tiers[-1:])
+
+
+def pieces_kept(
+    since: int, until: int, tiers: list[str], kept: Kept, settled: int
+) -> Iterator[tuple[str | None, int, int]]:
+    """Do as ``pieces``, but from finest rollups that are left where readings are deleted.
+
+    There the first piece may begin before ``since``, and the last one end after ``until``.
+    """
+    begin = NEVER
+    for finest, end in (("day", kept.hour), ("hour", kept.minute), ("minute", kept.raw)):
+        width = TIERS[finest]
+        first = max(since // width * width, begin)
+        last = min(-(-until // width) * width, end)
+        coarser_ones = [tier for tier in tiers if TIERS[tier] > width]
+        if until > begin:
+            yield from pieces(first, last, [*coarser_ones, finest], settled)
+        begin = max(begin, end)
+    yield from pieces(max(since, begin), until, tiers, settled)
 
 
 def _pieces(since: int, until: int, tiers: list[str]) -> Iterator[tuple[str | None, int, int]]:

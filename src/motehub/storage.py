@@ -21,6 +21,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.retention import Retention
 from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
@@ -31,6 +32,7 @@ from motehub.journals.sqlite import FILE_NAME as JOURNAL_FILE
 from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
 from motehub.people_requests import PeopleRequest
+from motehub.retention_requests import RetentionRequest
 
 _FOLD_TRIES: Final = 4
 
@@ -90,8 +92,9 @@ def open_hub(
             settings.admission,
             bounds,
             utc_microseconds,
-            Audit.from_state(log.state(), utc_microseconds),
-            RuleBook.from_state(log.state()),
+            audit=Audit.from_state(log.state(), utc_microseconds),
+            rules=RuleBook.from_state(log.state()),
+            retention=Retention.from_state(configuration.retention.plan, log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal
@@ -113,7 +116,8 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             with opened as (hub, journal):
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
-        if keeps_history and not isinstance(request, TokenRequest | PeopleRequest):
+        owners_only = TokenRequest | PeopleRequest | RetentionRequest
+        if keeps_history and not isinstance(request, owners_only):
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result

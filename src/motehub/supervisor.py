@@ -22,6 +22,7 @@ from motehub.following import (
     MIRROR_SETTINGS,
     NEWS,
     NOTICE_BYTES,
+    RETENTION_PLAN,
     STORE_URL,
     WEBHOOK_PLAN,
     Report,
@@ -72,7 +73,8 @@ def programs(configuration: Configuration) -> Iterator[Program]:
     """
     folder, store = str(configuration.data_dir), configuration.store
     environment = {STORE_URL: store.url}
-    yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment)
+    rules = {RETENTION_PLAN: msgspec.json.encode(configuration.retention.plan).decode()}
+    yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment | rules)
     for name, settings in configuration.mirror.items():
         arguments = (folder, parts.mirror_of(settings), store.type)
         secret = environment | {MIRROR_SETTINGS: msgspec.json.encode(settings).decode()}

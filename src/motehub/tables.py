@@ -44,6 +44,7 @@ TABLES: Final[dict[str, Table]] = {
     "reading_day": _ROLLUP,
     "reading_unrolled": Table(("series", "since")),
     "reading_settled": Table(("until", "next", "series")),
+    "reading_kept": Table(("series", "raw", "minute", "hour", "day")),
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from motehub import parts
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
+from motehub.core.retention import Plan, Retention, Rule
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
-from motehub.following import STORE_URL, Hub, Report, begin, tell
+from motehub.following import RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
 
 FOLD_SECONDS: Final = 0.2
@@ -38,19 +44,27 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
     opened = _open(folder, store_name, hub)
     if opened is None:
         return 1
-    consumer, effect, upkeep = opened
+    consumer, effect, thinning = opened
+    upkeep = Upkeep(effect.store, thinning)
+    told: dict[str, Any] = {}
 
     def report() -> None:
         total = effect.total
         counts = {"stored": total.stored, "duplicate": total.duplicate}
-        tell(Report(consumer.position, counts, consumer.trouble))
+        retention = dict(thinning.report)
+        tell(Report(consumer.position, counts, consumer.trouble, retention=retention))
+        told.update(retention)
+
+    def after_bite() -> None:
+        report()
+        upkeep.beside_folds()
 
     report()
     while True:
         hub_lived = hub.lives
         was_in_trouble = consumer.trouble is not None
-        done = consumer.catch_up(after_bite=report)
-        if not done or was_in_trouble:
+        done = consumer.catch_up(after_bite=after_bite)
+        if not done or was_in_trouble or thinning.report != told:
             report()
         if not hub_lived:
             return 0 if done else 1
@@ -62,14 +76,15 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
 
 def _open(
     folder: Path, store_name: str, hub: Hub
-) -> tuple[Consumer, FoldIntoHistory, Upkeep] | None:
+) -> tuple[Consumer, FoldIntoHistory, Thinning] | None:
     """Open both databases, waiting for storage that fails; None when that is for the owner."""
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
             store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
             effect = FoldIntoHistory(store, reader, reader.journal())
-            return Consumer("history", reader, effect), effect, Upkeep(store)
+            thinning = Thinning(store, partial(_rules, reader), lambda: time.time_ns() // 1000)
+            return Consumer("history", reader, effect), effect, thinning
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
             return None
@@ -77,6 +92,13 @@ def _open(
             tell(Report(0, trouble=str(error)))
             hub.pause(_TRY_SECONDS)
     return None
+
+
+def _rules(reader: SqliteLogReader) -> Retention:
+    """Return the owner's rules: those of the configuration, and what the journal has over them."""
+    given = os.environ.get(RETENTION_PLAN)
+    plan = msgspec.json.decode(given, type=Plan) if given else Plan(Rule())
+    return Retention.from_state(plan, reader.state())
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ from motehub.frames import (
     SeriesAdded,
     TextReadings,
 )
-from motehub.history_contract import UNFINISHED, HistoryStore
+from motehub.history_contract import UNFINISHED, Expiring, HistoryStore
 from motehub.model import Admission, Device, Kind, Series
+from motehub.rollups import Kept
 from motehub.tables import PAGE, TABLES
 from motehub.transfer.migrate import check_target, copy, finish, verify
 
@@ -104,6 +105,7 @@ def fill(store: HistoryStore) -> None:
     assert store.fold(make_fold(frames, {})).duplicate == PAGE + 14
     while store.settle_some(START // DAY * DAY + DAY):
         pass
+    assert store.expire_some([Expiring(11, Kept(raw=-DAY))], 10) == (1, 1)
 
 
 def everything(store: HistoryStore) -> dict[str, Any]:

@@ -26,12 +26,12 @@ class SmallDisk:
     def __init__(self, folder: Path, *, mounted: bool) -> None:
         self.folder = folder
         self.sentence = "The disk is full" if mounted else "The disk failed"
-        self._mounted = mounted
+        self.mounted = mounted
         self._filler = folder / "filler"
 
     def fill(self, *hubs: HubProcess) -> None:
         """Take all space that is left; a limit on file sizes binds only ``hubs``."""
-        if not self._mounted:
+        if not self.mounted:
             for hub in hubs:
                 for pid in (hub.pid, hub.writer_pid):
                     _limit_files(pid, 4096)
@@ -46,14 +46,14 @@ class SmallDisk:
 
     def fill_for_writer(self, hub: HubProcess) -> None:
         """Take all space that is left, or the writer's alone: the history is on this disk."""
-        if self._mounted:
+        if self.mounted:
             self.fill()
         else:
             _limit_files(hub.writer_pid, 4096)
 
     def free(self, *hubs: HubProcess) -> None:
         """Give the space back."""
-        if not self._mounted:
+        if not self.mounted:
             for hub in hubs:
                 for pid in (hub.pid, hub.writer_pid):
                     _limit_files(pid, resource.RLIM_INFINITY)
@@ -62,10 +62,10 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, size: int = SIZE) -> Iterator[SmallDisk]:
     """Make a small disk at ``folder`` for the duration of the block."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "motehub-test", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "motehub-test", str(folder)]
     mounted = False
     if os.geteuid() == 0 and shutil.which("mount"):
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -49,7 +49,7 @@ def hours(store: SqliteHistory) -> list[int]:
 def test_hours_are_made_a_while_after_they_are_over(store: SqliteHistory) -> None:
     """What comes a little late is in them without being added by itself."""
     clock = Clock(2 * HOUR + GRACE_SECONDS - 1)
-    upkeep = Upkeep(store, clock)
+    upkeep = Upkeep(store, clock=clock)
     while upkeep.step():
         pass
     assert hours(store) == [0]
@@ -72,7 +72,7 @@ def test_what_fails_is_tried_again_later(
         raise StorageError("the disk failed")
 
     monotonic = Clock(0.0)
-    upkeep = Upkeep(store, Clock(10 * HOUR), monotonic)
+    upkeep = Upkeep(store, None, Clock(10 * HOUR), monotonic)
     with monkeypatch.context() as patched:
         patched.setattr(store, "settle_some", broken)
         assert not upkeep.step()
@@ -81,4 +81,16 @@ def test_what_fails_is_tried_again_later(
     monotonic.now += 60
     while upkeep.step():
         pass
+    assert hours(store) == [0, 1, 2]
+
+
+def test_it_has_its_turn_also_when_there_is_always_something_to_fold(store: SqliteHistory) -> None:
+    """Some seconds after the last one, and then for as long as there is something to do."""
+    monotonic = Clock(100.0)
+    upkeep = Upkeep(store, None, Clock(10 * HOUR), monotonic)
+    monotonic.now += 4
+    upkeep.beside_folds()
+    assert hours(store) == []
+    monotonic.now += 1
+    upkeep.beside_folds()
     assert hours(store) == [0, 1, 2]

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from math import fsum, isinf
 
 from motehub.history_contract import HistoryStore
-from motehub.rollups import TIERS, RollupColumns, pieces
+from motehub.rollups import TIERS, RollupColumns, pieces_kept
 
 
 class Buckets:
@@ -99,17 +99,18 @@ def reduce_series(
     """Return the readings of a series in buckets, from rollups where they serve; yield at times."""
     buckets = Buckets(since, until, count)
     tiers = [] if buckets.tiers and series in store.unrolled() else buckets.tiers
-    settled = store.settled().before("hour", series)
-    for tier, begin, end in pieces(since, until, tiers, settled):
+    kept, settled = store.kept(series), store.settled().before("hour", series)
+    for tier, begin, end in pieces_kept(since, until, tiers, kept, settled):
         if tier is None:
             yield from _add_readings(buckets, store, series, begin, end)
             continue
         for rollups in store.rollups(series, tier, begin, end):
-            if any(map(isinf, rollups.totals)):
+            if begin >= kept.raw and any(map(isinf, rollups.totals)):
                 # Their mean can't be told from totals, but from the readings it can.
                 stop = rollups.starts[-1] + TIERS[tier]
                 yield from _add_readings(buckets, store, series, rollups.starts[0], stop)
             else:
+                # Where the readings are gone, the largest numbers have the highest for a mean.
                 buckets.add_rollups(rollups)
             yield None
     return buckets

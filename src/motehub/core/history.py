@@ -44,7 +44,7 @@ class FoldIntoHistory:
 
     def __init__(self, store: HistoryStore, reader: LogReader, journal: str) -> None:
         store.bind(journal)
-        self._store = store
+        self.store = store
         self._reader = reader
         self._devices: dict[int, int] = {}
         self._position = 0
@@ -53,8 +53,8 @@ class FoldIntoHistory:
     def position(self) -> int:
         """Return the position up to which the history has everything."""
         # The position first: series that another process adds meanwhile do no harm.
-        self._position = self._store.position()
-        self._devices = {series.id: series.device for series in self._store.registry()[1]}
+        self._position = self.store.position()
+        self._devices = {series.id: series.device for series in self.store.registry()[1]}
         return self._position
 
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
@@ -67,7 +67,7 @@ class FoldIntoHistory:
         if frames[0][0] != self._position + 1 or any(frame.damaged for _, frame in frames):
             known = Registry.from_state(self._reader.state()).entries()
         fold = make_fold(frames, self._devices, known)
-        result = self._store.fold(fold)
+        result = self.store.fold(fold)
         self._position = fold.end
         self.total = FoldResult(
             self.total.stored + result.stored, self.total.duplicate + result.duplicate

@@ -20,10 +20,11 @@ from motehub.core.intake import Intake
 from motehub.core.journal import Journal
 from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
 from motehub.core.registry import Registry
+from motehub.core.retention import Plan, Retention, Rule
 from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.errors import InvalidProfile
+from motehub.errors import InvalidProfile, OwnerError
 from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
 from motehub.model import (
@@ -60,6 +61,7 @@ class Hub:
         clock: Callable[[], int],
         audit: Audit | None = None,
         rules: RuleBook | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -68,6 +70,7 @@ class Hub:
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
+        self.retention = retention or Retention(Plan(), {})
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -258,6 +261,7 @@ class Hub:
         device = self.registry.by_name(name)
         self.sessions.forget(batch, device)
         self.commands.forget(batch, device)
+        self.retention.forget(batch, device)
         self.rules.forget(batch, device.id)
         self.registry.remove(batch, device)
         await self._journal.append(batch)
@@ -287,6 +291,24 @@ class Hub:
         device = self.registry.by_name(name)
         order = checked_order(setting, value, payload)
         return await self.commands.give(device, order, seconds, note)
+
+    async def keep(self, name: str, metric: str, rule: Rule) -> None:
+        """Let the readings of a metric of a device (all, if it is empty) be kept for so long.
+
+        Raises:
+            UnknownDevice: no device is called ``name``.
+            OwnerError: the rule says something that is no duration, or there is no such metric.
+        """
+        batch = Batch()
+        device = self.registry.by_name(name)
+        if metric and all(
+            self.registry.find_series(device.id, metric, kind) is None for kind in Kind
+        ):
+            raise OwnerError(f"{name} has no metric {metric!r}.")
+        self.retention.set(batch, device, metric, rule)
+        if batch:
+            await self._journal.append(batch)
+        _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
 
     def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
         """See :class:`motehub.contracts.Commander`."""

@@ -8,6 +8,7 @@ from itertools import islice, repeat
 from operator import eq
 from typing import Any, Final
 
+from motehub.expiring import part_late
 from motehub.frames import (
     DeviceChanged,
     DeviceRemoved,
@@ -63,13 +64,18 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     with db.pipeline():
         for entry in fold.entries:
             _apply(db, entry, tally)
-    make_partitions(db, fold.readings.values())
+    readings, late = part_late(PostgresRollups(db), fold.readings)
+    new = {series: one.columns for series, one in late.items() if one.columns[0]}
+    make_partitions(db, [*readings.values(), *new.values()])
     if any(isinstance(entry, HeldReleased) for entry in fold.entries):
         newest.clear()
-    ahead, other = _split(db, fold.readings, newest)
+    ahead, other = _split(db, readings, newest)
     inserted = [*_append(db, ahead), *_insert_numbers(db, "reading", other)]
     tally.keep(inserted)
-    roll_up(PostgresRollups(db), fold.readings, inserted)
+    if late:
+        stored = {series: count for series, _, count in _insert_numbers(db, "reading", new)}
+        tally.keep((series, one.given, stored.get(series, 0)) for series, one in late.items())
+    roll_up(PostgresRollups(db), readings, inserted, new)
     tally.keep(_insert_texts(db, "text_reading", fold.texts))
     with db.pipeline():
         _count(db, tally, fold.seen)
@@ -88,6 +94,12 @@ def lock_cursor(db: Connection) -> tuple[int, str] | None:
     query = "SELECT position, journal FROM cursor WHERE consumer = 'history' FOR UPDATE"
     row = db.execute(query).fetchone()
     return None if row is None else (int(row[0]), str(row[1]))
+
+
+def note_event(db: Connection, event: EventOccurred) -> None:
+    """Add an event, and leave no more of its device than are kept."""
+    _apply(db, event, Tally({}))
+    _keep_newest(db, "event", event.device, EVENT_ROWS)
 
 
 def _count(db: Connection, tally: Tally, seen: dict[int, int]) -> None:
@@ -306,7 +318,7 @@ def _affected(db: Connection, statement: str, device: int) -> int:
 def _remove_device(db: Connection, device: int) -> None:
     for _, kept in _HELD_TABLES:
         db.execute(f"DELETE FROM {kept} {_OF_DEVICE}", (device,))
-    for table in (*TIERS, "unrolled"):
+    for table in (*TIERS, "unrolled", "kept"):
         db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = %s", (device,))

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from motehub.errors import NewerSchema, OwnerError, StorageError
+from motehub.expiring import expire_some
+from motehub.frames import EventOccurred
 from motehub.history_contract import (
     DeviceRow,
     EventRow,
+    Expiring,
     Fold,
     FoldResult,
     NumberColumns,
@@ -22,12 +25,13 @@ from motehub.history_contract import (
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
-from motehub.rollups import RollupColumns, Settled
+from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
-from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor
+from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor, note_event
+from motehub.stores._postgres_months import drop_month, month_of
 from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
@@ -156,6 +160,51 @@ class PostgresHistory:
                 # A fold meanwhile would not be in them.
                 lock_cursor(db)
                 return settle_some(rolled.PostgresRollups(db), until)
+
+    def kept(self, series: int) -> Kept:
+        """Tell from when on there are readings and rollups of a series."""
+        with self._database.use() as db:
+            return rolled.PostgresRollups(db).kept([series]).get(series, Kept())
+
+    def expire_some(self, todo: Sequence[Expiring], rows: int) -> tuple[int, int]:
+        """Delete what is too old of the first of ``todo``, about ``rows`` rows."""
+        with self._database.use() as db, db.transaction():
+            lock_cursor(db)
+            return expire_some(rolled.PostgresRollups(db), todo, rows)
+
+    def whole_before(self, until: int) -> int:
+        """Return the time to which readings may best be deleted: the beginning of a month."""
+        return month_of(until)
+
+    def whole_after(self, time: int) -> int:
+        """Return the end of the month of ``time``."""
+        return month_of(month_of(time) + 31 * TIERS["day"])
+
+    def drop_whole(self, until: int) -> bool:
+        """Delete the readings of a whole month before ``until``, if there is one."""
+        with self._database.use() as db:
+            return drop_month(db, until)
+
+    def oldest_reading(self) -> int | None:
+        """Return the time of the oldest reading of a number that was not kept as the newest."""
+        with self._database.use() as db:
+            return rolled.oldest_reading(db)
+
+    def note_event(self, devices: Sequence[int], time: int, kind: str, text: str) -> None:
+        """Add an event, which no frame of the journal has, to each of these devices."""
+        with self._database.use() as db, db.transaction():
+            for device in devices:
+                note_event(db, EventOccurred(device, time, kind, text))
+
+    def used_bytes(self) -> int:
+        """Return the size of the database."""
+        with self._database.use() as db:
+            row = db.execute("SELECT pg_database_size(current_database())").fetchone()
+            return int(row[0]) if row else 0
+
+    def give_back(self) -> bool:
+        """Do nothing: a month's file goes with it, and of other rows the server's vacuum sees."""
+        return False
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""

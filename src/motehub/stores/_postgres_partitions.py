@@ -24,12 +24,17 @@ def make_partitions(db: Connection, columns: Iterable[tuple[array[int], Any]]) -
         (list(names),),
     ).fetchall()
     for (name,) in missing:
-        begin, end = _microseconds(names[name]), _microseconds(_next(names[name]))
+        begin, end = bounds_of(names[name])
         # Made first and attached then: other than PARTITION OF, that keeps no reader waiting.
         db.execute(f"CREATE TABLE {name} (LIKE reading INCLUDING ALL)")
         db.execute(
             f"ALTER TABLE reading ATTACH PARTITION {name} FOR VALUES FROM ({begin}) TO ({end})"
         )
+
+
+def bounds_of(month: datetime) -> tuple[int, int]:
+    """Return where a month that begins at ``month`` begins and ends (µs)."""
+    return _microseconds(month), _microseconds(_next(month))
 
 
 def _months(columns: Iterable[tuple[array[int], Any]]) -> set[datetime]:

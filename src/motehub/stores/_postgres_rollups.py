@@ -7,13 +7,24 @@ from collections.abc import Iterable, Sequence
 from math import nan
 from typing import Any, Final
 
+from motehub.expiring import FIRST_WHOLE_DAY, time_column
 from motehub.history_contract import NumberColumns
-from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, Settled, columns_of
+from motehub.rollups import (
+    LARGEST_TOTAL,
+    NEVER,
+    TIERS,
+    Kept,
+    Rollup,
+    RollupColumns,
+    Settled,
+    columns_of,
+)
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
 
 _COLUMNS: Final = "series, start, count, low, high, total, last_time, last"
 _TYPES: Final = "qqqdddqd"
+_STORED_AS: Final = {"text": "text_reading"}
 _ROWS_AT_ONCE: Final = 20_000
 
 STAGED_ROLLUPS: Final = [
@@ -29,7 +40,7 @@ _GIVEN: Final = (
 
 
 class PostgresRollups:
-    """See :class:`motehub.rolling.Tables`."""
+    """See :class:`motehub.rolling.Tables` and :class:`motehub.expiring.Tables`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -118,6 +129,51 @@ class PostgresRollups:
             (settled.until, settled.next, settled.series),
         )
 
+    def kept(self, series: Iterable[int]) -> dict[int, Kept]:
+        """Return what is deleted of these series."""
+        rows = self._db.execute(
+            "SELECT series, raw, minute, hour, day FROM reading_kept "
+            "WHERE series = ANY(%s::bigint[])",
+            (list(series),),
+        ).fetchall()
+        return {row[0]: Kept(*row[1:]) for row in rows}
+
+    def keep(self, series: int, kept: Kept) -> None:
+        """Note what is deleted of a series."""
+        self._db.execute(
+            "INSERT INTO reading_kept VALUES (%s, %s, %s, %s, %s) ON CONFLICT (series) DO UPDATE "
+            "SET raw = excluded.raw, minute = excluded.minute, hour = excluded.hour, "
+            "day = excluded.day",
+            (series, kept.raw, kept.minute, kept.hour, kept.day),
+        )
+
+    def latest_edge(self) -> int:
+        """Return the latest time before which readings of any series are deleted."""
+        row = self._db.execute("SELECT max(raw) FROM reading_kept").fetchone()
+        return NEVER if row is None or row[0] is None else int(row[0])
+
+    def newest(self, table: str, series: int) -> int | None:
+        """Return the time of the newest reading."""
+        query = f"SELECT max(time) FROM {_STORED_AS.get(table, table)} WHERE series = %s"
+        row = self._db.execute(query.encode(), (series,)).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def nth(self, table: str, series: int, until: int, number: int) -> int | None:
+        """Return the time of a row before ``until``, of which the oldest has the number 0."""
+        time = time_column(table)
+        query = (
+            f"SELECT {time} FROM {_STORED_AS.get(table, table)} WHERE series = %s AND {time} < %s "
+            f"ORDER BY {time} LIMIT 1 OFFSET %s"
+        )
+        row = self._db.execute(query.encode(), (series, until, number)).fetchone()
+        return None if row is None else int(row[0])
+
+    def delete(self, table: str, series: int, until: int) -> int:
+        """Delete the rows before ``until``; return how many there were."""
+        stored_as, time = _STORED_AS.get(table, table), time_column(table)
+        query = f"DELETE FROM {stored_as} WHERE series = %s AND {time} < %s"
+        return self._db.execute(query.encode(), (series, until)).rowcount
+
     def first_minute(self, since: int) -> int | None:
         """Return the beginning of the first minute of all series at ``since`` or later."""
         row = self._db.execute(
@@ -167,8 +223,9 @@ def _column(code: str, values: Iterable[Any]) -> array[Any]:
 def begin_rebuild(db: Connection) -> None:
     """Note that no series is rolled up, unless some are not already."""
     db.execute(
-        "INSERT INTO reading_unrolled SELECT id, -9223372036854775807 FROM series "
-        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)"
+        f"INSERT INTO reading_unrolled SELECT id, coalesce({FIRST_WHOLE_DAY}, {NEVER}) "
+        "FROM series LEFT JOIN reading_kept ON reading_kept.series = series.id "
+        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)".encode()
     )
 
 
@@ -192,3 +249,14 @@ def rollup_columns(
     )
     rows = db.execute(query.encode(), (series, since, until, limit), binary=True).fetchall()
     return columns_of(rows) if rows else None
+
+
+def oldest_reading(db: Connection) -> int | None:
+    """Return the time of the oldest reading that is not the newest of its series."""
+    row = db.execute(
+        "SELECT min(oldest) FROM (SELECT "
+        "(SELECT min(time) FROM reading WHERE series = known.id) AS oldest, "
+        "(SELECT max(time) FROM reading WHERE series = known.id) AS newest "
+        "FROM series AS known) AS ends WHERE oldest < newest"
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])

@@ -9,6 +9,7 @@ from typing import Final
 
 import apsw
 
+from motehub.expiring import part_late
 from motehub.frames import (
     DeviceChanged,
     DeviceRemoved,
@@ -41,9 +42,13 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     tally.hold(_insert(db, "held_text", fold.held_texts))
     for entry in fold.entries:
         _apply(db, entry, tally)
-    inserted = list(_insert(db, "reading", fold.readings))
+    readings, late = part_late(SqliteRollups(db), fold.readings)
+    inserted = list(_insert(db, "reading", readings))
     tally.keep(inserted)
-    roll_up(SqliteRollups(db), fold.readings, inserted)
+    new = {series: one.columns for series, one in late.items()}
+    stored = {series: count for series, _, count in _insert(db, "reading", new)}
+    tally.keep((series, one.given, stored[series]) for series, one in late.items())
+    roll_up(SqliteRollups(db), readings, inserted, new)
     tally.keep(_insert(db, "text", fold.texts))
     _count(db, tally, fold.seen)
     for entry in fold.entries:
@@ -54,6 +59,12 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     for device in {e.device for e in fold.entries if isinstance(e, EventOccurred)}:
         _keep_newest(db, "event", device, EVENT_ROWS)
     return tally.result
+
+
+def note_event(db: apsw.Connection, event: EventOccurred) -> None:
+    """Add an event, and leave no more of its device than are kept."""
+    _apply(db, event, Tally({}))
+    _keep_newest(db, "event", event.device, EVENT_ROWS)
 
 
 def _count(db: apsw.Connection, tally: Tally, seen: dict[int, int]) -> None:
@@ -181,7 +192,7 @@ def _drop_held(db: apsw.Connection, device: int) -> int:
 def _remove_device(db: apsw.Connection, device: int) -> None:
     for _, kept in _HELD_TABLES:
         db.execute(f"DELETE FROM {kept} {_OF_DEVICE}", (device,))
-    for table in (*TIERS, "unrolled"):
+    for table in (*TIERS, "unrolled", "kept"):
         db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = ?", (device,))

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
 import apsw
 
+from motehub.expiring import FIRST_WHOLE_DAY, time_column
 from motehub.history_contract import NumberColumns
-from motehub.rollups import LARGEST_TOTAL, TIERS, Rollup, RollupColumns, Settled, columns_of
+from motehub.rollups import (
+    LARGEST_TOTAL,
+    NEVER,
+    TIERS,
+    Kept,
+    Rollup,
+    RollupColumns,
+    Settled,
+    columns_of,
+)
 
 _ROWS_AT_ONCE: Final = 50
 _MERGED: Final = (
@@ -24,7 +34,7 @@ _MERGED: Final = (
 
 
 class SqliteRollups:
-    """See :class:`motehub.rolling.Tables`."""
+    """See :class:`motehub.rolling.Tables` and :class:`motehub.expiring.Tables`."""
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
@@ -100,6 +110,50 @@ class SqliteRollups:
             (settled.until, settled.next, settled.series),
         )
 
+    def kept(self, series: Iterable[int]) -> dict[int, Kept]:
+        """Return what is deleted of these series."""
+        found = {}
+        for one in series:
+            query = "SELECT raw, minute, hour, day FROM reading_kept WHERE series = ?"
+            row = self._db.execute(query, (one,)).fetchone()
+            if row is not None:
+                found[one] = Kept(*row)
+        return found
+
+    def keep(self, series: int, kept: Kept) -> None:
+        """Note what is deleted of a series."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO reading_kept VALUES (?, ?, ?, ?, ?)",
+            (series, kept.raw, kept.minute, kept.hour, kept.day),
+        )
+
+    def latest_edge(self) -> int:
+        """Return the latest time before which readings of any series are deleted."""
+        found = self._db.execute("SELECT max(raw) FROM reading_kept").get
+        return NEVER if found is None else int(found)
+
+    def newest(self, table: str, series: int) -> int | None:
+        """Return the time of the newest reading."""
+        found = self._db.execute(f"SELECT max(time) FROM {table} WHERE series = ?", (series,)).get
+        return None if found is None else int(found)
+
+    def nth(self, table: str, series: int, until: int, number: int) -> int | None:
+        """Return the time of a row before ``until``, of which the oldest has the number 0."""
+        time = time_column(table)
+        found = self._db.execute(
+            f"SELECT {time} FROM {table} WHERE series = ? AND {time} < ? "
+            f"ORDER BY {time} LIMIT 1 OFFSET ?",
+            (series, until, number),
+        ).get
+        return None if found is None else int(found)
+
+    def delete(self, table: str, series: int, until: int) -> int:
+        """Delete the rows before ``until``; return how many there were."""
+        before = self._db.total_changes()
+        time = time_column(table)
+        self._db.execute(f"DELETE FROM {table} WHERE series = ? AND {time} < ?", (series, until))
+        return self._db.total_changes() - before
+
     def first_minute(self, since: int) -> int | None:
         """Return the beginning of the first minute of all series at ``since`` or later."""
         found = self._db.execute(
@@ -141,7 +195,8 @@ class SqliteRollups:
 def begin_rebuild(db: apsw.Connection) -> None:
     """Note that no series is rolled up, unless some are not already."""
     db.execute(
-        "INSERT INTO reading_unrolled SELECT id, -9223372036854775807 FROM series "
+        f"INSERT INTO reading_unrolled SELECT id, coalesce({FIRST_WHOLE_DAY}, {NEVER}) "
+        "FROM series LEFT JOIN reading_kept ON reading_kept.series = series.id "
         "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)"
     )
 
@@ -169,3 +224,14 @@ def rollup_columns(
         )
     )
     return columns_of(rows) if rows else None
+
+
+def oldest_reading(db: apsw.Connection) -> int | None:
+    """Return the time of the oldest reading that is not the newest of its series."""
+    found = db.execute(
+        "SELECT min(oldest) FROM (SELECT "
+        "(SELECT min(time) FROM reading WHERE series = known.id) AS oldest, "
+        "(SELECT max(time) FROM reading WHERE series = known.id) AS newest "
+        "FROM series AS known) WHERE oldest < newest"
+    ).get
+    return None if found is None else int(found)

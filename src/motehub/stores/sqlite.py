@@ -11,9 +11,12 @@ from typing import Any, Final
 import apsw
 
 from motehub.errors import StorageError
+from motehub.expiring import expire_some
+from motehub.frames import EventOccurred
 from motehub.history_contract import (
     DeviceRow,
     EventRow,
+    Expiring,
     Fold,
     FoldResult,
     NumberColumns,
@@ -26,7 +29,7 @@ from motehub.history_contract import (
 )
 from motehub.model import Admission, Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
-from motehub.rollups import RollupColumns, Settled
+from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import (
     check_schema,
     open_database,
@@ -36,11 +39,15 @@ from motehub.sqlite_files import (
 )
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_rollups as rolled
-from motehub.stores._sqlite_fold import fold_into
+from motehub.stores._sqlite_fold import fold_into, note_event
 from motehub.tables import TABLES, Row
 
 FILE_NAME: Final = "motehub.db"
 
+SPARE_PAGES: Final = 4_096
+"""Free pages that stay in the file for what comes; others are given back."""
+
+_VACUUM_PAGES: Final = 1_024
 _CHUNK: Final = 20_000
 _CHECKPOINT_PAGES: Final = 8_000
 _CACHE_KIB: Final = 16_000
@@ -165,6 +172,56 @@ class SqliteHistory:
                 return False
             with transaction(db):
                 return settle_some(rolled.SqliteRollups(db), until)
+
+    def kept(self, series: int) -> Kept:
+        """Tell from when on there are readings and rollups of a series."""
+        with self._storage() as db:
+            return rolled.SqliteRollups(db).kept([series]).get(series, Kept())
+
+    def expire_some(self, todo: Sequence[Expiring], rows: int) -> tuple[int, int]:
+        """Delete what is too old of the first of ``todo``, about ``rows`` rows."""
+        with self._storage() as db, transaction(db):
+            return expire_some(rolled.SqliteRollups(db), todo, rows)
+
+    def whole_before(self, until: int) -> int:
+        """Return the time to which readings may best be deleted: a midnight of UTC."""
+        return until // TIERS["day"] * TIERS["day"]
+
+    def whole_after(self, time: int) -> int:
+        """Return the midnight after ``time``."""
+        return self.whole_before(time) + TIERS["day"]
+
+    def drop_whole(self, until: int) -> bool:
+        """Delete nothing: row by row is how it is done here."""
+        return False
+
+    def oldest_reading(self) -> int | None:
+        """Return the time of the oldest reading of a number that was not kept as the newest."""
+        with self._storage() as db:
+            return rolled.oldest_reading(db)
+
+    def note_event(self, devices: Sequence[int], time: int, kind: str, text: str) -> None:
+        """Add an event, which no frame of the journal has, to each of these devices."""
+        with self._storage() as db, transaction(db):
+            for device in devices:
+                note_event(db, EventOccurred(device, time, kind, text))
+
+    def used_bytes(self) -> int:
+        """Return how many bytes the file needs, without its free pages."""
+        with self._storage() as db:
+            pages, free, size = (
+                int(db.execute(f"PRAGMA {name}").get)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size
+
+    def give_back(self) -> bool:
+        """Shorten the file by some free pages, of which some stay for what comes."""
+        with self._storage() as db:
+            if int(db.execute("PRAGMA freelist_count").get) <= SPARE_PAGES:
+                return False
+            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            return int(db.execute("PRAGMA freelist_count").get) > SPARE_PAGES
 
     def begin_rebuild(self) -> int:
         """Let all rollups be made again, unless that is going on; return the readings left."""

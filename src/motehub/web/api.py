@@ -38,6 +38,7 @@ from motehub.web import _api_export as export
 from motehub.web import _api_people as people
 from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
+from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
@@ -108,6 +109,8 @@ def make_api(services: ApiServices) -> Litestar:
             people.invite_user,
             people.change_user,
             people.remove_user,
+            retention.list_rules,
+            retention.set_rule,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,

@@ -1,0 +1,181 @@
+"""For how long readings and rollups are kept: the owner's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import inf, isinf
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from motehub.errors import OwnerError
+from motehub.frames import Batch
+from motehub.model import MICROSECONDS, Device, Series
+from motehub.quantities import Duration, Size
+from motehub.rollups import NEVER, Kept
+
+FOREVER: Final = "forever"
+KEPT_TIERS: Final = ("raw", "minute", "hour", "day")
+"""What has a rule, the finest first."""
+
+_IN_STATE: Final = "retention:"
+
+
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For how long each tier is kept: a duration as people write it, ``forever``, None: no rule."""
+
+    raw: str | None = None
+    minute: str | None = None
+    hour: str | None = None
+    day: str | None = None
+
+    def of(self, tier: str) -> str | None:
+        """Return what it says of a tier."""
+        return {"raw": self.raw, "minute": self.minute, "hour": self.hour, "day": self.day}[tier]
+
+    def over(self, other: Rule) -> Rule:
+        """Return this rule, with what ``other`` says where this one says nothing."""
+        return Rule(*(self.of(tier) or other.of(tier) for tier in KEPT_TIERS))
+
+    def check(self) -> Rule:
+        """Return the rule itself.
+
+        Raises:
+            OwnerError: it says something that is no duration.
+        """
+        for tier in KEPT_TIERS:
+            if (period := self.of(tier)) is not None:
+                try:
+                    seconds(period)
+                except OwnerError as error:
+                    raise OwnerError(f"{tier}: {error}, or 'forever'.") from error
+        return self
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the writer goes by: the rule of all series, and how many bytes the history may need."""
+
+    rule: Rule = Rule("90d", "1y", FOREVER, FOREVER)
+    disk_budget: int | None = None
+
+
+Overrides = dict[str, Rule]
+"""Rules of a device by metric; the empty name is that of all its metrics."""
+
+
+class Retention:
+    """The rules of devices and metrics over ``plan``, kept in the journal's state."""
+
+    def __init__(self, plan: Plan, rules: dict[int, Overrides]) -> None:
+        self.plan = plan
+        self._rules = rules
+
+    @classmethod
+    def from_state(cls, plan: Plan, state: Mapping[str, bytes]) -> Retention:
+        """Return what the journal's state holds."""
+        return cls(
+            plan,
+            {
+                int(key.removeprefix(_IN_STATE)): msgspec.msgpack.decode(value, type=Overrides)
+                for key, value in state.items()
+                if key.startswith(_IN_STATE)
+            },
+        )
+
+    def of_device(self, device: int) -> Overrides:
+        """Return the rules of a device, which has its id from the registry."""
+        return self._rules.get(device, {})
+
+    def set(self, batch: Batch, device: Device, metric: str, rule: Rule) -> None:
+        """Let ``rule`` be that of a metric of the device, or of the device; an empty one goes.
+
+        Raises:
+            OwnerError: it says something that is no duration.
+        """
+        rules = {name: one for name, one in self.of_device(device.id).items() if name != metric}
+        if rule.check() != Rule():
+            rules[metric] = rule
+        if rules:
+            self._rules[device.id] = rules
+            batch.state[f"{_IN_STATE}{device.id}"] = msgspec.msgpack.encode(rules)
+        else:
+            self.forget(batch, device)
+
+    def forget(self, batch: Batch, device: Device) -> None:
+        """Let the device have no rules of its own."""
+        if self._rules.pop(device.id, None) is not None:
+            batch.state[f"{_IN_STATE}{device.id}"] = None
+
+    def rule(self, device: int, metric: str) -> Rule:
+        """Return the rule of a series."""
+        own = self.of_device(device)
+        return own.get(metric, Rule()).over(own.get("", Rule()).over(self.plan.rule))
+
+    def limits(self, series: Iterable[Series], now: int) -> list[tuple[Series, Kept]]:
+        """Return until when each series may be deleted at ``now`` (both µs).
+
+        A coarser tier is kept at least as long as a finer one.
+        """
+        return [(one, _limits(self.rule(one.device, one.metric), now)) for one in series]
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Section ``[retention]``."""
+
+    raw: Annotated[
+        str,
+        Meta(description='How long readings themselves are kept: "90d", "1y" or "forever".'),
+    ] = "90d"
+    minute: Annotated[
+        str, Meta(description="How long their sums by minute are kept; never shorter than raw.")
+    ] = "1y"
+    hour: Annotated[str, Meta(description="How long sums by hour are kept.")] = FOREVER
+    day: Annotated[str, Meta(description="How long sums by day are kept.")] = FOREVER
+    disk_budget: Annotated[
+        str,
+        Meta(
+            description='Most bytes of the history, "10 GB"; the oldest readings go first, their '
+            'sums stay. "" = no limit.'
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Check what is written."""
+        try:
+            self.plan.rule.check()
+        except OwnerError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+
+    @property
+    def plan(self) -> Plan:
+        """What the writer goes by."""
+        rule = Rule(self.raw, self.minute, self.hour, self.day)
+        return Plan(rule, budget_of(self.disk_budget))
+
+
+def seconds(period: str) -> float:
+    """Return how many seconds a period has, infinite for ``forever``.
+
+    Raises:
+        OwnerError: it is none.
+    """
+    return inf if period == FOREVER else Duration.parse(period)
+
+
+def budget_of(text: str) -> int | None:
+    """Return the bytes of a disk budget; None for an empty text.
+
+    Raises:
+        OwnerError: it is no size.
+    """
+    return int(Size.parse(text)) if text else None
+
+
+def _limits(rule: Rule, now: int) -> Kept:
+    longest = 0.0
+    found = []
+    for tier in KEPT_TIERS:
+        longest = max(longest, seconds(rule.of(tier) or FOREVER))
+        found.append(NEVER if isinf(longest) else max(NEVER, now - round(longest * MICROSECONDS)))
+    return Kept(*found)

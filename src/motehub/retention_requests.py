@@ -1,0 +1,77 @@
+"""The owner's requests about how long readings are kept, over the control socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from motehub.core.hub import Hub
+from motehub.core.retention import Rule
+
+
+class ShowRetention(msgspec.Struct, frozen=True, tag="show_retention"):
+    """Tell for how long what is kept."""
+
+
+class SetRetention(msgspec.Struct, frozen=True, tag="set_retention"):
+    """Let readings of a device, or of one metric of it, be kept for so long; None: as others."""
+
+    device: str
+    metric: str | None = None
+    rule: Rule = Rule()
+
+
+RetentionRequest = ShowRetention | SetRetention
+
+
+class OwnRule(msgspec.Struct, frozen=True):
+    """The rule of a device, or of one metric of it; null: as its device, or as all others."""
+
+    device: str
+    metric: str | None
+    raw: str | None
+    minute: str | None
+    hour: str | None
+    day: str | None
+
+
+class DefaultRule(msgspec.Struct, frozen=True):
+    """For how long what is kept where no other rule holds."""
+
+    raw: str
+    minute: str
+    hour: str
+    day: str
+
+
+class RetentionShape(msgspec.Struct, frozen=True):
+    """For how long readings and sums are kept; ``disk_budget`` is in bytes."""
+
+    default: DefaultRule
+    disk_budget: int | None
+    rules: list[OwnRule]
+
+
+def show_retention(hub: Hub) -> RetentionShape:
+    """Return the rules as people and programs see them."""
+    plan = hub.retention.plan
+    rules = [
+        OwnRule(device.name, metric or None, rule.raw, rule.minute, rule.hour, rule.day)
+        for device in sorted(hub.registry.devices(), key=lambda one: one.name)
+        for metric, rule in sorted(hub.retention.of_device(device.id).items())
+    ]
+    default = msgspec.convert(plan.rule, DefaultRule, from_attributes=True)
+    return RetentionShape(default, plan.disk_budget, rules)
+
+
+async def carry_out_for_retention(hub: Hub, request: RetentionRequest) -> dict[str, Any]:
+    """Do what ``request`` asks and return what the owner is told.
+
+    Raises:
+        OwnerError: it can't be done.
+    """
+    if isinstance(request, SetRetention):
+        await hub.keep(request.device, request.metric or "", request.rule)
+    shown: dict[str, Any] = msgspec.to_builtins(show_retention(hub))
+    return shown

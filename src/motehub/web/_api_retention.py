@@ -1,0 +1,60 @@
+"""Routes of how long readings are kept, for the owner."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import get, put
+from litestar.params import Body, PathParameter
+
+from motehub.core.retention import Rule
+from motehub.model import Scope
+from motehub.retention_requests import RetentionShape, show_retention
+from motehub.web._api_access import ApiRequest, check_not_held_back, needs, services_of
+from motehub.web._api_document import ADMIN, NAMED, UNSTORED, problems
+
+Name = Annotated[str, PathParameter(description="Name of the device.", max_length=200)]
+Period = Annotated[str, msgspec.Meta(max_length=50)]
+
+
+class NewRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For how long: "30d", "2y", "forever"; null or nothing: as its device, or as all others.
+
+    Without a ``metric`` it is the rule of all metrics of the device that have none of their own.
+    """
+
+    metric: Annotated[str, msgspec.Meta(max_length=1_000)] | None = None
+    raw: Period | None = None
+    minute: Period | None = None
+    hour: Period | None = None
+    day: Period | None = None
+
+
+@get(
+    "/retention",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN),
+    summary="Tell for how long readings are kept",
+)
+async def list_rules(request: ApiRequest) -> RetentionShape:
+    """Return the rules of all devices and metrics, and that of the others."""
+    return show_retention(services_of(request.app).hub)
+
+
+@put(
+    "/retention/{name:str}",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | NAMED | UNSTORED),
+    summary="Say for how long readings of a device are kept",
+)
+async def set_rule(
+    request: ApiRequest, name: Name, data: Annotated[NewRule, Body(description="The rule.")]
+) -> RetentionShape:
+    """Give a device, or a metric of it, a rule of its own, or take that away."""
+    hub = services_of(request.app).hub
+    hub.registry.by_name(name)
+    check_not_held_back(hub)
+    rule = Rule(data.raw, data.minute, data.hour, data.day)
+    await hub.keep(name, data.metric or "", rule)
+    return show_retention(hub)

@@ -1,0 +1,114 @@
+"""Old readings are deleted while new ones come, processes are killed, and disks are small."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.fault.disks import small_disk
+from tests.fault.load import FIRST, Sender
+from tests.harness import OPEN, HubProcess, recent
+
+from motehub.core.history import make_fold
+from motehub.core.retention import Plan, Retention, Rule
+from motehub.errors import StorageError
+from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
+from motehub.model import MICROSECONDS, Admission, Device, Series
+from motehub.rollups import NEVER
+from motehub.stores.sqlite import SqliteHistory
+from motehub.thinning import Thinning
+from motehub.upkeep import Upkeep
+
+DAY = 86_400
+FOREVER = Rule(*["forever"] * 4)
+
+
+def test_readings_go_while_others_come_and_the_writer_is_killed(folder: Path) -> None:
+    """Every reading is summed up once, and stays itself if it is young enough."""
+    settings = {**OPEN, "retention": {"raw": "30d", "minute": "forever"}}
+    with HubProcess(folder, settings) as hub:
+        with Sender(hub.port, hub.ca, most=120_000) as old:
+            hub.wait_until(lambda: old.sent >= 120_000, "it is sent")
+            sent = old.finish()
+        hub.wait_folded()
+        for number in range(4):
+            with Sender(hub.port, hub.ca, "127.0.0.2", most=(number + 1) * 5_000) as young:
+                hub.kill_writer()
+                hub.wait_until(
+                    lambda: hub.status()["writer"]["restarts"] > number,  # noqa: B023
+                    "it is replaced",
+                )
+                young.finish()
+
+        def begun() -> bool:
+            with closing(SqliteHistory(folder, read_only=True)) as store:
+                return any(store.kept(one.id).raw > NEVER for one in store.registry()[1])
+
+        hub.wait_until(begun, "something is deleted")
+        hub.wait_folded()
+        rows = {row["name"]: row for row in hub.json("devices", "list")}
+        assert rows["dht-127.0.0.1"]["stored"] == 2 * sent
+    with closing(SqliteHistory(folder)) as store:
+        thinned(store, Rule("30d"))
+        _, series = store.registry()
+        (device,) = (one.device.id for one in store.devices() if one.device.name[-1] == "1")
+        for one in (one for one in series if one.device == device):
+            (times,) = (times for times, _ in store.readings(one.id, 0, 2**62))
+            assert list(times) == [(FIRST + sent - 1) * MICROSECONDS]
+            minutes = [row for page in store.dump("reading_minute") for row in page]
+            assert sum(row[2] for row in minutes if row[0] == one.id) == sent
+
+
+def thinned(store: SqliteHistory, rule: Rule) -> None:
+    """Do what the writer does until there is nothing left to do."""
+    retention = Retention(Plan(rule), {})
+    thinning = Thinning(store, lambda: retention, lambda: time.time_ns() // 1000)
+    upkeep = Upkeep(store, thinning)
+    while upkeep.step():
+        pass
+
+
+@pytest.mark.parametrize("budget", [None, 16_000_000])
+def test_a_small_disk_lasts_when_there_is_a_budget(tmp_path: Path, budget: int | None) -> None:
+    """Far more comes than there is room for: the oldest readings go, what they come to stays."""
+    with small_disk(tmp_path / "disk", 110_000_000) as disk:
+        store = SqliteHistory(disk.folder)
+        retention = Retention(Plan(FOREVER, budget), {})
+        begin = recent(0) // DAY * DAY - 70 * DAY
+        now = begin
+        thinning = Thinning(store, lambda: retention, lambda: now * MICROSECONDS)
+        device = Device(1, "a", "x", ("i",), Admission.ACCEPTED, 5)
+        entries: list[Entry] = [DeviceChanged(device), SeriesAdded(Series(1, 1, "t", ""))]
+        days = 0
+        try:
+            for _ in range(60):
+                times = array("q", range(now * MICROSECONDS, (now + DAY) * MICROSECONDS, 10**6))
+                made = Columns()
+                made.add(1, times, array("d", [1.5]) * len(times))
+                frame = Frame(1, made, Columns(), entries)
+                store.fold(make_fold([(store.position() + 1, frame)], {1: 1}))
+                entries, now, days = [], now + DAY, days + 1
+                while store.settle_some(now * MICROSECONDS):
+                    pass
+                thinning.begin()
+                thinning.measure()
+                while thinning.step():
+                    pass
+        except StorageError:
+            if budget is not None and disk.mounted:
+                raise
+        if not disk.mounted:
+            pytest.skip("a disk of its own needs root")
+        assert (days == 60) == (budget is not None)
+        if budget is not None:
+            assert store.used_bytes() <= budget
+            assert thinning.report["trouble"] is None
+            assert store.kept(1).raw > begin * MICROSECONDS
+            (rows,) = store.dump("reading_day")
+            assert [row[2] for row in rows] == [DAY] * 60
+            last = sum(len(one) for one, _ in store.readings(1, (now - DAY) * MICROSECONDS, 2**62))
+            assert last == DAY
+        store.close()

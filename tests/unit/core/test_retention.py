@@ -1,0 +1,66 @@
+"""For how long readings and rollups are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from motehub.core.retention import Plan, Retention, Rule, budget_of
+from motehub.errors import OwnerError
+from motehub.frames import Batch
+from motehub.model import Admission, Device, Series
+from motehub.rollups import NEVER, Kept
+
+DAY = 86_400_000_000
+NOW = 20_000 * DAY
+DEVICE = Device(7, "a", "x", ("i",), Admission.ACCEPTED, 5)
+SERIES = [Series(1, 7, "t", ""), Series(2, 7, "u", ""), Series(3, 8, "t", "")]
+
+
+def limits(retention: Retention) -> list[Kept]:
+    return [kept for _, kept in retention.limits(SERIES, NOW)]
+
+
+def test_a_metric_goes_before_its_device_and_that_before_all_others() -> None:
+    """What a rule leaves out is in the next one; what is coarser is kept at least as long."""
+    retention = Retention(Plan(Rule("10d", "20d", "forever", "forever")), {})
+    batch = Batch()
+    retention.set(batch, DEVICE, "", Rule(raw="5d"))
+    retention.set(batch, DEVICE, "t", Rule(minute="30d", hour="1d"))
+    retention.set(batch, DEVICE, "u", Rule(raw="40d"))
+    assert limits(retention) == [
+        Kept(NOW - 5 * DAY, NOW - 30 * DAY, NOW - 30 * DAY, NEVER),
+        Kept(NOW - 40 * DAY, NOW - 40 * DAY, NEVER, NEVER),
+        Kept(NOW - 10 * DAY, NOW - 20 * DAY, NEVER, NEVER),
+    ]
+
+
+def test_rules_outlive_the_hub_and_go_with_the_device() -> None:
+    """They are state of the journal; an empty rule takes one away."""
+    plan = Plan(Rule("10d", "20d", "forever", "forever"))
+    retention, batch = Retention(plan, {}), Batch()
+    retention.set(batch, DEVICE, "t", Rule(raw="forever"))
+    retention.set(batch, DEVICE, "", Rule(day="9y"))
+    state = {key: value for key, value in batch.state.items() if value is not None}
+    again = Retention.from_state(plan, state | {"else": b"x"})
+    assert again.of_device(7) == {"t": Rule(raw="forever"), "": Rule(day="9y")}
+    again.set(batch, DEVICE, "t", Rule())
+    assert again.of_device(7) == {"": Rule(day="9y")}
+    again.forget(batch, DEVICE)
+    assert batch.state == {"retention:7": None}
+    assert again.of_device(7) == {}
+
+
+@pytest.mark.parametrize("period", ["", "-1d", "soon", "0", "for ever"])
+def test_what_is_no_period(period: str) -> None:
+    """The message names the tier and what may be written."""
+    with pytest.raises(OwnerError, match=r"hour: .*forever"):
+        Rule(hour=period).check()
+
+
+def test_a_period_beyond_all_times_is_for_ever(tmp_path: Path) -> None:
+    """No arithmetic of times overflows."""
+    rule = Rule("1000000y", "1000000y", "1000000y", "1000000y")
+    assert limits(Retention(Plan(rule), {})) == [Kept()] * 3
+    assert (budget_of(""), budget_of("1 GiB")) == (None, 2**30)

@@ -1,0 +1,79 @@
+"""Rules of retention over the API, and answers where readings are deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.core.support import START
+from tests.unit.web.stand import SECOND, Stand, many, numbers, open_stand
+from tests.unit.web.test_api import good, problem
+
+from motehub.core.moments import iso
+from motehub.history_contract import Expiring
+from motehub.model import Scope
+from motehub.rollups import Kept
+from motehub.stores.sqlite import SqliteHistory
+
+MINUTE = 60 * SECOND
+
+
+@pytest.fixture
+async def plain(tmp_path: Path) -> AsyncIterator[Stand]:
+    """A hub with its API."""
+    async with open_stand(tmp_path) as made:
+        yield made
+
+
+async def test_rules_are_set_and_taken_away(plain: Stand) -> None:
+    """Of a device and of a metric of it; the answer says what holds then."""
+    await plain.say("x", numbers(1))
+    async with plain.client(await plain.token(Scope.ADMIN)) as owner:
+        begin = good(await owner.get("/retention"))
+        assert begin == {
+            "default": {"raw": "90d", "minute": "1y", "hour": "forever", "day": "forever"},
+            "disk_budget": None,
+            "rules": [],
+        }
+        await owner.put("/retention/x", json={"raw": "30d"})
+        wanted = {"metric": "temperature", "raw": "forever"}
+        found = good(await owner.put("/retention/x", json=wanted))
+        rest: dict[str, Any] = {"minute": None, "hour": None, "day": None}
+        assert found["rules"] == [
+            {"device": "x", "metric": None, "raw": "30d", **rest},
+            {"device": "x", "metric": "temperature", "raw": "forever", **rest},
+        ]
+        good(await owner.patch("/devices/x", json={"name": "z"}))
+        assert good(await owner.get("/retention"))["rules"][0]["device"] == "z"
+        assert good(await owner.put("/retention/z", json={})) != begin
+        assert good(await owner.put("/retention/z", json={"metric": "temperature"})) == begin
+        problem(await owner.put("/retention/y", json={"raw": "1d"}), 404)
+        assert "soon" in problem(await owner.put("/retention/z", json={"raw": "soon"}), 400)
+        wrong = {"metric": "humidity", "raw": "1d"}
+        assert "humidity" in problem(await owner.put("/retention/z", json=wrong), 400)
+        problem(await owner.put("/retention/z", json={"rwa": "1d"}), 400)
+    reading = await plain.token(Scope.READ)
+    problem(await plain.get("/retention", reading), 403)
+
+
+async def test_a_chart_goes_on_where_readings_are_deleted(plain: Stand, tmp_path: Path) -> None:
+    """Minutes answer before the edge, in one answer with the readings after it."""
+    await plain.say("x", many(7_200))
+    edge = START // MINUTE * MINUTE - 60 * MINUTE
+    params: dict[str, Any] = {"device": "x", "from": iso(START - 7_199 * SECOND), "points": 240}
+    before = good(await plain.get("/readings", **params))["series"][0]
+    with closing(SqliteHistory(tmp_path)) as store:
+        assert store.expire_some([Expiring(1, Kept(raw=edge))], 10_000)[0] == 1
+    after = good(await plain.get("/readings", **params))["series"][0]
+    assert (sum(before["count"]), sum(after["count"])) == (7_200, 7_200)
+    assert (max(after["max"]), min(after["min"])) == (max(before["max"]), min(before["min"]))
+    assert after["width"] == before["width"] < 60
+    late = [n for n, time in enumerate(before["times"]) if time * SECOND >= edge]
+    assert after["count"][-len(late) :] == before["count"][late[0] :]
+    # The one before has the edge in it, and the first is not whole.
+    assert set(after["count"][1 : -len(late) - 1]) == {60}
+    raw = good(await plain.get("/readings", **{k: v for k, v in params.items() if k != "points"}))
+    assert raw["series"][0]["times"][0] * SECOND == edge
