@@ -35,6 +35,8 @@ docs: ready-dev ## write the reference part of docs/settings.md and docs/command
 types: ready-dev ## check types with mypy
 	.venv/bin/mypy
 
+# What Python compiles is kept, whatever the machine says: tests start Python many times.
+unit: export PYTHONDONTWRITEBYTECODE =
 unit: ready-tests ## run the tests only (ARGS: options of pytest; -n 0: one after another)
 	.venv/bin/pytest $(AT_ONCE) $(ARGS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Final, Self
 
@@ -25,17 +26,23 @@ _IN: Final = 1
 Record = tuple[str, int, Any]
 
 
-def ask(name: str, kind: int, seconds: float = 0.5) -> list[Record]:
-    """Return the records of the first answer to a question, or none if nobody answers."""
+def ask(name: str, kind: int, seconds: float = 0.5, about: str = "") -> list[Record]:
+    """Return the records of the first answer to a question, or none if nobody answers.
+
+    Several machines may answer: the first answer is meant that has a record of the name ``about``.
+    """
+    ends = time.monotonic() + seconds
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _LOOPBACK)
-        asking.settimeout(seconds)
         question = struct.pack(">6H", 7, 0, 1, 0, 0, 0) + _written(name) + _pair(kind, _IN)
         asking.sendto(question, (_GROUP, _PORT))
-        try:
-            return _records(asking.recv(9000))
-        except TimeoutError:
-            return []
+        while (left := ends - time.monotonic()) > 0:
+            asking.settimeout(left)
+            with suppress(TimeoutError):
+                records = _records(asking.recv(9000))
+                if not about or about in {name for name, _, _ in records}:
+                    return records
+        return []
 
 
 class Holder:

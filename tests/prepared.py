@@ -2,8 +2,9 @@
 
 The process (``python -m tests.prepared``) has imported what hubs and commands need, and has one
 thread. Each command is a fork of it, with arguments, environment, folder, input and output of
-its own, and ends as ``python -m motehub`` does. What depends on how Python starts (what is
-imported when, how much memory that takes) needs the real thing: :func:`start_fresh`.
+its own, and ends as ``python -m motehub`` does; what a hub starts are forks too
+(:mod:`tests.nursery`). What depends on how Python starts (what is imported when, how much memory
+that takes, what other users see of a command) needs the real thing: :func:`start_fresh`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import importlib
 import io
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -23,20 +23,26 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn, Protocol
 
 from motehub import parts
+from tests import nursery
 
 _MODULES: Final = (
+    *("attrs", "cryptography.hazmat.backends.openssl.backend", "uvicorn.lifespan.off"),
     *("motehub.app", "motehub.cli", "motehub.cli.opening", "motehub.cli.printing"),
+    *("motehub.mirrors._redis_mirror", "motehub.stores._postgres_history"),
     *("motehub.stores.sqlite", "motehub.web.pusher", "motehub.web.server"),
+    *nursery.PROGRAMS.values(),
 )
-"""What hubs and commands import when they need it, besides all transports."""
+"""What hubs, commands and consumers import when they need it, besides all transports."""
+
+_OF_HUBS: Final = frozenset({"certs", "serve"})
+"""Commands that start processes."""
 
 _FOLDER: Final = Path(__file__).parents[1]
 _NUMBER: Final = struct.Struct("=i")
@@ -83,15 +89,9 @@ def start(
 
     It is fresh if ``environment`` wants a Python that starts in another way.
     """
-    if _start_of_python(environment) != _started:
+    if nursery.start_of_python(environment) != _started:
         return start_fresh(arguments, files, environment, new_session=new_session)
-    order = {
-        "arguments": list(arguments),
-        "environment": dict(environment),
-        "folder": str(Path.cwd()),
-        "open_files": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "new_session": new_session,
-    }
+    order = nursery.order_for(["motehub", *arguments], environment) | {"new_session": new_session}
     ours, theirs = socket.socketpair()
     with theirs:
         fds = [theirs.fileno(), *files]
@@ -181,13 +181,7 @@ class _Fork:
         return int(_NUMBER.unpack(number)[0])
 
 
-def _start_of_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what Python looks at when it starts."""
-    heads = ("PYTHON", "LANG", "LC_", "LD_")
-    return {key: text for key, text in environment.items() if key.startswith(heads)}
-
-
-_started: Final = _start_of_python(os.environ)
+_started: Final = nursery.start_of_python(os.environ)
 
 
 def _text(file: IO[bytes]) -> str:
@@ -217,8 +211,8 @@ def _prepared() -> socket.socket:
     return ours
 
 
-def _take_orders(orders: socket.socket) -> None:
-    """Fork for each order; return in the forks, as what was ordered, and at the end not at all."""
+def _take_orders(orders: socket.socket) -> Callable[[], object]:
+    """Fork for each order; return in the forks with what they are to run, and else not at all."""
     # What keeps a command needs no burial.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -227,14 +221,13 @@ def _take_orders(orders: socket.socket) -> None:
             sys.exit()
         if not os.fork():
             orders.close()
-            _keep(json.loads(text), socket.socket(fileno=fds[0]), fds[1:])
-            return
+            return _keep(json.loads(text), socket.socket(fileno=fds[0]), fds[1:])
         for fd in fds:
             os.close(fd)
 
 
-def _keep(order: dict[str, Any], told: socket.socket, files: list[int]) -> None:
-    """Return in the command; in the process that keeps it, tell how it ended, and end."""
+def _keep(order: dict[str, Any], told: socket.socket, files: list[int]) -> Callable[[], object]:
+    """Return in the command, and in what that starts; in what keeps it, tell how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if command := os.fork():
         for file in files:
@@ -246,17 +239,17 @@ def _keep(order: dict[str, Any], told: socket.socket, files: list[int]) -> None:
         os._exit(0)
     if order["new_session"]:
         os.setsid()
-    for file, stream in zip(files, _STREAMS, strict=True):
-        os.dup2(file, stream)
-        os.close(file)
-    resource.setrlimit(resource.RLIMIT_NOFILE, order["open_files"])
-    os.environ.clear()
-    os.environ.update(order["environment"])
-    time.tzset()
-    os.chdir(order["folder"])
-    sys.argv[:] = ["motehub", *order["arguments"]]
+    nursery.take_on(order, files)
     told.send(_NUMBER.pack(os.getpid()))
     told.close()
+    born = nursery.open_nursery() if _OF_HUBS.intersection(sys.argv[1:2]) else None
+    return born or _command
+
+
+def _command() -> None:
+    from motehub.cli import main
+
+    main()
 
 
 def _main() -> NoReturn:
@@ -264,11 +257,7 @@ def _main() -> NoReturn:
         importlib.import_module(name)
     parts.transports()
     gc.freeze()
-    _take_orders(socket.socket(fileno=int(sys.argv[1])))
-    from motehub.cli import main
-
-    main()
-    raise AssertionError("main() has returned")
+    nursery.run(_take_orders(socket.socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,11 @@ ALLOWED: dict[str, set[str]] = {
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
+    "mail_addresses": set(),
+    "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
-    | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups", "states"},
+    | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups", "schedules"}
+    | {"states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
@@ -68,15 +71,17 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "guessing", "listening", "mqtt_meaning", "protocols"}
     | {"security"}
     | {"http_client", "websocket_frames", "silence", "units"},
-    "reports": FOUNDATION | {"zones"},
+    "reports": FOUNDATION | {"alerts", "core", "history_contract", "rollups", "schedules", "zones"},
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
-    "alerting": FOUNDATION | {"alerts", "contracts", "core", "sqlite_files", "webhooks", "zones"},
+    "alerting": FOUNDATION
+    | {"alerts", "contracts", "core", "mail_addresses", "reports", "schedules"}
+    | {"sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks", "alerting", "alerts"}
+    | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
     | {"protocols"}
     | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
@@ -89,6 +94,7 @@ ALLOWED: dict[str, set[str]] = {
 
 ABOVE = {
     "announcing",
+    "backup",
     "app",
     "base",
     "base_unit",
@@ -126,6 +132,11 @@ ABOVE = {
     "alert",
     "alert_plans",
     "alert_requests",
+    "alert_trial",
+    "own_address",
+    "owner_desk",
+    "report",
+    "report_requests",
     "__main__",
     "__init__",
 }

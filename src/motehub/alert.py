@@ -19,11 +19,12 @@ import msgspec
 
 from motehub.alert_requests import TellAlerts
 from motehub.alerting.plan import Plan
-from motehub.alerting.service import AlertService
+from motehub.alerting.service import AlertService, ReportSource
 from motehub.control import ask
+from motehub.core.reports import STATE_PREFIX
 from motehub.core.rules import AlertNews
 from motehub.errors import NewerSchema, OwnerError, StorageError
-from motehub.following import ALERT_PLAN, Hub, Report, begin, tell
+from motehub.following import ALERT_PLAN, STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
 
 LOCK_FILE: Final = "alerts.lock"
@@ -73,10 +74,19 @@ def _open(folder: Path, plan: Plan, hub: Hub) -> AlertService | None:
     def tell_hub(source: str, news: Sequence[AlertNews]) -> None:
         ask(folder, TellAlerts(source, list(news)))
 
+    def look_up() -> dict[str, bytes]:
+        # Threads ask for it, each with a connection of its own.
+        reader = SqliteLogReader(folder)
+        try:
+            return reader.state_of(STATE_PREFIX)
+        finally:
+            reader.close()
+
+    reports = ReportSource({STORE_URL: os.environ.get(STORE_URL, "")}, look_up)
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
-            return AlertService(folder, plan, reader, reader.journal(), tell_hub, first)
+            return AlertService(folder, plan, reader, reader.journal(), tell_hub, first, reports)
         except (NewerSchema, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
             return None

@@ -14,15 +14,23 @@ def alert_plan(configuration: Configuration) -> Plan | None:
     Raises:
         ConfigurationError: a file with a secret can't be read.
     """
+    return channel_plan(configuration) if configuration.alerts.enabled else None
+
+
+def channel_plan(configuration: Configuration) -> Plan:
+    """Return how people are told, whether rules are looked at or not.
+
+    Raises:
+        ConfigurationError: a file with a secret can't be read.
+    """
     settings = configuration.alerts
-    if not settings.enabled:
-        return None
     return Plan(
         hub=configuration.hub.name,
         zone=configuration.hub.time_zone,
         link=settings.link,
         rate=settings.rate,
         mail=mail_plan(configuration),
+        store=configuration.store.type,
         apprise=tuple(_apprise(one) for one in configuration.notify if one.enabled),
     )
 

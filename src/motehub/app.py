@@ -33,11 +33,11 @@ from motehub.core.admission import Policy
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
-from motehub.errors import StorageError
 from motehub.following import STORE_URL
 from motehub.health import Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
+from motehub.own_address import own_link, shown_address
 from motehub.process import (
     allow_many_files,
     collect_garbage_seldom,
@@ -52,7 +52,14 @@ from motehub.storage import (
     utc_microseconds,
     where_history_is,
 )
-from motehub.supervisor import ALERTS, HISTORY, ConsumerProcess, Program, condition_of, programs
+from motehub.supervisor import (
+    ALERTS,
+    HISTORY,
+    ConsumerProcess,
+    LateConsumer,
+    condition_of,
+    programs,
+)
 from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
 from motehub.zones import find_zone, local_zone
@@ -100,11 +107,8 @@ class RunningHub:
     @property
     def setup_link(self) -> str | None:
         """Where the first administrator begins; None when there is one, or no web port."""
-        code, listener = self.hub.accounts.setup_code, self.listeners.get("web")
-        if code is None or listener is None:
-            return None
-        scheme = "https" if listener.tls else "http"
-        return f"{scheme}://{_address(_reachable(listener))}/setup#{code}"
+        code, link = self.hub.accounts.setup_code, own_link(self.listeners)
+        return None if code is None or link is None else f"{link}/setup#{code}"
 
     async def answer(self, request: Request) -> dict[str, Any]:
         """Carry out a request of the owner."""
@@ -176,7 +180,7 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 hub.write_run_file()
                 hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
-                    tell(f"{name}: {_address(listener)}{' (TLS)' if listener.tls else ''}")
+                    tell(f"{name}: {shown_address(listener)}{' (TLS)' if listener.tls else ''}")
                 if (link := hub.setup_link) is not None:
                     tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
@@ -206,9 +210,9 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            if program.name == ALERTS and not (configuration.rule or hub.rules.needed.is_set()):
+            if program.name == ALERTS and not _needs_alerts(configuration, hub):
                 # A process costs memory: it is there once there is a rule.
-                late = _LateConsumer(program, hub, journal, tasks, consumers)
+                late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
                 continue
             consumer = consumers[program.name] = ConsumerProcess(program, journal, tasks)
@@ -220,6 +224,7 @@ async def running(
         hub.rules.configure(
             configuration.rule, channel_names(configuration.mail, configuration.notify)
         )
+        hub.reports.configure(configuration.report)
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -272,42 +277,8 @@ async def running(
         yield running_hub
 
 
-class _LateConsumer:
-    """Starts the process of alerts when there is something to look at, from there on."""
-
-    def __init__(
-        self,
-        program: Program,
-        hub: Hub,
-        journal: Journal,
-        tasks: asyncio.TaskGroup,
-        consumers: dict[str, ConsumerProcess],
-    ) -> None:
-        self._program = program
-        self._hub = hub
-        self._journal = journal
-        self._tasks = tasks
-        self._consumers = consumers
-        self._task = tasks.create_task(self._start(), name=program.name)
-
-    async def stop(self) -> None:
-        """Stop it, or wait no more."""
-        self._task.cancel()
-        if (consumer := self._consumers.get(self._program.name)) is not None:
-            await consumer.stop()
-
-    async def _start(self) -> None:
-        await self._hub.rules.needed.wait()
-        # What made it needed is durable later: the process has to see it.
-        first = str(self._journal.health.head)
-        arguments = (*self._program.arguments, first)
-        program = msgspec.structs.replace(self._program, arguments=arguments)
-        consumer = ConsumerProcess(program, self._journal, self._tasks)
-        self._consumers[program.name] = consumer
-        try:
-            await consumer.start()
-        except StorageError as error:
-            _logger.error("alerts can't be looked after", reason=str(error))
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
 
 
 def _web(
@@ -325,6 +296,7 @@ def _web(
 
     Its packages take a third of a second to import: only a hub that has one does.
     """
+    from motehub.owner_desk import OwnerDesk
     from motehub.web.server import HistorySource, WebServer
 
     folder, store = configuration.data_dir, configuration.store
@@ -341,12 +313,16 @@ def _web(
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
+        name=configuration.hub.name,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),
+        desk=OwnerDesk(
+            configuration, lambda: running_hub().listeners, lambda: running_hub().health()
+        ),
     )
 
 
@@ -381,16 +357,3 @@ def _pusher(configuration: Configuration, ground: Ground, hub: Hub) -> PusherSer
 
 def _unit_desk(transports: Mapping[str, Transport]) -> UnitDesk | None:
     return next((one for one in transports.values() if isinstance(one, UnitDesk)), None)
-
-
-def _reachable(listener: Listener) -> Listener:
-    """Return the listener by an address of this machine, where it listens on all of them."""
-    if listener.host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
-        return listener
-    outside = next(iter(this_host().addresses), "127.0.0.1")
-    return msgspec.structs.replace(listener, host=str(outside))
-
-
-def _address(listener: Listener) -> str:
-    host = f"[{listener.host}]" if ":" in listener.host else listener.host
-    return f"{host}:{listener.port}"

@@ -29,6 +29,7 @@ from motehub.logs import LogLevel
 from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
 from motehub.quantities import Delay, Duration, Size
+from motehub.schedules.report import Report
 from motehub.web.pusher_settings import PusherSettings
 from motehub.web.settings import TLS_MODES, PimonitorSettings, WebSettings
 from motehub.webhooks.settings import WebhookSettings
@@ -115,6 +116,7 @@ class Configuration(msgspec.Struct, frozen=True):
     mirror: dict[str, Any] = {}
     webhook: tuple[WebhookSettings, ...] = ()
     rule: tuple[Rule, ...] = ()
+    report: tuple[Report, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
     alerts: AlertSettings = AlertSettings()
     mail: MailSettings = MailSettings()
@@ -132,7 +134,12 @@ class Configuration(msgspec.Struct, frozen=True):
         return Path(self.hub.data_dir)
 
 
-TABLES: Final[dict[str, Any]] = {"webhook": WebhookSettings, "rule": Rule, "notify": NotifySettings}
+TABLES: Final[dict[str, Any]] = {
+    "webhook": WebhookSettings,
+    "rule": Rule,
+    "report": Report,
+    "notify": NotifySettings,
+}
 SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "hub": HubSettings,
     "journal": JournalSettings,

@@ -13,6 +13,7 @@ from motehub.alerts.rule import Rule
 from motehub.config import ENVIRONMENT_PREFIX, sections
 from motehub.parts import mirror, mirror_names, transports
 from motehub.quantities import Duration, Size
+from motehub.schedules.report import Report
 from motehub.webhooks.settings import WebhookSettings
 
 _HEADER: Final = f"""\
@@ -33,6 +34,7 @@ _MIRRORS: Final = f"""\
 _WEBHOOKS: Final = "Programs elsewhere that are told what happens: one such section for each."
 
 _NOTIFIERS: Final = "Services that Apprise knows, through which people are told of alerts."
+_REPORTS: Final = "Mails at set times about what devices said: one such section for each report."
 _RULES: Final = "What you want to be told of: one such section for each rule."
 
 
@@ -59,6 +61,7 @@ def sample() -> str:
         parts.append(f'\n{_MIRRORS}# [[mirror]]\n# type = "{name}"\n{_commented(settings)}')
     parts.append(_tables("webhook", _WEBHOOKS, WebhookSettings))
     parts.append(_tables("rule", _RULES, Rule))
+    parts.append(_tables("report", _REPORTS, Report))
     parts.append(_tables("notify", _NOTIFIERS, NotifySettings))
     return "".join(parts)
 

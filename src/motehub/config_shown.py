@@ -10,6 +10,7 @@ from motehub import parts
 from motehub.alerts.rule import to_fields
 from motehub.config import Configuration
 from motehub.http_client import place_of
+from motehub.schedules.report import to_fields as report_fields
 from motehub.web.pusher_settings import PusherSettings
 from motehub.webhooks.settings import WebhookSettings
 
@@ -51,6 +52,7 @@ def to_json(configuration: Configuration) -> bytes:
         for one in configuration.notify
     ]
     shown_all["rule"] = [to_fields(one) for one in configuration.rule]
+    shown_all["report"] = [report_fields(one) for one in configuration.report]
     return msgspec.json.encode(shown_all, enc_hook=plain)
 
 

@@ -25,6 +25,7 @@ from motehub.deeds import deed_of
 from motehub.errors import ControlError, MotehubError, NoHub, OwnerError
 from motehub.model import Scope, Token
 from motehub.people_requests import PeopleRequest, carry_out_for_people
+from motehub.report_requests import ReportRequest, carry_out_for_reports
 from motehub.retention_requests import RetentionRequest, carry_out_for_retention
 from motehub.transfer import pieces
 from motehub.unit_requests import UnitRequest, carry_out_for_units
@@ -128,6 +129,7 @@ ChangingRequest = (
     | PeopleRequest
     | RetentionRequest
     | AlertRequest
+    | ReportRequest
     | ImportReadings
 )
 Request = ChangingRequest | Status
@@ -171,6 +173,8 @@ async def _carry_out(hub: Hub, request: ChangingRequest, units: UnitDesk | None)
         return await carry_out_for_retention(hub, request)
     if isinstance(request, AlertRequest):
         return await carry_out_for_alerts(hub, request)
+    if isinstance(request, ReportRequest):
+        return await carry_out_for_reports(hub, request)
     if isinstance(request, UnitRequest):
         return await carry_out_for_units(hub, units, request)
     if isinstance(request, ImportReadings):

@@ -21,6 +21,7 @@ _DEEDS: Final = {
     "revoke_token": "revoke_token",
     "send_command": "send_command",
     "add_user": "add_user",
+    "set_email": "change_user",
     "set_password": "set_password",
     "invite_user": "invite_user",
     "set_role": "change_user",
@@ -34,6 +35,11 @@ _DEEDS: Final = {
     "change_rule": "change_rule",
     "remove_rule": "remove_rule",
     "answer_alert": "answer_alert",
+    "add_report": "add_report",
+    "change_report": "change_report",
+    "remove_report": "remove_report",
+    "send_report": "send_report",
+    "bring_back": "bring_back",
 }
 # What is told of a request beside its name: nothing in which there may be a secret.
 _TOLD: Final = (

@@ -24,6 +24,9 @@
     │   ├── UnknownRule         no rule has that name
     │   ├── InvalidRule         a rule that can't be, or can't be dealt with so
     │   ├── UnknownAlert        no alert has that number, or it is over
+    │   ├── UnknownReport       no report has that name, or it has no such recipient
+    │   ├── InvalidReport       a report that can't be, or can't be dealt with so
+    │   ├── BackupError         nothing to back up, a back-up that is none, or nowhere to put it
     │   ├── HubRunning          the data folder belongs to a hub that is running
     │   └── CertificateError    a certificate or key that is missing or unusable
     ├── StorageError            the machine: disk full, read-only, database locked or damaged
@@ -124,6 +127,18 @@ class InvalidRule(OwnerError):
 
 class UnknownAlert(OwnerError):
     """No alert has the number that was given, or it is over."""
+
+
+class UnknownReport(OwnerError):
+    """No report has the name that was given, or it has no such recipient."""
+
+
+class InvalidReport(OwnerError):
+    """A report can't be as it is described, or can't be dealt with so."""
+
+
+class BackupError(OwnerError):
+    """There is nothing to back up, a back-up is none or damaged, or a folder is not empty."""
 
 
 class HubRunning(OwnerError):

@@ -27,12 +27,13 @@ _FILES: Final = ("", "-wal", "-shm")
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """A warning or an error in the log; ``level`` is its word."""
+    """A warning or an error in the log; ``level`` is its word, ``part`` of what it tells."""
 
     time: str
     level: str
     event: str
     detail: str
+    part: str
 
 
 class Troubles(logging.Handler):
@@ -44,10 +45,12 @@ class Troubles(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Remember a line."""
-        detail = ", ".join(f"{key}: {value}" for key, value in fields_of(record).items())
+        fields = fields_of(record)
+        detail = ", ".join(f"{key}: {value}" for key, value in fields.items())
+        part = str(fields.get("listener") or record.name.removeprefix("motehub."))
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
         level = record.levelname.lower()
-        row = Trouble(time, level, record.getMessage()[:_LONGEST], detail[:_LONGEST])
+        row = Trouble(time, level, record.getMessage()[:_LONGEST], detail[:_LONGEST], part)
         self._rows.append(row)
 
     def newest(self) -> list[Trouble]:

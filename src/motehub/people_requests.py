@@ -21,6 +21,14 @@ class AddUser(msgspec.Struct, frozen=True, tag="add_user"):
     name: str
     role: Role
     password: str | None = None
+    email: str = ""
+
+
+class SetEmail(msgspec.Struct, frozen=True, tag="set_email"):
+    """Send mails for a person to another address, "" to none."""
+
+    name: str
+    email: str
 
 
 class SetPassword(msgspec.Struct, frozen=True, tag="set_password"):
@@ -49,21 +57,25 @@ class RemoveUser(msgspec.Struct, frozen=True, tag="remove_user"):
     name: str
 
 
-PeopleRequest = ListUsers | AddUser | SetPassword | InviteUser | SetRole | RemoveUser
+PeopleRequest = ListUsers | AddUser | SetEmail | SetPassword | InviteUser | SetRole | RemoveUser
 
 
 class UserShape(msgspec.Struct, frozen=True):
-    """A person: ``invited`` says that no password has been chosen yet."""
+    """A person: ``invited`` says that no password has been chosen yet.
+
+    To ``email`` a link goes with which to choose another one; "" is nowhere.
+    """
 
     name: str
     role: Role
     created: str
     invited: bool
+    email: str
 
 
 def show_user(user: User) -> UserShape:
     """Return a user as people and programs see one."""
-    return UserShape(user.name, user.role, iso(user.created), not user.password)
+    return UserShape(user.name, user.role, iso(user.created), not user.password, user.email)
 
 
 async def carry_out_for_people(hub: Hub, request: PeopleRequest) -> dict[str, Any]:
@@ -77,8 +89,10 @@ async def carry_out_for_people(hub: Hub, request: PeopleRequest) -> dict[str, An
         case ListUsers():
             users = [msgspec.to_builtins(show_user(one)) for one in accounts.people.all()]
             return {"users": users}
-        case AddUser(name, role, password):
-            return {"invitation": await accounts.add(name, role, password)}
+        case AddUser(name, role, password, email):
+            return {"invitation": await accounts.add(name, role, password, email)}
+        case SetEmail(name, email):
+            await accounts.set_email(name, email)
         case SetPassword(name, password):
             await accounts.set_password(name, password)
         case InviteUser(name):

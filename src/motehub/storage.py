@@ -21,6 +21,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.reports import ReportBook
 from motehub.core.retention import Retention
 from motehub.core.rules import RuleBook
 from motehub.core.sessions import SessionPolicy, Sessions
@@ -94,6 +95,7 @@ def open_hub(
             utc_microseconds,
             audit=Audit.from_state(log.state(), utc_microseconds),
             rules=RuleBook.from_state(log.state()),
+            reports=ReportBook.from_state(log.state()),
             retention=Retention.from_state(configuration.retention.plan, log.state()),
         )
         journal.before_commit(hub.audit.note)

@@ -87,7 +87,7 @@ def programs(configuration: Configuration) -> Iterator[Program]:
             secret = {WEBHOOK_PLAN: plan.to_json()}
             yield Program(name, name, "motehub.webhook", (folder,), secret, optional, told=True)
     if (alerts := alert_plan(configuration)) is not None:
-        secret = {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
+        secret = environment | {ALERT_PLAN: msgspec.json.encode(alerts).decode()}
         yield Program(ALERTS, ALERTS, "motehub.alert", (folder,), secret, optional=True, told=True)
 
 
@@ -245,3 +245,41 @@ class ConsumerProcess:
             self._journal.follow(self.program.name, report.position, optional=optional)
         if not self._ready.done():
             self._ready.set_result(None)
+
+
+class LateConsumer:
+    """Starts a consumer's process once it is needed, from there on, and enters it in the others."""
+
+    def __init__(
+        self,
+        program: Program,
+        needed: asyncio.Event,
+        journal: Journal,
+        tasks: asyncio.TaskGroup,
+        consumers: dict[str, ConsumerProcess],
+    ) -> None:
+        self._program = program
+        self._needed = needed
+        self._journal = journal
+        self._tasks = tasks
+        self._consumers = consumers
+        self._task = tasks.create_task(self._start(), name=program.name)
+
+    async def stop(self) -> None:
+        """Stop it, or wait no more."""
+        self._task.cancel()
+        if (consumer := self._consumers.get(self._program.name)) is not None:
+            await consumer.stop()
+
+    async def _start(self) -> None:
+        await self._needed.wait()
+        # What made it needed is durable later: the process has to see it.
+        first = str(self._journal.health.head)
+        arguments = (*self._program.arguments, first)
+        program = msgspec.structs.replace(self._program, arguments=arguments)
+        consumer = ConsumerProcess(program, self._journal, self._tasks)
+        self._consumers[program.name] = consumer
+        try:
+            await consumer.start()
+        except StorageError as error:
+            _logger.error("consumer not started", consumer=self._program.name, reason=str(error))

@@ -78,10 +78,11 @@ def test_services_are_announced_with_their_real_ports(
     name = found_as(hub)
     service = f"{name.removesuffix('.local')}.{kind}._tcp.local"
     port = hub.run_file["listeners"][listener]["port"]
-    found = ask(f"{kind}._tcp.local", PTR, 10)
+    found = ask(f"{kind}._tcp.local", PTR, 10, about=service)
     assert (f"{kind}._tcp.local", PTR, service) in found
     assert (service, SRV, (port, name)) in found
-    said = {value for one, record, value in found if (one, record) == (service, TXT)}
+    said = [value for one, record, value in found if (one, record) == (service, TXT)]
+    assert said
     assert all((b"\x06path=/" in one) is (listener == "web") for one in said)
 
 

@@ -309,7 +309,10 @@ def test_the_password_is_nobody_elses(folder: Path, server: RedisServer) -> None
         assert examined.returncode == 1
         assert "another" not in examined.stdout + examined.stderr
         assert hub.stop() == 0
-    with mirrored(folder, server.url) as hub:
+    hub = mirrored(folder, server.url)
+    # So that its processes are called what they are in a list of processes.
+    hub.fresh = True
+    with hub:
         wait_level(hub)
         command = " ".join(psutil.Process(consumer(hub)["pid"]).cmdline())
         checked = hub.cli("check-config", "--config", str(hub.config)).stdout

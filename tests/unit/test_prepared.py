@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from tests import prepared
-from tests.harness import HubProcess, cli, environment
+from tests import nursery, prepared
+from tests.harness import HubProcess, alive, cli, environment
+from tests.web_hub import WEB, WebHub
+from tests.webhook_hub import SECRET
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,42 @@ def test_another_start_of_python_is_a_real_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     assert cli("--version").returncode == 0
     assert fresh == [("--version",)]
+
+
+_MORE = """
+[[rule]]
+name = "cold"
+metric = "temperature"
+below = 0
+
+[[mirror]]
+type = "redis"
+url = "redis://127.0.0.1:{port}"
+
+[[webhook]]
+name = "desk"
+secret = "{secret}"
+url = "http://127.0.0.1:{port}/"
+"""
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_a_hub_starts_is_its_own(fresh: bool, tmp_path: Path, unused_tcp_port: int) -> None:
+    """Forks or programs of their own: children of the hub, which go with it, and are restarted."""
+    hub = WebHub(tmp_path / "data", WEB)
+    with hub.config.open("a", encoding="utf-8") as file:
+        file.write(_MORE.format(port=unused_tcp_port, secret=SECRET))
+    hub.fresh = fresh
+    with hub:
+        hub.curl("/api/v1/devices", token=hub.token("reader", "read"))
+        parts = psutil.Process(hub.pid).children()
+        commands = {" ".join(part.cmdline()[1:3]) for part in parts}
+        # Certificates were made before the hub had started.
+        programs = {f"-m {name}" for name in nursery.PROGRAMS if name != "motehub.security"}
+        assert commands == (programs if fresh else {"-m tests.prepared"})
+        assert len(parts) == len(programs) + (not fresh)
+        writer = hub.kill_writer()
+        hub.wait_until(lambda: hub.writer_pid != writer, "there is another writer")
+        hub.kill()
+        pids = [part.pid for part in parts]
+        hub.wait_until(lambda: not alive(pids), "all have ended")

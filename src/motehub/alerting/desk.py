@@ -67,7 +67,7 @@ def alerts(
     where = "ended IS NULL" if is_open else "TRUE"
     query = f"SELECT {ALERT_COLUMNS} FROM alert WHERE {where} ORDER BY id DESC"  # noqa: S608
     found: list[AlertShape] = []
-    with _open(folder) as db:
+    with opened(folder) as db:
         if db is None:
             return found
         for row in db.execute(query):
@@ -81,7 +81,7 @@ def alerts(
 
 def channels(folder: Path) -> list[ChannelShape]:
     """Return through whom people are told, by name."""
-    with _open(folder) as db:
+    with opened(folder) as db:
         if db is None:
             return []
         rows = db.execute(
@@ -131,7 +131,8 @@ def _iso(time: int | None) -> str | None:
 
 
 @contextmanager
-def _open(folder: Path) -> Iterator[apsw.Connection | None]:
+def opened(folder: Path) -> Iterator[apsw.Connection | None]:
+    """Open ``alerts.db`` for reading; None while there is none."""
     path = folder / FILE_NAME
     if not path.exists():
         yield None

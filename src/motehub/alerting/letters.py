@@ -16,14 +16,13 @@ from typing import Final
 
 import msgspec
 
+from motehub.mail_addresses import is_address, plain_address
 from motehub.model import MICROSECONDS
 
-MOST_ADDRESS_CHARACTERS: Final = 254
-"""Longest address (RFC 5321 § 4.5.3.1.3, less its angle brackets)."""
+__all__ = ["Attachment", "Letter", "Picture", "compose_message", "is_address", "plain_address"]
 
 _MOST_SUBJECT: Final = 200
 _MOST_HEADER: Final = 2_000
-_LABEL: Final = re.compile(r"[^\s@,;:<>()\[\]\\\"]+")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,75}")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MOST_UNFOLDED: Final = 900
@@ -84,24 +83,6 @@ class Letter(msgspec.Struct, frozen=True):
     pictures: tuple[Picture, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-
-
-def is_address(text: str) -> bool:
-    """Tell whether ``text`` can be the address of a person, alone or as in ``Name <address>``."""
-    if not text.isprintable() or len(text) > MOST_ADDRESS_CHARACTERS:
-        return False
-    plain = parseaddr(text)[1]
-    before = text.removesuffix(f"<{plain}>") if text != plain else ""
-    if before == text or set(before) & set("<>@"):
-        # More than one address, or something behind it.
-        return False
-    local, at, domain = plain.rpartition("@")
-    return bool(at and _LABEL.fullmatch(local) and _LABEL.fullmatch(domain))
-
-
-def plain_address(text: str) -> str:
-    """Return the address in ``Name <address>``, or in an address alone."""
-    return parseaddr(text)[1]
 
 
 def compose_message(letter: Letter, sender: str, name: str, key: str, now: int) -> EmailMessage:

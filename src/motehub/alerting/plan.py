@@ -38,7 +38,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What the process knows of the configuration.
 
     ``zone`` is the time zone of people, "" for the system's. ``link`` is the address of the
-    hub's pages. ``rate`` is how many messages a channel may send in an hour.
+    hub's pages. ``store`` is where reports find the history. ``rate`` is how many messages a
+    channel may send in an hour.
     """
 
     hub: str = "motehub"
@@ -46,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True):
     link: str = ""
     rate: float = 30.0
     mail: Mail | None = None
+    store: str = "sqlite"
     apprise: tuple[Apprise, ...] = ()
 
     @property

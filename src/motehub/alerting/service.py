@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from motehub.alerting.apprise_notifier import Notifier
 from motehub.alerting.book import AlertBook
+from motehub.alerting.clerk import Clerk, LookUp
 from motehub.alerting.courier import Courier, Send
 from motehub.alerting.effect import JudgeFrames
+from motehub.alerting.letter_book import LetterBook
 from motehub.alerting.mail import send_mail
 from motehub.alerting.plan import MAIL, Plan
+from motehub.alerting.postman import Postman
 from motehub.alerting.wording import Told, compose
 from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
@@ -44,11 +49,18 @@ _logger = Logger("motehub.alerts")
 _occasional = OccasionalLogger(_logger)
 
 
+class ReportSource(msgspec.Struct, frozen=True):
+    """What reports are made of: ``environment`` has the address of the store."""
+
+    environment: Mapping[str, str]
+    look_up: LookUp
+
+
 class AlertService:
     """Follows the journal of ``folder`` and tells people as ``plan`` says, until the hub is gone.
 
     ``journal`` is the mark of the journal that ``reader`` reads. ``first`` is where it begins if it
-    has not followed that yet, None for its end.
+    has not followed that yet, None for its end. ``reports`` is for what reports are made of.
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class AlertService:
         journal: str,
         tell_hub: TellHub,
         first: int | None = None,
+        reports: ReportSource | None = None,
     ) -> None:
         self._book = AlertBook(folder)
         self._book.register(plan.channels)
@@ -69,13 +82,18 @@ class AlertService:
         )
         self._couriers = list(self._make_couriers(plan))
         self._reporter = _Reporter(self._book, tell_hub)
+        self._others = list(self._make_reporters(folder, plan, reports))
         self._counts: dict[str, int] = {}
         self._counted = 0.0
         self.consumer = Consumer("alerts", reader, self._effect, may_miss=True)
 
     def run(self, hub: Hub, tell: Tell) -> bool:
         """Follow and tell; return at the end whether all was taken over from the journal."""
-        threads: list[Courier | _Reporter] = [*self._couriers, self._reporter]
+        threads: list[Courier | Postman | Clerk | _Reporter] = [
+            *self._couriers,
+            self._reporter,
+            *self._others,
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -97,6 +115,19 @@ class AlertService:
         for one in plan.apprise:
             senders[one.name] = partial(self._send_by_apprise, Notifier(one))
         return [Courier(self._book, name, send, clock, plan.rate) for name, send in senders.items()]
+
+    def _make_reporters(
+        self, folder: Path, plan: Plan, reports: ReportSource | None
+    ) -> Iterator[Clerk | Postman]:
+        if reports is None:
+            return
+        letters = LetterBook(self._book)
+        woken: Callable[[], None] = _nothing
+        if plan.mail is not None:
+            postman = Postman(letters, plan.mail, plan, reports.look_up, clock)
+            woken = postman.wake
+            yield postman
+        yield Clerk(letters, folder, plan, reports.environment, reports.look_up, clock, woken)
 
     def _send_mail(self, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
@@ -122,7 +153,7 @@ class AlertService:
                 tell(effect.committed, self._count(), consumer.trouble)
 
         woken = False
-        while all(one.is_alive() for one in (*self._couriers, self._reporter)):
+        while all(one.is_alive() for one in (*self._couriers, self._reporter, *self._others)):
             began = time.process_time()
             told = hub.news() if woken else None
             done = consumer.catch_up(after_bite=report, look=not woken, told=told)
@@ -172,6 +203,10 @@ class AlertService:
             with suppress(StorageError):
                 self._counts = {**self._book.counts(), "missed": self._effect.missed}
         return self._counts
+
+
+def _nothing() -> None:
+    """Wake nobody: there is no mail server."""
 
 
 class _Steadiness:

@@ -16,6 +16,7 @@ import click
 from motehub import __version__
 from motehub.cli import (
     alerts,
+    backup,
     base,
     certs,
     demo,
@@ -101,6 +102,8 @@ for command in (
     transfer.import_,
     transfer.export,
     transfer.migrate_store,
+    backup.backup,
+    backup.restore,
 ):
     app.add_command(command)
 

@@ -9,7 +9,7 @@ import click
 
 from motehub.cli.options import Format, data_option, format_option, read_secret
 
-COLUMNS: Final = ("name", "role", "created", "invited")
+COLUMNS: Final = ("name", "role", "created", "invited", "email")
 
 _ROLES: Final = ("viewer", "operator", "admin")
 role_option = click.option(
@@ -30,8 +30,9 @@ def group() -> None:
 @click.argument("name")
 @role_option
 @click.option("--invite", is_flag=True, help="Print an invitation instead of asking a password.")
+@click.option("--email", default="", help="Where a link to choose another password goes.")
 @data_option
-def add(name: str, role: str, invite: bool, data: Path) -> None:
+def add(name: str, role: str, invite: bool, email: str, data: Path) -> None:
     """Add a person; the password is asked, or read from standard input."""
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import shown
@@ -39,7 +40,7 @@ def add(name: str, role: str, invite: bool, data: Path) -> None:
     from motehub.people_requests import AddUser
 
     password = None if invite else read_secret("password", twice=True)
-    code = tell_hub(data, AddUser(name, Role(role), password), make=True)["invitation"]
+    code = tell_hub(data, AddUser(name, Role(role), password, email), make=True)["invitation"]
     click.echo(f"{shown(name)} may log in as {role}.", err=True)
     if code is not None:
         _print_invitation(code)
@@ -95,6 +96,20 @@ def set_role(name: str, role: str, data: Path) -> None:
 
     tell_hub(data, SetRole(name, Role(role)))
     click.echo(f"{shown(name)} is {role} now.")
+
+
+@group.command()
+@click.argument("name")
+@click.argument("address", default="")
+@data_option
+def email(name: str, address: str, data: Path) -> None:
+    """Send mails for a person to ADDRESS; without one, nowhere."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.people_requests import SetEmail
+
+    tell_hub(data, SetEmail(name, address))
+    click.echo(f"Mails for {shown(name)} go {f'to {shown(address)}' if address else 'nowhere'}.")
 
 
 @group.command()

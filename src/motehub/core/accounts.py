@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from motehub.core.audit import done_by
+from motehub.core.mail_addresses import check_email
 from motehub.core.passwords import check_password, hash_password, is_password
 from motehub.core.people import Browser, People, Role, Seen, User
 from motehub.errors import InvalidName, WrongPassword
@@ -47,6 +48,8 @@ class Accounts:
         self._clock = clock
         self._waiting = 0
         self._setting_up = asyncio.Lock()
+        # A link is good once, though somebody uses it twice at a time.
+        self._linking = asyncio.Lock()
         # One password at a time: however many guess, it costs one core and one such memory.
         self._turn = asyncio.Lock()
         self._setup_code = secrets.token_urlsafe(_RANDOM_BYTES)
@@ -77,15 +80,17 @@ class Accounts:
             await self.add(name, Role.ADMIN, password)
             return await self._log_in(self.people.get(name), seen)
 
-    async def add(self, name: str, role: Role, password: str | None = None) -> str | None:
+    async def add(
+        self, name: str, role: Role, password: str | None = None, email: str = ""
+    ) -> str | None:
         """Add a user with a password, or return an invitation to choose one.
 
         Raises:
             InvalidName: the name is taken or breaks the rules for names.
             InvalidPassword: the password is too easily guessed.
-            InvalidUser: there are too many.
+            InvalidUser: there are too many, or ``email`` is no mail address.
         """
-        name = check_token_name(name)
+        name, email = check_token_name(name), check_email(email)
         if self.people.find(name) is not None:
             raise InvalidName(f"There is a user called {name!r} already. Choose another name.")
         kept = None
@@ -94,6 +99,8 @@ class Accounts:
             kept = await self._hash(password)
         batch = Batch()
         code = self.people.add(batch, name, role, self._clock(), kept)
+        if email:
+            self.people.set_email(batch, self.people.get(name), email)
         await self._journal.append(batch)
         _logger.info("user added", name=name, role=role.value)
         return code
@@ -127,6 +134,59 @@ class Accounts:
         done_by(user.name)
         await self.set_password(user.name, password)
         return await self._log_in(self.people.get(user.name), seen)
+
+    async def make_link(self, name: str) -> str:
+        """Return the code of a link with which a user chooses another password, for an hour.
+
+        Raises:
+            UnknownUser: there is none of that name.
+        """
+        batch = Batch()
+        code = self.people.make_link(batch, self.people.get(name), self._clock())
+        await self._journal.append(batch)
+        return code
+
+    async def use_link(self, code: str, password: str, seen: Seen = NOWHERE) -> tuple[str, Browser]:
+        """Choose another password with a link, and log in; all other browsers are logged out.
+
+        Raises:
+            WrongPassword: the link is not good any more.
+            InvalidPassword: the password is too easily guessed.
+        """
+        async with self._linking:
+            user = self.people.linked(code, self._clock())
+            if user is None:
+                raise WrongPassword(
+                    "The link was used, has been replaced by a later one, or is older than an "
+                    "hour. Ask for another one."
+                )
+            done_by(user.name)
+            await self.set_password(user.name, password)
+        return await self._log_in(self.people.get(user.name), seen)
+
+    async def set_email(self, name: str, email: str) -> User:
+        """Send mails for a user to ``email`` from now on; "" is nowhere.
+
+        Raises:
+            UnknownUser: there is none of that name.
+            InvalidUser: it is no mail address.
+        """
+        email = check_email(email)
+        batch = Batch()
+        self.people.set_email(batch, self.people.get(name), email)
+        await self._journal.append(batch)
+        return self.people.get(name)
+
+    async def change_email(self, user: User, password: str, email: str) -> None:
+        """Let a user who knows the password have mails sent elsewhere.
+
+        Raises:
+            WrongPassword: it is another.
+            InvalidUser: it is no mail address.
+        """
+        email = check_email(email)
+        await self._check(user, password)
+        await self.set_email(user.name, email)
 
     async def set_password(self, name: str, password: str) -> None:
         """Give a user another password; every browser has to log in again.

@@ -18,13 +18,14 @@ from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
-from motehub.core.profiles import Profile, checked_interval, checked_labels, checked_unit
+from motehub.core.profiles import Profile, checked_interval, checked_labels
 from motehub.core.registry import Registry
+from motehub.core.reports import ReportBook, Reports
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
-from motehub.errors import InvalidProfile, OwnerError
+from motehub.errors import OwnerError
 from motehub.frames import Batch, DeviceChanged, EventOccurred, HeldDropped, WebhookPosted
 from motehub.logs import Logger
 from motehub.model import (
@@ -34,7 +35,6 @@ from motehub.model import (
     Kind,
     Receipt,
     Scope,
-    Series,
     Token,
     given_name,
 )
@@ -61,6 +61,7 @@ class Hub:
         clock: Callable[[], int],
         audit: Audit | None = None,
         rules: RuleBook | None = None,
+        reports: ReportBook | None = None,
         retention: Retention | None = None,
     ) -> None:
         self.registry = registry
@@ -70,6 +71,7 @@ class Hub:
         self.accounts = accounts
         self.audit = audit or Audit((), clock)
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
+        self.reports = Reports(reports or ReportBook(), journal, clock, self.rules.needed)
         self.retention = retention or Retention(Plan(), {})
         self.feed = Feed(registry, journal)
         self._journal = journal
@@ -194,7 +196,7 @@ class Hub:
         batch = Batch()
         device = self.registry.by_name(name)
         labels, interval = checked_labels(labels), checked_interval(interval)
-        given = self._give_units(batch, device, units)
+        given = self.registry.give_units(batch, device, units)
         if interval is not None:
             self.rules.needed.set()
         self.registry.profiles.put(batch, device.id, Profile(labels, interval, given))
@@ -214,7 +216,7 @@ class Hub:
         """
         batch = Batch()
         device = self.registry.by_name(name)
-        series = self._numbers_of(device, metric)
+        series = self.registry.numbers_of(device, metric)
         old = self.registry.calibrations.of(series.id)
         self.registry.calibrate(batch, series, checked_calibration(calibration))
         if calibration != (old or AS_IT_IS):
@@ -349,35 +351,6 @@ class Hub:
         await self._journal.append(batch)
         _logger.info("token revoked", name=token.name)
         return token
-
-    def _give_units(
-        self, batch: Batch, device: Device, units: Mapping[str, str]
-    ) -> tuple[str, ...]:
-        """Give series units, all or none; return the metrics whose unit the owner has given."""
-        given = dict.fromkeys(self.registry.profiles.of(device.id).units)
-        changes = []
-        for metric, written in units.items():
-            unit = checked_unit(written)
-            series = self._numbers_of(device, metric)
-            if unit == series.unit:
-                continue
-            if series.unit and metric not in given:
-                raise InvalidProfile(
-                    f"{device.name} says itself that its {metric} is in {series.unit}."
-                )
-            changes.append((series, unit))
-        for series, unit in changes:
-            self.registry.set_unit(batch, series, unit)
-            given.pop(series.metric, None)
-            if unit:
-                given[series.metric] = None
-        return tuple(given)
-
-    def _numbers_of(self, device: Device, metric: str) -> Series:
-        series = self.registry.find_series(device.id, metric, Kind.GAUGE)
-        if series is None:
-            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
-        return series
 
     def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
         """Bind the tokens of a device that was renamed to its new name.

@@ -31,6 +31,9 @@ BROWSER_SECONDS: Final = 30 * 86_400
 INVITATION_SECONDS: Final = 7 * 86_400
 """How long an invitation is good for."""
 
+LINK_SECONDS: Final = 3_600
+"""How long a link to choose another password is good for."""
+
 _USER: Final = "user/"
 _BROWSER: Final = "browser/"
 _ORDER: Final = "order/"
@@ -75,7 +78,8 @@ class User(msgspec.Struct, frozen=True):
 
     ``password`` is what ``motehub.core.passwords`` keeps of it. It is empty while the invitation
     with the digest ``invitation`` is open, until ``invited_until``. ``language`` is what the pages
-    are to be written in, "" for what the browser prefers.
+    are to be written in, "" for what the browser prefers. To ``email`` goes a link to choose
+    another password, with the digest ``link``, good until ``link_until``.
     """
 
     name: str
@@ -85,6 +89,9 @@ class User(msgspec.Struct, frozen=True):
     invitation: bytes = b""
     invited_until: int = 0
     language: str = ""
+    email: str = ""
+    link: bytes = b""
+    link_until: int = 0
 
 
 class Browser(msgspec.Struct, frozen=True):
@@ -219,9 +226,37 @@ class People:
                 return user if now < user.invited_until else None
         return None
 
+    def called(self, name: str) -> User | None:
+        """Return the user of that name, or the only one with that mail address."""
+        if (user := self.find(name)) is not None or not name:
+            return user
+        found = [one for one in self._users.values() if one.email.lower() == name.lower()]
+        return found[0] if len(found) == 1 else None
+
+    def make_link(self, batch: Batch, user: User, now: int) -> str:
+        """Return the code of a link for ``user`` to choose another password; one before is void."""
+        code = secrets.token_urlsafe(_RANDOM_BYTES)
+        until = now + LINK_SECONDS * MICROSECONDS
+        self._put(batch, msgspec.structs.replace(user, link=_digest(code), link_until=until))
+        return code
+
+    def linked(self, code: str, now: int) -> User | None:
+        """Return for whom a link is, unless its time is over at ``now`` (µs)."""
+        digest = _digest(code)
+        for user in self._users.values():
+            if user.link and hmac.compare_digest(user.link, digest):
+                return user if now < user.link_until else None
+        return None
+
+    def set_email(self, batch: Batch, user: User, email: str) -> None:
+        """Send mails for ``user`` to ``email`` from now on; "" is nowhere."""
+        self._put(batch, msgspec.structs.replace(user, email=email, link=b"", link_until=0))
+
     def set_password(self, batch: Batch, user: User, password: str) -> None:
         """Keep another password of ``user``, who has to log in with it in every browser."""
-        changed = msgspec.structs.replace(user, password=password, invitation=b"", invited_until=0)
+        changed = msgspec.structs.replace(
+            user, password=password, invitation=b"", invited_until=0, link=b"", link_until=0
+        )
         self._put(batch, changed)
         self._log_out(batch, user.name)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from motehub.core.calibrations import Calibration, Calibrations
-from motehub.core.profiles import Profiles
-from motehub.errors import InvalidName, UnknownDevice
+from motehub.core.profiles import Profiles, checked_unit
+from motehub.errors import InvalidName, InvalidProfile, UnknownDevice
 from motehub.frames import (
     Batch,
     DeviceChanged,
@@ -257,6 +257,42 @@ class Registry:
         self.edition += 1
         batch.state[f"{_SERIES_KEY}{series.id}"] = _encode(changed)
         batch.entries.append(SeriesAdded(changed))
+
+    def give_units(self, batch: Batch, device: Device, units: Mapping[str, str]) -> tuple[str, ...]:
+        """Give series units, all or none; return the metrics whose unit the owner has given.
+
+        Raises:
+            InvalidProfile: there is no such metric, the device says its unit, or it can't be.
+        """
+        given = dict.fromkeys(self.profiles.of(device.id).units)
+        changes = []
+        for metric, written in units.items():
+            unit = checked_unit(written)
+            series = self.numbers_of(device, metric)
+            if unit == series.unit:
+                continue
+            if series.unit and metric not in given:
+                raise InvalidProfile(
+                    f"{device.name} says itself that its {metric} is in {series.unit}."
+                )
+            changes.append((series, unit))
+        for series, unit in changes:
+            self.set_unit(batch, series, unit)
+            given.pop(series.metric, None)
+            if unit:
+                given[series.metric] = None
+        return tuple(given)
+
+    def numbers_of(self, device: Device, metric: str) -> Series:
+        """Return the series of a device's numbers.
+
+        Raises:
+            InvalidProfile: there is no such metric.
+        """
+        series = self.find_series(device.id, metric, Kind.GAUGE)
+        if series is None:
+            raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
+        return series
 
     def calibrations_of(self, device: Device) -> dict[int, Calibration]:
         """Return how those series of the device are calibrated that are, by their ids."""

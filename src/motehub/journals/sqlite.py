@@ -158,6 +158,13 @@ class SqliteLogReader:
         with self._storage() as db:
             return dict(db.execute("SELECT key, value FROM state"))
 
+    def state_of(self, prefix: str) -> dict[str, bytes]:
+        """Return the newest values of the keys that begin with ``prefix``, in ASCII."""
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        with self._storage() as db:
+            query = "SELECT key, value FROM state WHERE key >= ? AND key < ?"
+            return dict(db.execute(query, (prefix, after)))
+
     def journal(self) -> str:
         """Return what tells this journal from any other, in which positions mean other frames."""
         with self._storage() as db:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, tzinfo
 from http import HTTPStatus
 from pathlib import Path
@@ -22,7 +23,8 @@ from motehub.core.people import Browser
 from motehub.model import Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
-from motehub.web.attempts import LogInAttempts
+from motehub.web.attempts import LinkRequests, LogInAttempts
+from motehub.web.desk import SettingsDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Queries
@@ -45,14 +47,30 @@ ApiRequest = Request[Any, Token, State]
 AnyRequest = Request[Any, Any, State]
 
 
+class ReportMaking(msgspec.Struct, frozen=True):
+    """What reports are made of and how the hub is called in them; ``room`` lets in one at a time.
+
+    ``environment`` has the address of the store. ``zone`` is the name of the hub's zone, "" for
+    the machine's.
+    """
+
+    folder: Path
+    store: str
+    environment: Mapping[str, str]
+    hub: str
+    zone: str
+    room: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+
+
 class ApiServices(msgspec.Struct, frozen=True):
     """What the API stands on.
 
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords. ``reach`` returns how the hub can be reached.
-    ``zone`` is where its days begin and end.
+    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
+    ``reach`` returns how the hub can be reached. ``desk`` knows the configuration. ``zone`` is
+    where its days begin and end, ``reports`` is for previews of reports.
     """
 
     hub: Hub
@@ -64,8 +82,11 @@ class ApiServices(msgspec.Struct, frozen=True):
     webhooks: Path | None = None
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
+    link_requests: LinkRequests = msgspec.field(default_factory=LinkRequests)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
+    desk: SettingsDesk | None = None
     zone: tzinfo = UTC
+    reports: ReportMaking | None = None
 
 
 def services_of(app: Litestar) -> ApiServices:

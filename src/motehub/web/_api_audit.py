@@ -22,6 +22,7 @@ _TOLD: Final = (
     "name",
     "new_name",
     "role",
+    "email",
     "scopes",
     "devices",
     "expires",
@@ -33,9 +34,9 @@ _TOLD: Final = (
     "address",
     "ids",
 )
-_PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule"})
+_PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule", "ask_for_link"})
 """What changes nothing for others."""
-_COMING_IN: Final = frozenset({"log_in", "set_up", "accept_invitation"})
+_COMING_IN: Final = frozenset({"log_in", "set_up", "accept_invitation", "reset_password"})
 """What is done by somebody who is not logged in yet, whatever the cookie says."""
 
 

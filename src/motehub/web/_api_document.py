@@ -63,10 +63,13 @@ _STRICT: Final = (
     "LogIn",
     "AcceptedInvitation",
     "PasswordChange",
+    "Forgotten",
+    "ChosenPassword",
+    "EmailChange",
     "LanguageChange",
     "NewCertificate",
     "NewUser",
-    "RoleChange",
+    "UserChange",
 )
 """Bodies in which an unknown field is an error."""
 

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 from litestar import Response, delete, get, patch, post, put
-from litestar.params import Body, PathParameter
+from litestar.params import Body, PathParameter, QueryParameter
+from msgspec import UNSET, UnsetType
 
 from motehub.core.people import BROWSER_SECONDS, Browser, Role, Seen
 from motehub.errors import InvalidName, InvalidPassword
@@ -27,10 +28,15 @@ from motehub.web._api_access import (
 )
 from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
 from motehub.web.access import COOKIE
+from motehub.web.languages import preferred
+from motehub.web.letters import note
 from motehub.web.problems import Problem
 
 Name = Annotated[str, PathParameter(description="Name of the person.", max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=1_000)]
+ByMail = Annotated[
+    bool, QueryParameter(name="mail", description="Whether the invitation goes by mail too.")
+]
 
 
 class SetUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,31 +79,40 @@ class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     role: Role
+    email: Text = ""
 
 
-class RoleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person may do from now on."""
+class UserChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person may do from now on, and where mails for the person go; "" is nowhere."""
 
-    role: Role
+    role: Role | UnsetType = UNSET
+    email: Text | UnsetType = UNSET
 
 
 class LoggedIn(msgspec.Struct, frozen=True):
     """Who is logged in here.
 
-    Requests that change something show ``csrf`` in the header ``X-CSRF-Token``.
+    Requests that change something show ``csrf`` in the header ``X-CSRF-Token``. To ``email`` a link
+    goes with which to choose another password.
     """
 
     name: str
     role: Role
     csrf: str
     language: str
+    email: str
 
 
 class Invitation(msgspec.Struct, frozen=True):
-    """An invitation: ``code`` is good once, for a week, at the page ``/invitation#CODE``."""
+    """An invitation: ``code`` is good once, for a week, at the page ``/invitation#CODE``.
+
+    ``mailed`` says whether it was sent by mail too, ``trouble`` why it was not though it was to be.
+    """
 
     name: str
     code: str
+    mailed: bool = False
+    trouble: str | None = None
 
 
 @post(
@@ -112,7 +127,7 @@ async def set_up(
     services = services_of(request.app)
     check_not_held_back(services.hub)
     made = await services.hub.accounts.set_up(data.code, data.name, data.password, seen_of(request))
-    return _logged_in(request, services, *made)
+    return logged_in(request, services, *made)
 
 
 @post("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log in")
@@ -124,7 +139,7 @@ async def log_in(
     check_not_held_back(services.hub)
     with attempt(request, data.name):
         made = await services.hub.accounts.log_in(data.name, data.password, seen_of(request))
-    return _logged_in(request, services, *made)
+    return logged_in(request, services, *made)
 
 
 @get("/session", responses=problems(LOGGING_IN), summary="Tell who is logged in")
@@ -134,7 +149,7 @@ async def show_session(request: AnyRequest) -> Response[LoggedIn]:
     browser = logged_in_browser(request)
     await services.hub.accounts.renew(browser)
     # The browser keeps its cookie as long as the hub does.
-    return _logged_in(request, services, request.cookies[COOKIE], browser)
+    return logged_in(request, services, request.cookies[COOKIE], browser)
 
 
 @delete("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log out")
@@ -161,7 +176,7 @@ async def change_password(
     user = accounts.people.get(logged_in_browser(request).user)
     with attempt(request, user.name):
         made = await accounts.change_password(user, data.old, data.new, seen_of(request))
-    return _logged_in(request, services, *made)
+    return logged_in(request, services, *made)
 
 
 @patch("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Choose a language")
@@ -174,7 +189,7 @@ async def change_language(
     browser = logged_in_browser(request)
     check_not_held_back(services.hub)
     await services.hub.accounts.set_language(browser.user, data.language)
-    return Response(_shown(services, browser))
+    return Response(shown(services, browser))
 
 
 @post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
@@ -186,7 +201,7 @@ async def accept_invitation(
     services = services_of(request.app)
     check_not_held_back(services.hub)
     made = await services.hub.accounts.accept_invitation(data.code, data.password, seen_of(request))
-    return _logged_in(request, services, *made)
+    return logged_in(request, services, *made)
 
 
 @get("/users", guards=[needs(Scope.ADMIN)], responses=problems(ADMIN), summary="List people")
@@ -202,17 +217,19 @@ async def list_users(request: ApiRequest) -> list[UserShape]:
     summary="Invite somebody",
 )
 async def add_user(
-    request: ApiRequest, data: Annotated[NewUser, Body(description="Whom.")]
+    request: ApiRequest,
+    data: Annotated[NewUser, Body(description="Whom.")],
+    by_mail: ByMail = False,
 ) -> Invitation:
     """Add a person, who chooses a password with the invitation in the answer."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
     try:
-        code = await hub.accounts.add(data.name, data.role)
+        code = await hub.accounts.add(data.name, data.role, email=data.email)
     except InvalidName as error:
         raise Problem(HTTPStatus.CONFLICT, "Name is taken", str(error)) from error
     assert code is not None
-    return Invitation(data.name, code)
+    return await _handed(request, data.name, code, by_mail=by_mail)
 
 
 @post(
@@ -221,12 +238,13 @@ async def add_user(
     responses=problems(ADMIN | NAMED | UNSTORED),
     summary="Invite somebody again",
 )
-async def invite_user(request: ApiRequest, name: Name) -> Invitation:
+async def invite_user(request: ApiRequest, name: Name, by_mail: ByMail = False) -> Invitation:
     """Let a person choose a password anew; the present one is good until then."""
     hub = services_of(request.app).hub
     hub.accounts.people.get(name)
     check_not_held_back(hub)
-    return Invitation(name, await hub.accounts.invite(name))
+    code = await hub.accounts.invite(name)
+    return await _handed(request, name, code, by_mail=by_mail)
 
 
 @patch(
@@ -236,13 +254,19 @@ async def invite_user(request: ApiRequest, name: Name) -> Invitation:
     summary="Change what a person may do",
 )
 async def change_user(
-    request: ApiRequest, name: Name, data: Annotated[RoleChange, Body(description="The role.")]
+    request: ApiRequest,
+    name: Name,
+    data: Annotated[UserChange, Body(description="What changes.")],
 ) -> UserShape:
-    """Give a person another role, which holds at once."""
+    """Give a person another role, which holds at once, or another mail address."""
     hub = services_of(request.app).hub
-    hub.accounts.people.get(name)
+    user = hub.accounts.people.get(name)
     check_not_held_back(hub)
-    return show_user(await hub.accounts.set_role(name, data.role))
+    if data.email is not UNSET:
+        user = await hub.accounts.set_email(name, data.email)
+    if data.role is not UNSET:
+        user = await hub.accounts.set_role(name, data.role)
+    return show_user(user)
 
 
 @delete(
@@ -294,15 +318,33 @@ def _address(request: AnyRequest) -> str:
     return request.client.host if request.client is not None else ""
 
 
-def _shown(services: ApiServices, browser: Browser) -> LoggedIn:
+async def _handed(request: ApiRequest, name: str, code: str, *, by_mail: bool) -> Invitation:
+    """Return an invitation, which goes by mail too if it is to."""
+    if not by_mail:
+        return Invitation(name, code)
+    services = services_of(request.app)
+    user = services.hub.accounts.people.get(name)
+    if not user.email or services.desk is None:
+        return Invitation(name, code, trouble=f"there is no mail address of {user.name}")
+    office = services.desk.post
+    language = user.language or preferred(request.headers.get("accept-language", "").encode())
+    link = office.link("invitation", code)
+    letter = note("invitation", language, user.email, hub=office.hub, name=user.name, link=link)
+    trouble = await office.send(letter)
+    return Invitation(name, code, mailed=trouble is None, trouble=trouble)
+
+
+def shown(services: ApiServices, browser: Browser) -> LoggedIn:
+    """Return who is logged in in a browser."""
     user = services.hub.accounts.people.get(browser.user)
-    return LoggedIn(user.name, user.role, browser.proof, user.language)
+    return LoggedIn(user.name, user.role, browser.proof, user.language, user.email)
 
 
-def _logged_in(
+def logged_in(
     request: AnyRequest, services: ApiServices, secret: str, browser: Browser
 ) -> Response[LoggedIn]:
-    response = Response(_shown(services, browser), status_code=HTTPStatus.OK)
+    """Return the answer with which a browser is logged in."""
+    response = Response(shown(services, browser), status_code=HTTPStatus.OK)
     # Strict: no page of another site can make this browser ask for anything as this user.
     response.set_cookie(
         COOKIE,

@@ -18,6 +18,7 @@ from motehub.errors import (
     UnknownAlert,
     UnknownCommand,
     UnknownDevice,
+    UnknownReport,
     UnknownRule,
     UnknownToken,
     UnknownUnit,
@@ -35,11 +36,14 @@ from motehub.web import _api_commands as commands
 from motehub.web import _api_connect as connect
 from motehub.web import _api_devices as devices
 from motehub.web import _api_export as export
+from motehub.web import _api_mail as mail
 from motehub.web import _api_people as people
 from motehub.web import _api_quality as quality
 from motehub.web import _api_readings as readings
+from motehub.web import _api_reports as reports
 from motehub.web import _api_retention as retention
 from motehub.web import _api_sessions as sessions
+from motehub.web import _api_settings as settings
 from motehub.web import _api_stream as live
 from motehub.web import _api_tokens as tokens
 from motehub.web import _api_units as units
@@ -104,6 +108,9 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_password,
             people.change_language,
             people.accept_invitation,
+            mail.ask_for_link,
+            mail.reset_password,
+            mail.change_email,
             people.list_users,
             people.add_user,
             people.invite_user,
@@ -132,9 +139,24 @@ def make_api(services: ApiServices) -> Litestar:
             alerts.try_rule,
             alerts.list_alerts,
             alerts.list_channels,
+            settings.show_notifications,
+            settings.test_channel,
+            settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
             alerts.maintain_device,
+            reports.list_reports,
+            reports.show_report,
+            reports.add_report,
+            reports.change_report,
+            reports.remove_report,
+            reports.send_report,
+            reports.bring_back,
+            reports.preview_report,
+            reports.list_letters,
+            reports.ask_to_leave,
+            reports.show_leaving,
+            reports.leave_report,
             units.list_units,
             units.show_unit,
             units.add_unit,
@@ -196,6 +218,7 @@ def _problem_of(error: Exception) -> Problem:
             | UnknownUnit()
             | UnknownRule()
             | UnknownAlert()
+            | UnknownReport()
         ):
             return Problem(HTTPStatus.NOT_FOUND, "Not found", str(error))
         case WrongPassword():

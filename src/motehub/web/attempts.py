@@ -58,5 +58,47 @@ class LogInAttempts:
         self._addresses.forgive(network_of(address))
 
 
+LINKS: Final = 3
+"""Links to choose another password that an account may be sent at once."""
+
+LINK_SECONDS: Final = 1_200.0
+"""Then one in so many seconds: 72 a day, however many ask."""
+
+FROM_ADDRESS: Final = 5
+"""Links that may be asked for at once from an address."""
+
+FROM_ADDRESS_SECONDS: Final = 60.0
+"""Then one in so many seconds."""
+
+
+class LinkRequests:
+    """Requests for links by mail; ``clock`` returns seconds that go on evenly."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._names = Attempts(LINKS, LINK_SECONDS, clock)
+        self._accounts = Attempts(LINKS, LINK_SECONDS, clock)
+        self._addresses = Attempts(FROM_ADDRESS, FROM_ADDRESS_SECONDS, clock)
+
+    def begin(self, name: str, address: str) -> float:
+        """Count a request and return 0, or the seconds until there may be one.
+
+        ``name`` is what was written, whether there is such a person or not.
+        """
+        network, written = network_of(address), _account(name).lower()
+        if wait := max(self._addresses.wait(network), self._names.wait(written)):
+            _logger.warning("many ask for links", peer=address, slowed_down=True)
+            return wait
+        self._addresses.begin(network)
+        self._names.begin(written)
+        return 0.0
+
+    def take(self, user: str) -> bool:
+        """Count a link to somebody, and tell whether it may be sent."""
+        if self._accounts.wait(user):
+            return False
+        self._accounts.begin(user)
+        return True
+
+
 def _account(name: str) -> str:
     return unicodedata.normalize("NFC", name)[:_NAME_CHARACTERS]

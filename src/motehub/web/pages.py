@@ -26,6 +26,8 @@ _PAGES: Final = {
     "/login": "login",
     "/setup": "setup",
     "/invitation": "invitation",
+    "/forgotten": "forgotten",
+    "/reset": "reset",
     "/device": "device",
     "/connect": "connect",
     "/history": "history",
@@ -35,6 +37,8 @@ _PAGES: Final = {
 # The menu of the settings in parts/ is the list of its pages: /settings/log is log.html.
 _MENU: Final = "settings"
 _OF_MENU: Final = re.compile(r'<a href="(/(?:\w+/)?(\w+))"')
+# A part of the page to log in.
+_FORGOTTEN: Final = "forgotten"
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
 """Folder of what others wrote: as they published it, with its licence and checksums."""
@@ -70,13 +74,20 @@ Choice = Callable[[Request], str | None]
 """Returns the language that whoever asks has chosen, if so."""
 
 
-def answers(chosen: Choice = lambda _: None) -> dict[tuple[str, str], Answer]:
-    """Return what answers for each page and each of its files, by method and path."""
+def answers(
+    chosen: Choice = lambda _: None, *, sends_mail: bool = True
+) -> dict[tuple[str, str], Answer]:
+    """Return what answers for each page and each of its files, by method and path.
+
+    A hub that ``sends_mail`` offers a link to whoever has forgotten a password.
+    """
     static = files("motehub.web").joinpath("static")
     found: dict[str, Answer] = dict(_files(static))
     for language in LANGUAGES:
         found[f"/static/languages/{language}.js"] = _file(script(language), _KINDS["js"])
     parts = dict(_html(static.joinpath(_PARTS)))
+    if not sends_mail:
+        parts[_FORGOTTEN] = ""
     paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
     for name, text in _html(static):
         forms = {one: _file(rendered(text, one, parts).encode(), _HTML) for one in LANGUAGES}

@@ -21,10 +21,11 @@ from motehub.listening import StreamListener
 from motehub.model import Admission
 from motehub.units import UnitDesk
 from motehub.web import influx, pages, readings
-from motehub.web._api_access import ApiServices
+from motehub.web._api_access import ApiServices, ReportMaking
 from motehub.web.access import secret_of_cookie
 from motehub.web.api import make_api
 from motehub.web.asgi import Answer, Branch, WebApplication
+from motehub.web.desk import SettingsDesk
 from motehub.web.front import HttpFront
 from motehub.web.idempotency import IdempotencyKeys
 from motehub.web.influx import WriteHandler
@@ -62,7 +63,8 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them. ``reach`` returns how devices reach the hub.
+    where the owner issues them. ``reach`` returns how devices reach the hub, whose ``name`` is in
+    reports. ``desk`` knows the configuration, and sends mails to people.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class WebServer:
         units: UnitDesk | None = None,
         certificates: CertificateDesk | None = None,
         reach: Callable[[], Reach],
+        desk: SettingsDesk,
+        name: str = "motehub",
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -119,8 +123,17 @@ class WebServer:
             history.folder,
             certificates,
             reach=reach,
+            desk=desk,
             zone=zone,
+            reports=ReportMaking(
+                history.folder,
+                history.store,
+                history.environment,
+                name,
+                getattr(zone, "key", None) or "",
+            ),
         )
+        self._desk = desk
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(
@@ -160,6 +173,7 @@ class WebServer:
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
         self._streams.end()
+        await self._desk.post.close()
         for one in self._branches:
             one.dismiss()
         await self._listener.close()
@@ -175,7 +189,7 @@ class WebServer:
 
     def _answers(self, metrics: Metrics) -> dict[tuple[str, str], Answer]:
         found: dict[tuple[str, str], Answer] = {
-            **pages.answers(self._language_of),
+            **pages.answers(self._language_of, sends_mail=self._desk.post.is_open),
             ("GET", "/healthz"): lambda _: plain(200, "ok\n"),
             ("GET", "/readyz"): self._ready,
             ("GET", "/metrics"): metrics.answer,

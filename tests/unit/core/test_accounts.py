@@ -15,6 +15,7 @@ from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import (
     BROWSER_SECONDS,
     INVITATION_SECONDS,
+    LINK_SECONDS,
     MOST_BROWSERS,
     People,
     Role,
@@ -44,6 +45,11 @@ async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[Accounts]:
             yield Accounts(People.from_state(log.state()), journal, clock)
     finally:
         log.close()
+
+
+def stored(folder: Path) -> str:
+    """All that is in files."""
+    return "".join(one.read_bytes().decode("latin-1") for one in folder.iterdir())
 
 
 async def test_the_first_administrator_is_made_with_the_link_once(tmp_path: Path) -> None:
@@ -189,3 +195,72 @@ async def test_only_so_many_browsers(tmp_path: Path) -> None:
             secrets.append((await accounts._log_in(user))[0])
         alive = [accounts.people.browser(secret, clock.now) is not None for secret in secrets]
         assert alive == [False, *[True] * MOST_BROWSERS]
+
+
+async def test_a_link_is_good_once_and_for_an_hour(tmp_path: Path) -> None:
+    """The last one; it ends what else is open of the account, and is not kept as it is."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as accounts:
+        await accounts.add("marie", Role.VIEWER, GOOD, "marie@example.org")
+        secret, browser = await accounts.log_in("marie", GOOD)
+        voided, code = [await accounts.make_link("marie") for _ in range(2)]
+        invitation = await accounts.invite("marie")
+    assert code not in stored(tmp_path)
+    async with opened(tmp_path, clock) as accounts:
+        for wrong in ("", voided, "guessed"):
+            with pytest.raises(WrongPassword, match="Ask for another one"):
+                await accounts.use_link(wrong, OTHER)
+        with pytest.raises(InvalidPassword):
+            await accounts.use_link(code, "short")
+        await accounts.use_link(code, OTHER)
+        assert accounts.people.browser(secret, browser.created) is None
+        for used in (accounts.use_link(code, GOOD), accounts.accept_invitation(invitation, GOOD)):
+            with pytest.raises(WrongPassword):
+                await used
+        await accounts.log_in("marie", OTHER)
+        late = await accounts.make_link("marie")
+        clock.now += LINK_SECONDS * MICROSECONDS
+        with pytest.raises(WrongPassword):
+            await accounts.use_link(late, GOOD)
+
+
+async def test_of_two_who_use_a_link_at_once_one_is_refused(tmp_path: Path) -> None:
+    """It is good once, however it is raced."""
+    async with opened(tmp_path, FakeClock()) as accounts:
+        await accounts.add("marie", Role.VIEWER, GOOD)
+        code = await accounts.make_link("marie")
+        done = await asyncio.gather(
+            *(accounts.use_link(code, one) for one in (GOOD, OTHER)), return_exceptions=True
+        )
+        assert [type(one) for one in done].count(WrongPassword) == 1
+
+
+async def test_links_go_to_the_address_that_was_proved(tmp_path: Path) -> None:
+    """One that is another, or was changed since, gets none; two with the same are not guessed."""
+    async with opened(tmp_path, FakeClock()) as accounts:
+        await accounts.add("marie", Role.VIEWER, GOOD, "Marie@example.org")
+        marie = accounts.people.get("marie")
+        assert accounts.people.called("marie@EXAMPLE.org") == marie
+        code = await accounts.make_link("marie")
+        with pytest.raises(WrongPassword):
+            await accounts.change_email(marie, OTHER, "eve@example.org")
+        marie = accounts.people.get("marie")
+        await accounts.change_email(marie, GOOD, " new@example.org ")
+        assert accounts.people.get("marie").email == "new@example.org"
+        with pytest.raises(WrongPassword):
+            await accounts.use_link(code, OTHER)
+        await accounts.add("pierre", Role.VIEWER, GOOD, "new@example.org")
+        assert accounts.people.called("new@example.org") is None
+        assert accounts.people.called("") is None
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["marie", "a@b@c", "a b@c.org", "a@c.org\nBcc: x@y.org", "<a@c.org>", "a@c.org,b@c.org"],
+)
+async def test_what_is_no_mail_address(tmp_path: Path, email: str) -> None:
+    """Nothing that could end a header or name a second person."""
+    async with opened(tmp_path, FakeClock()) as accounts:
+        with pytest.raises(InvalidUser, match="no mail address"):
+            await accounts.add("marie", Role.VIEWER, GOOD, email)
+        assert accounts.people.all() == []

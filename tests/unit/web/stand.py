@@ -26,6 +26,7 @@ from motehub.core.journal import Journal
 from motehub.following import STORE_URL
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Delivery, Record, Samples, Scope, Source, Texts
+from motehub.web._api_access import ReportMaking
 from motehub.web.api import ApiServices, make_api
 from motehub.web.live import LiveStreams
 from motehub.web.queries import Queries, QueryLimits
@@ -67,6 +68,7 @@ class Stand:
                 streams,
                 webhooks=folder,
                 reach=lambda: Reach(LISTENERS, ("hub",), (), CERTIFICATE, web_ca=False),
+                reports=ReportMaking(folder, "sqlite", {STORE_URL: ""}, "hub", "UTC"),
             )
         )
         self.secrets: dict[str, str] = {}

@@ -257,7 +257,8 @@ async def test_every_route_asks_who_is_there(stand: Stand, scope: Scope | None) 
     """Nobody gets past a route without a token, nor past one that is for others."""
     secret = None if scope is None else await stand.token(scope)
     document = (await stand.get("/../openapi.json")).json()
-    own = ("/setup", "/session", "/invitation")
+    coming = ("/setup", "/session", "/invitation", "/forgotten-password", "/new-password")
+    own = (*coming, "/unsubscribe")
     walked = 0
     async with stand.client(secret) as client:
         for path, operations in document["paths"].items():

@@ -17,11 +17,28 @@ from motehub.web._api_access import PROOF_HEADER
 from motehub.web.access import COOKIE
 from motehub.web.queries import QueryLimits
 
-COMING_IN: Final = {("post", "/setup"), ("post", "/session"), ("post", "/invitation")}
-"""Where those go who are nobody yet."""
+LEAVING: Final = {
+    ("get", "/unsubscribe/{}"),
+    ("post", "/unsubscribe/{}"),
+    ("get", "/unsubscribe/{}/report"),
+}
+"""Where those go who want no reports any more; their link is all they need."""
+
+COMING_IN: Final = {
+    ("post", "/setup"),
+    ("post", "/session"),
+    ("post", "/invitation"),
+    ("post", "/forgotten-password"),
+    ("post", "/new-password"),
+    *LEAVING,
+}
+"""Where those go who are nobody yet, or need not be anybody."""
 
 OWN: Final = ("/session", "/sessions")
 """What everyone may do about themselves begins so."""
+
+PROVING: Final = {"/session/password", "/session/email"}
+"""What asks for the password once more, which is wrong here."""
 
 NOT_HERE: Final = {("post", "/readings"), ("post", "/write"), ("get", "/stream")}
 """Other servers take the first two; the last does not end."""
@@ -59,6 +76,7 @@ CONTROL: Final = {
 PRESENT: Final = {"name": "tank", "id": "1", "session": "1", "number": "1"}
 BODIES: Final[dict[tuple[str, str], Any]] = {
     ("put", "/session/password"): {"old": "x" * 12, "new": "y" * 12},
+    ("put", "/session/email"): {"email": "x@example.org", "password": "x" * 12},
     ("patch", "/session"): {"language": "fr"},
     ("put", "/session/arrangement"): {"devices": []},
 }
@@ -123,6 +141,7 @@ async def test_nobody_gets_nothing(stand: Stand) -> None:
         for method, bare, path in routes(stand):
             answer = await ask(client, method, bare, path)
             wanted = {400} if (method, bare) in COMING_IN else {401}
+            wanted = {404} if (method, bare) in LEAVING else wanted
             assert answer.status_code in wanted, (method, path, answer.text)
 
 
@@ -136,7 +155,7 @@ async def test_each_role_gets_what_is_its_own(stand: Stand, role: Role) -> None:
             answer = await ask(client, method, bare, path)
             refused = answer.status_code == 403
             assert refused != may(role, method, bare), (method, path, answer.text)
-            assert answer.status_code != 401 or path == "/session/password", (method, path)
+            assert answer.status_code != 401 or path in PROVING, (method, path)
             if method == "get":
                 seen.append(answer.text)
     assert not secrets_in("".join(seen), stand)

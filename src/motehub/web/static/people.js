@@ -1,14 +1,23 @@
-// The forms of setting up, logging in and accepting an invitation.
+// The forms of setting up, logging in, accepting an invitation and forgotten passwords.
 
 import { t } from "./words.js";
 
-const paths = { setup: "setup", login: "session", invitation: "invitation" };
+const paths = {
+  setup: "setup",
+  login: "session",
+  invitation: "invitation",
+  forgotten: "forgotten-password",
+  reset: "new-password",
+};
 
 const form = document.querySelector("form");
 const alert = form.querySelector("[role=alert]");
 const what = form.dataset.what;
 
 async function refusal(answer) {
+  if (answer.status === 429 && what === "forgotten") {
+    return t("people.too_many_links", { count: Math.ceil(Number(answer.headers.get("retry-after")) / 60) });
+  }
   if (answer.status === 429) {
     return t("people.too_many", { count: Number(answer.headers.get("retry-after")) });
   }
@@ -29,7 +38,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   alert.hidden = true;
   const body = Object.fromEntries(new FormData(form));
-  if (what !== "login") {
+  if (what !== "login" && what !== "forgotten") {
     // Behind the # it never reaches a server's log.
     body.code = decodeURIComponent(location.hash.slice(1));
   }
@@ -41,6 +50,11 @@ form.addEventListener("submit", async (event) => {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
+    if (answer.ok && what === "forgotten") {
+      form.hidden = true;
+      document.querySelector("#sent").textContent = t("people.link_sent");
+      return;
+    }
     if (answer.ok) {
       location.replace(wanted());
       return;
@@ -53,3 +67,6 @@ form.addEventListener("submit", async (event) => {
   }
   alert.hidden = false;
 });
+
+// Nobody sends a form before there is somebody to hear it.
+form.querySelector("button").disabled = false;

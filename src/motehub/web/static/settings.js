@@ -23,12 +23,11 @@ find("#language").disabled = false;
 // --- password
 
 find("#password").elements.name.value = session.name;
-onSubmit(find("#password"), async (fields, form) => {
-  find("#changed").textContent = "";
-  const body = JSON.stringify({ old: fields.get("old"), new: fields.get("new") });
+
+// Not as everything else: here 401 is about the password.
+async function put(path, what) {
   const headers = { "Content-Type": "application/json", "X-CSRF-Token": session.csrf };
-  // Not as everything else: here 401 is about the password.
-  const answer = await fetch("/api/v1/session/password", { method: "PUT", headers, body });
+  const answer = await fetch(`/api/v1/session/${path}`, { method: "PUT", headers, body: JSON.stringify(what) });
   const document = await answer.json();
   if (answer.status === 429) {
     throw new Error(t("people.too_many", { count: Number(answer.headers.get("retry-after")) }));
@@ -37,9 +36,24 @@ onSubmit(find("#password"), async (fields, form) => {
     throw new Error(answer.status === 401 ? t("settings.wrong_password") : document.detail);
   }
   session.csrf = document.csrf;
+}
+
+onSubmit(find("#password"), async (fields, form) => {
+  find("#changed").textContent = "";
+  await put("password", { old: fields.get("old"), new: fields.get("new") });
   form.reset();
   find("#changed").textContent = t("settings.password_changed");
   await list();
+});
+
+// --- mail address
+
+find("#email").elements.email.value = session.email;
+onSubmit(find("#email"), async (fields, form) => {
+  find("#moved").textContent = "";
+  await put("email", Object.fromEntries(fields));
+  form.elements.password.value = "";
+  find("#moved").textContent = t("settings.email_changed");
 });
 
 // --- sessions

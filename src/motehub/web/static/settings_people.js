@@ -8,12 +8,30 @@ const ROLES = ["viewer", "operator", "admin"];
 const find = (selector) => document.querySelector(selector);
 const path = (name) => `users/${encodeURIComponent(name)}`;
 
-function hand(name, code) {
+function hand({ name, code, mailed, trouble }) {
   const box = find("#invitation");
   const link = `${location.origin}/invitation#${code}`;
-  const text = element("p", t("settings.invitation_text", { name }));
-  box.replaceChildren(text, copyable(link, t("settings.copy_link")));
+  const parts = [element("p", t("settings.invitation_text", { name })), copyable(link, t("settings.copy_link"))];
+  if (mailed) {
+    parts.unshift(element("p", t("settings.mailed", { name }), "good"));
+  } else if (trouble !== null) {
+    parts.unshift(element("p", t("settings.not_mailed", { reason: trouble }), "bad"));
+  }
+  box.replaceChildren(...parts);
   box.hidden = false;
+}
+
+let mails = false;
+
+// Whether the hub can send an invitation, and does so if it is wanted.
+const byMail = (email) => mails && email !== "" && confirm(t("settings.mail_ask", { email }));
+
+async function address(user) {
+  const email = prompt(t("settings.email_of", { name: user.name }), user.email);
+  if (email !== null) {
+    await change("PATCH", path(user.name), { email });
+    await list();
+  }
 }
 
 function roles(user) {
@@ -37,13 +55,17 @@ async function list() {
   const rows = users.map((user) => {
     const { name } = user;
     const facts = [t("settings.since", { time: dated(Date.parse(user.created)) })];
+    if (user.email !== "") {
+      facts.push(user.email);
+    }
     if (user.invited) {
       facts.push(element("span", t("settings.invited"), "pending"));
     }
     const invite = button(t(user.invited ? "settings.invite_again" : "settings.reset_password"), async () =>
-      hand(name, (await change("POST", `${path(name)}/invitation`)).code),
+      hand(await change("POST", `${path(name)}/invitation${byMail(user.email) ? "?mail=true" : ""}`)),
     );
-    const actions = [roles(user), invite];
+    const email = button(t("settings.change_email"), () => address(user));
+    const actions = [roles(user), invite, email];
     if (name !== session.name) {
       const out = button(t("settings.log_out_user"), () => change("DELETE", `${path(name)}/sessions`));
       const gone = async () => {
@@ -58,10 +80,16 @@ async function list() {
 }
 
 onSubmit(find("form"), async (fields, form) => {
-  const made = await change("POST", "users", Object.fromEntries(fields));
+  const { mail, ...body } = Object.fromEntries(fields);
+  const made = await change("POST", mail === undefined ? "users" : "users?mail=true", body);
   form.reset();
-  hand(made.name, made.code);
+  hand(made);
   await list();
 });
 
-list().catch(complain);
+async function look() {
+  mails = (await ask("notifications")).settings.mail !== null;
+  find("#mailing").hidden = !mails;
+}
+
+Promise.all([list(), look()]).catch(complain);

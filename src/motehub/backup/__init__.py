@@ -1,0 +1,1 @@
+"""Back-ups: everything of a hub's data folder, as of one moment, in one file."""

@@ -1,0 +1,184 @@
+"""The process of a report: reads the history, sums up, draws and writes; then it ends.
+
+Who wants a report starts it as ``python -m motehub.report`` (:mod:`motehub.reports.order`), with
+the address of the store in the environment (``STORE_URL`` of :mod:`motehub.following`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from motehub import parts
+from motehub.alerting import desk
+from motehub.core.history import wait_until_folded
+from motehub.core.moments import parse_moment
+from motehub.core.preview import facts_of
+from motehub.core.profiles import Profiles
+from motehub.core.rules import RuleBook
+from motehub.errors import MotehubError, OwnerError
+from motehub.following import STORE_URL
+from motehub.history_contract import HistoryStore
+from motehub.journals.sqlite import SqliteLogReader
+from motehub.reports import page, plain, sheet
+from motehub.reports.contents import AlertPart, Contents
+from motehub.reports.order import Made, Order
+from motehub.reports.summary import Known, Selection, select, summarise
+from motehub.reports.words import moment
+from motehub.schedules.report import Report, decode
+from motehub.zones import find_zone, local_zone
+
+_FOLD_SECONDS: Final = 20.0
+_NICENESS: Final = 10
+# More than are kept.
+_MOST_ALERTS: Final = 100_000
+_NO_CHARTS: Final = (
+    "Charts need matplotlib, which is not installed: pip install 'motehub[reports]'."
+)
+
+
+def main() -> int:
+    """Make the report on standard input; return the exit code, 0 or 1."""
+    # What devices say comes first, and so do alerts.
+    os.nice(_NICENESS)
+    try:
+        order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
+        made = make_report(order, os.environ.get(STORE_URL, ""))
+        sys.stdout.buffer.write(msgspec.msgpack.encode(made))
+        sys.stdout.buffer.flush()
+    except MotehubError as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        return 1
+    except BrokenPipeError:
+        # Nobody waits for it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        # The edge of a process: the parent shows this line, so it has to be a sentence.
+        reason = " ".join(str(error).split())
+        sys.stderr.write(f"The report could not be made: {type(error).__name__}: {reason}\n")
+        return 1
+    return 0
+
+
+def make_report(order: Order, url: str) -> Made:
+    """Make a report in this process from the store at ``url``.
+
+    Raises:
+        MotehubError: it can't be made now.
+    """
+    folder, report = Path(order.folder), decode(order.report)
+    reader = SqliteLogReader(folder)
+    state = reader.state()
+    store = parts.store(order.store).open(folder, url, True)
+    try:
+        complete = wait_until_folded(store, reader, _FOLD_SECONDS)
+        known = _known(state, folder, order)
+        selection = select(store, report, known.said)
+        zone = find_zone(order.zone) if order.zone else local_zone()
+        span = (order.since, order.until)
+        name = zone.key or "local time"
+        contents = summarise(store, report, selection, known, span, order.hub, name)
+        if not complete:
+            contents = _with_remark(contents, "The newest readings are not in it yet.")
+        return _written(order, report, contents, store, selection, complete=complete)
+    finally:
+        store.close()
+        reader.close()
+
+
+def _known(state: Mapping[str, bytes], folder: Path, order: Order) -> Known:
+    rules = [one.rule for one in RuleBook.from_state(state).rules.values() if one.rule.enabled]
+    alerts = [
+        AlertPart(one.device, one.text, one.severity, began, ended)
+        for one in desk.alerts(folder, _MOST_ALERTS, is_open=False)
+        if (began := parse_moment(one.began, 0)) < order.until
+        and ((ended := _moment(one.ended)) is None or ended >= order.since)
+    ]
+    return Known(rules, facts_of(Profiles.from_state(state)), alerts)
+
+
+def _moment(text: str | None) -> int | None:
+    return None if text is None else parse_moment(text, 0)
+
+
+def _written(
+    order: Order,
+    report: Report,
+    contents: Contents,
+    store: HistoryStore,
+    selection: Selection,
+    *,
+    complete: bool,
+) -> Made:
+    zone = find_zone(order.zone) if order.zone else local_zone()
+    subject = f"[{order.hub}] {report.name}: {moment(contents.since, zone)} to " + moment(
+        contents.until, zone
+    )
+    if not order.mail and order.wants == "txt":
+        text = plain.text_of(contents, zone) + plain.ending(order.hub, order.link, "")
+        return Made(subject, content=text.encode(), complete=complete)
+    pictures, contents = _pictures(contents, order)
+    if not order.mail and order.wants == "pdf":
+        return Made(subject, content=_pdf(contents, pictures, order), complete=complete)
+    names = [f"chart{number}" for number in range(len(pictures))]
+    if not order.mail:
+        addresses = [f"data:image/png;base64,{b64encode(one).decode()}" for one in pictures]
+        html = page.opening(contents, zone, addresses, order.link)
+        html += page.closing(order.hub, order.link, "")
+        return Made(subject, content=html.encode(), complete=complete)
+    table = None
+    if report.csv:
+        made = sheet.sheet_of(store, selection, contents)
+        contents = _with_remark(contents, f"The attached file has {made.rows}.")
+        table = made.content
+    html = page.opening(contents, zone, [f"cid:{one}" for one in names], order.link)
+    return Made(
+        subject,
+        text=plain.text_of(contents, zone),
+        html=html,
+        pictures=tuple(zip(names, pictures, strict=True)),
+        sheet=table,
+        complete=complete,
+    )
+
+
+def _pictures(contents: Contents, order: Order) -> tuple[list[bytes], Contents]:
+    """Return the charts as pictures; without matplotlib none, and a remark that says so."""
+    if not contents.charts:
+        return [], contents
+    zone = find_zone(order.zone) if order.zone else local_zone()
+    try:
+        from motehub.reports import sketches
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("motehub"):
+            raise
+        return [], _with_remark(contents, _NO_CHARTS)
+    return sketches.draw_all(contents.charts, contents.since, contents.until, zone), contents
+
+
+def _pdf(contents: Contents, pictures: list[bytes], order: Order) -> bytes:
+    zone = find_zone(order.zone) if order.zone else local_zone()
+    try:
+        from motehub.reports import pdf
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("motehub"):
+            raise
+        raise OwnerError(
+            f"PDF needs {error.name}, which is not installed: pip install 'motehub[reports]'"
+        ) from error
+    return pdf.pages(contents, pictures, zone)
+
+
+def _with_remark(contents: Contents, remark: str) -> Contents:
+    return msgspec.structs.replace(contents, remarks=(*contents.remarks, remark))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reports that the owner wants, and when they are due; no clock, no sockets, no SQL."""
