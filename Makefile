@@ -6,8 +6,9 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-# Test files run at once on all processors; CONTRIBUTING.md says what that asks of a test.
-AT_ONCE = --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Test files run at once, more than there are processors; CONTRIBUTING.md says what that asks of a
+# test, and tests/conftest.py in which order they are and how many "logical" is.
+AT_ONCE = --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint docs types unit crash fuzz bench format lock clean ready-run ready-dev ready-tests

@@ -1,5 +1,6 @@
 """Servers that tests of all kinds share, and the order in which several processes take them."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ settings.load_profile("patient")
 # A shell ignores it for what it starts in the background, and so would the programs that are
 # interrupted here, and Python in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many processes as processors: half of what tests do is to wait."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ import msgspec
 from motehub import __version__, data_folder, parts
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
+from motehub.backup.archive import remembered
+from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
@@ -34,7 +36,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
 from motehub.following import STORE_URL
-from motehub.health import Troubles, connections, remembering, sizes, speed, versions
+from motehub.health import Growth, Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.own_address import own_link, shown_address
@@ -103,6 +105,8 @@ class RunningHub:
         self._units = _unit_desk(transports)
         self._troubles = troubles
         self._since = utc_microseconds()
+        self._growth = Growth()
+        self._growth.per_day(sizes(folder, history)["history"])
 
     @property
     def setup_link(self) -> str | None:
@@ -123,12 +127,14 @@ class RunningHub:
         }
         history = consumers[HISTORY]
         counters = {name: dict(one.counters) for name, one in self._transports.items()}
+        present = sizes(self.folder, self._history)
         return {
             "version": __version__,
             "versions": versions(),
             "since": iso(self._since),
             "speed": speed(self._journal.pace),
-            "sizes": sizes(self.folder, self._history),
+            "sizes": present,
+            "growth": {"history": self._growth.per_day(present["history"])},
             "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.
@@ -138,6 +144,7 @@ class RunningHub:
             "listeners": msgspec.to_builtins(self.listeners),
             "connections": connections(counters),
             "transports": counters,
+            "backup": msgspec.to_builtins(remembered(self.folder)),
             "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
@@ -317,6 +324,7 @@ def _web(
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),
+        backups=DeskOfBackups(folder),
         answers=pusher.answers if pusher is not None else {},
         branches=[pusher] if pusher is not None else [],
         reach=lambda: _reach(configuration, settings, running_hub().listeners),

@@ -5,7 +5,7 @@ Each is small on purpose. Adding a part is one file in its folder that ends with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -169,6 +169,43 @@ class CertificateDesk(Protocol):
 
     async def revoke(self, name: str) -> None:
         """Have a device's certificate refused from its next connection on."""
+        ...
+
+
+class BackupShape(msgspec.Struct, frozen=True):
+    """A back-up that was made: when it was begun (ISO 8601 in UTC), and bytes of data in it."""
+
+    time: str
+    size: int
+
+
+class BackupDesk(Protocol):
+    """Where the owner makes back-ups, one at a time."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is being made."""
+        ...
+
+    def last(self) -> BackupShape | None:
+        """Return the last one, however it was made."""
+        ...
+
+    async def begin(self) -> str:
+        """Begin one, and return under which name it can be fetched.
+
+        Raises:
+            BackupError: another one is being made.
+            StorageError: it can't be made.
+        """
+        ...
+
+    def fetch(self, name: str) -> AsyncGenerator[bytes, None] | None:
+        """Return the pieces of one that was begun; None if there is none of that name."""
+        ...
+
+    async def close(self) -> None:
+        """Break off what is going on, since the hub ends."""
         ...
 
 

@@ -166,14 +166,14 @@ def _pictures(contents: Contents, order: Order) -> tuple[list[bytes], Contents]:
 def _pdf(contents: Contents, pictures: list[bytes], order: Order) -> bytes:
     zone = find_zone(order.zone) if order.zone else local_zone()
     try:
-        from motehub.reports import pdf
+        from motehub.reports.pdf import pages
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("motehub"):
             raise
         raise OwnerError(
             f"PDF needs {error.name}, which is not installed: pip install 'motehub[reports]'"
         ) from error
-    return pdf.pages(contents, pictures, zone)
+    return pages(contents, pictures, zone)
 
 
 def _with_remark(contents: Contents, remark: str) -> Contents:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 from tests.mail_server import MailServer, html, plain
 from tests.report_hub import ReportHub
 from tests.web_hub import WEB
@@ -83,3 +86,102 @@ def test_a_report_is_a_mail_for_each_recipient(stand: Stand) -> None:
         (table,) = one.iter_attachments()
         assert table.get_filename() == "Weekly.csv"
         assert len(table.get_content().splitlines()) == 601
+
+
+def link_of(stand: Stand, recipient: str) -> str:
+    """Return the token with which a recipient leaves."""
+    mails = [one for one in stand.server.mails if recipient in str(one["To"])]
+    return str(mails[-1]["List-Unsubscribe"]).strip(" <>").rpartition("/")[2]
+
+
+def test_who_leaves_gets_no_more_until_the_owner_says_so(stand: Stand) -> None:
+    """A program that only looks at the link changes nothing, a button or a POST does."""
+    stand.server.wait(2)
+    token = link_of(stand, "zoe")
+    status, headers, _ = stand.hub.curl(f"/api/v1/unsubscribe/{token}")
+    assert (status, headers["location"]) == (303, f"/unsubscribe#{token}".lower())
+    assert stand.api("GET", "/reports/Weekly")[1]["left"] == []
+    assert stand.hub.curl("/unsubscribe")[0] == 200
+    wrong = stand.hub.curl(f"/api/v1/unsubscribe/{'x' * 24}", "-X", "POST")
+    assert wrong[0] == 404
+    form = ("-X", "POST", "-H", "Content-Type: application/x-www-form-urlencoded")
+    for _ in range(2):
+        answer = stand.hub.curl(
+            f"/api/v1/unsubscribe/{token}", *form, body=b"List-Unsubscribe=One-Click"
+        )
+        assert answer[0] == 200
+    (left,) = stand.api("GET", "/reports/Weekly")[1]["left"]
+    assert left["recipient"] == "Zoë <zoe@example.org>"
+    before = len(stand.server.mails)
+    assert stand.api("POST", "/reports/Weekly/send")[0] == 202
+    stand.server.wait(before + 1)
+    stand.hub.wait_until(lambda: delivered(stand) == before + 1, "one letter was delivered")
+    assert str(stand.server.mails[-1]["To"]) == "owner@example.org"
+    back = {"recipient": "Zoë <zoe@example.org>"}
+    assert stand.api("POST", "/reports/Weekly/recipients", back)[1]["left"] == []
+    assert stand.api("POST", "/reports/Weekly/recipients", back)[0] == 404
+
+
+def delivered(stand: Stand) -> int:
+    """Return how many letters have arrived, as the owner sees it."""
+    letters = stand.api("GET", "/report-letters")[1]
+    assert {one["state"] for one in letters} == {"delivered"}
+    return len(letters)
+
+
+def test_a_preview_runs_nothing(stand: Stand) -> None:
+    """As a page, as text and as PDF; a browser is told to run and load nothing."""
+    path = "/api/v1/reports/Weekly/preview"
+    status, headers, page = stand.hub.curl(path, token=stand.admin)
+    assert status == 200
+    assert "sandbox" in headers["content-security-policy"]
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert b"&lt;b&gt;attic" in page
+    assert b"<script" not in page
+    assert b"data:image/png;base64," in page
+    text = stand.hub.curl(f"{path}?format=txt&from=-2h", token=stand.admin)[2].decode()
+    assert "cellar" in text
+    status, headers, pdf = stand.hub.curl(f"{path}?format=pdf", token=stand.admin)
+    assert (status, headers["content-type"], pdf[:5]) == (200, "application/pdf", b"%PDF-")
+    words = "".join(one.extract_text() for one in PdfReader(io.BytesIO(pdf)).pages)
+    assert "<b>attic" in words
+    assert stand.hub.curl(f"{path}?format=exe", token=stand.admin)[0] == 400
+    assert stand.hub.curl(path, token=stand.token)[0] == 403
+
+
+def test_reports_are_added_changed_and_removed(stand: Stand) -> None:
+    """By the API and on the command line; those of the configuration only there."""
+    said = {"name": "Daily", "schedule": "0 7 * * *", "recipients": ["a@example.org"]}
+    status, made = stand.api("POST", "/reports", said)
+    assert status == 201, made
+    assert (made["origin"], made["last"]) == ("added", None)
+    assert made["next"] is not None
+    assert stand.api("POST", "/reports", said)[0] == 400
+    assert stand.api("PATCH", "/reports/Daily", {"enabled": False})[1]["next"] is None
+    for wrong in ({"schedule": "7 o'clock"}, {"recipients": ["nobody"]}, {"above": 5}):
+        status, problem = stand.api("PATCH", "/reports/Daily", wrong)
+        assert status == 400, problem
+    assert stand.api("PATCH", "/reports/Weekly", {"enabled": False})[0] == 400
+    rows = {row["name"]: row for row in stand.hub.json("reports", "list")}
+    assert rows.keys() == {"Daily", "Weekly"}
+    assert rows["Daily"]["enabled"] is False
+    done = stand.hub.cli("reports", "change", "Daily", "--to", "b@example.org", "--enabled")
+    assert done.returncode == 0, done.stderr
+    assert stand.api("GET", "/reports/Daily")[1]["recipients"] == ["b@example.org"]
+    assert stand.hub.cli("reports", "remove", "Daily").returncode == 0
+    assert stand.api("GET", "/reports/Daily")[0] == 404
+    assert stand.hub.json("reports", "letters", "Weekly")[0]["state"] == "delivered"
+
+
+def test_a_report_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
+    """As text on the screen, or as a file."""
+    done = stand.hub.cli("report", "Weekly", "--since", "1d")
+    assert done.returncode == 0, done.stderr
+    assert "temperature °C" in done.stdout
+    for kind, begin in (("html", b"<!doctype html>"), ("pdf", b"%PDF-"), ("txt", b"Weekly\n")):
+        file = tmp_path / f"r.{kind}"
+        done = stand.hub.cli("report", "Weekly", "-o", str(file))
+        assert done.returncode == 0, done.stderr
+        assert file.read_bytes().startswith(begin)
+    assert stand.hub.cli("report", "Weekly", "-o", str(tmp_path / "r.doc")).returncode == 2
+    assert "Known reports: Weekly" in stand.hub.cli("report", "nothing").stderr

@@ -56,37 +56,58 @@ class Note(msgspec.Struct, frozen=True):
     size: int
 
 
-def write_archive(
-    folder: Path, output: Output, work: Path, told: Callable[[int, int], None] = lambda *_: None
-) -> Note:
-    """Write everything in ``folder`` into ``output`` as an uncompressed tar file.
+class Copies(msgspec.Struct, frozen=True):
+    """The databases of ``folder`` as of one moment, in ``place``."""
 
-    Databases are copied into a new folder in ``work`` first: a hub that writes meanwhile can't
-    reuse their logs for as long as they are read, and ``output`` may be slow. ``told`` gets bytes
-    done and bytes in all.
+    folder: Path
+    place: Path
+    about: About
+
+
+@contextmanager
+def copied(folder: Path, work: Path) -> Iterator[Copies]:
+    """Copy the databases in ``folder`` into a new folder in ``work``, for the block.
+
+    A hub that writes meanwhile can't reuse their logs for as long as they are read, and whoever
+    takes the archive may be slow.
 
     Raises:
         BackupError: no hub has run on the folder.
         StorageError: something can't be read, or the disk is full.
     """
     about = _about(folder)
-    total = sum(_size(folder / name) for name in about.databases)
-    _check_room(work, total)
-    with _working_in(work) as place, tarfile.open(fileobj=output, mode="w|") as tar:  # type: ignore[call-overload]
-        parts = _Parts(tar, lambda done: told(done, max(done, total)))
-        parts.add_bytes(ABOUT, msgspec.json.format(msgspec.json.encode(about)))
+    _check_room(work, sum(_size(folder / name) for name in about.databases))
+    with _working_in(work) as place:
         followers = [name for name in about.databases if name != JOURNAL_FILE]
         with pinned(folder, followers) as databases:
             for name in about.databases:
                 copy_database(databases[name], place / name)
                 databases[name].close()
-        for name in about.databases:
-            parts.add_file(name, place / name)
-            (place / name).unlink()
-        for name in small_files(folder):
-            parts.add_file(name, folder / name)
+        yield Copies(folder, place, about)
+
+
+def write_archive(
+    copies: Copies, output: Output, told: Callable[[int, int], None] = lambda *_: None
+) -> Note:
+    """Write the copies, and everything else in their folder, into ``output`` as a tar file.
+
+    ``told`` gets bytes done and bytes in all.
+
+    Raises:
+        StorageError: something can't be read.
+    """
+    databases = {name: copies.place / name for name in copies.about.databases}
+    total = sum(path.stat().st_size for path in databases.values())
+    with tarfile.open(fileobj=output, mode="w|") as tar:  # type: ignore[call-overload]
+        parts = _Parts(tar, lambda done: told(done, max(done, total)))
+        parts.add_bytes(ABOUT, msgspec.json.format(msgspec.json.encode(copies.about)))
+        for name, path in databases.items():
+            parts.add_file(name, path)
+            path.unlink()
+        for name in small_files(copies.folder):
+            parts.add_file(name, copies.folder / name)
         parts.add_bytes(CHECKSUMS, msgspec.json.format(msgspec.json.encode(parts.checksums)))
-    return Note(about.created, parts.done)
+    return Note(copies.about.created, parts.done)
 
 
 def remember(folder: Path, note: Note) -> None:

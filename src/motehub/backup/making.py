@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from motehub import data_folder, parts
-from motehub.backup.archive import remember, write_archive
+from motehub.backup.archive import copied, remember, write_archive
 from motehub.backup.contents import WORK_PREFIX
 from motehub.backup.packing import packed
 from motehub.errors import BackupError, StorageError
@@ -41,8 +41,11 @@ def back_up(folder: Path, file: Path, told: Callable[[int, int], None] = lambda 
         raise StorageError(f"{file} can't be written: {error.strerror}.") from error
     try:
         with open(number, "wb") as output:
-            with packed(output, file.name) as packing:
-                note = write_archive(folder, packing, file.parent, told)
+            with (
+                packed(output, file.name) as packing,
+                copied(folder, file.parent) as copies,
+            ):
+                note = write_archive(copies, packing, told)
             output.flush()
             os.fsync(output.fileno())
         Path(name).rename(file)

@@ -34,7 +34,6 @@ from motehub.core.queries import (
     Readings,
     RejectedPayloads,
     RulePreview,
-    Said,
     SeriesOf,
 )
 from motehub.core.shapes import (
@@ -142,8 +141,8 @@ def _rows(
                 for row in store.devices()
                 if names is None or row.device.name in names
             ]
-        case Overview(names, said):
-            return _overview(store, names, said)
+        case Overview():
+            return _overview(store, question)
         case SeriesOf(name, calibrations, newer):
             return _series_rows(store, name, calibrations, newer)
         case Events(limit, names):
@@ -177,17 +176,19 @@ def _series_rows(
     ]
 
 
-def _overview(store: HistoryStore, names: tuple[str, ...] | None, said: Said) -> list[Any]:
+def _overview(store: HistoryStore, question: Overview) -> list[Any]:
     series: dict[int, list[Series]] = {}
     for one in store.registry()[1]:
         series.setdefault(one.device, []).append(one)
     # What waits for approval is kept apart.
     found = [*store.latest(held=True), *store.latest()]
-    latest = {number: (moment, value) for number, moment, value in found}
+    latest = {number: (moment, value) for number, moment, value in found} | dict(question.newer)
+    rank = {device: i for i, device in enumerate(question.order)}
+    rows = sorted(store.devices(), key=lambda row: rank.get(row.device.id, len(rank)))
     return [
-        show_overview(row, said, series.get(row.device.id, ()), latest)
-        for row in store.devices()
-        if names is None or row.device.name in names
+        show_overview(row, question.said, series.get(row.device.id, ()), latest)
+        for row in rows
+        if question.names is None or row.device.name in question.names
     ]
 
 

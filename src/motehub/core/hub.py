@@ -225,14 +225,16 @@ class Hub:
         await self._journal.append(batch)
         return calibration
 
-    def newest_spared(self, name: str) -> dict[int, tuple[int, float]]:
-        """Return time (µs) and value of readings of a device that are newer than what is stored.
+    def newest_spared(self, name: str | None = None) -> dict[int, tuple[int, float]]:
+        """Return time (µs) and value of readings that are newer than what is stored.
 
-        By series, of those whose newest reading need not be stored.
+        By series, of those of a device, or of all, whose newest reading need not be stored.
 
         Raises:
             UnknownDevice: no device is called ``name``.
         """
+        if name is None:
+            return self._intake.sparing.all_newest()
         known = self.registry.calibrations_of(self.registry.by_name(name))
         found = {one: self._intake.sparing.newest(one) for one in known}
         return {series: one for series, one in found.items() if one is not None}

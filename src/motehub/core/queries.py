@@ -78,10 +78,15 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class Overview(msgspec.Struct, frozen=True, tag="overview"):
-    """All devices with their series, or only those of ``names``."""
+    """All devices with their series, or only those of ``names``; those of ``order`` (ids) first.
+
+    ``newer`` is as in :class:`SeriesOf`.
+    """
 
     names: tuple[str, ...] | None = None
     said: Said = Said()
+    order: tuple[int, ...] = ()
+    newer: dict[int, tuple[int, float]] = {}
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):

@@ -207,8 +207,8 @@ def _read(found: Sweep, store: HistoryStore, series: int, since: int, until: int
         found.add(times, values)
         nothing = False
     if nothing and series not in store.unrolled():
-        # The readings are kept no more: their minutes tell about as much.
-        for minutes in store.rollups(series, "minute", since, until):
+        # The readings are kept no more: their minutes, if whole, tell about as much.
+        for minutes in store.rollups(series, "minute", since, until - _MINUTE + 1):
             numbers = zip(minutes.totals, minutes.counts, strict=True)
             found.add(minutes.starts, [total / count for total, count in numbers])
 

@@ -24,7 +24,13 @@ def number(value: float | str | None) -> str:
         return f"{value:.4g}"
     digits = 0 if size >= 10_000 else 1 if size >= 1_000 else 2 if size >= 1 else 4
     text = f"{value:.{digits}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-0", "0", text == "-0")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def title(metric: str) -> str:
+    """Return what people call a metric."""
+    return metric.replace("_", " ")
 
 
 def whole(count: int) -> str:

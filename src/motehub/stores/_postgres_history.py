@@ -23,11 +23,12 @@ from motehub.history_contract import (
     check_next,
     check_same,
 )
-from motehub.model import Admission, Device, Kind, Series
+from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
 from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_copy as whole
+from motehub.stores import _postgres_lists as lists
 from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
 from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor, note_event
@@ -37,18 +38,6 @@ from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
 _UPGRADE_LOCK: Final = int.from_bytes(b"motehub", "big")
-
-_DEVICES: Final = """
-SELECT id, name, dialect, admission, first_seen, last_seen,
-    received, stored, duplicate, rejected, discarded, online,
-    ARRAY(SELECT identity FROM identity WHERE device = device_row.id
-        ORDER BY identity COLLATE "C"),
-    (SELECT count(*) FROM held_reading JOIN series ON series.id = held_reading.series
-        WHERE series.device = device_row.id)
-    + (SELECT count(*) FROM held_text JOIN series ON series.id = held_text.series
-        WHERE series.device = device_row.id)
-FROM device AS device_row ORDER BY name COLLATE "C"
-"""
 
 
 class PostgresHistory:
@@ -102,8 +91,7 @@ class PostgresHistory:
     def devices(self) -> list[DeviceRow]:
         """Return every device with its counts, by name."""
         with self._database.use() as db:
-            # One statement sees one moment: the counters add up while the writer is at work.
-            return [_device_row(row) for row in db.execute(_DEVICES)]
+            return lists.devices(db)
 
     def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
         """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
@@ -232,56 +220,24 @@ class PostgresHistory:
     def rejected(self, limit: int) -> list[RejectedRow]:
         """Return the newest rejected payloads, newest first."""
         with self._database.use() as db:
-            return [
-                RejectedRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, source, reason, payload, count FROM rejected "
-                    "LEFT JOIN device ON device.id = rejected.device "
-                    "ORDER BY rejected.id DESC LIMIT %s",
-                    (limit,),
-                )
-            ]
+            return lists.rejected(db, limit)
 
     def events(self, device: int | None, limit: int) -> list[EventRow]:
         """Return the newest events, newest first."""
         with self._database.use() as db:
-            return [
-                EventRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, kind, text FROM event "
-                    "JOIN device ON device.id = event.device "
-                    "WHERE %(device)s::bigint IS NULL OR event.device = %(device)s "
-                    "ORDER BY event.id DESC LIMIT %(limit)s",
-                    {"device": device, "limit": limit},
-                )
-            ]
+            return lists.events(db, device, limit)
 
     def latest(
         self, device: int | None = None, *, held: bool = False
     ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series."""
-        found: list[tuple[int, int, float | str]] = []
         with self._database.use() as db:
-            for table in ("held_reading", "held_text") if held else ("reading", "text_reading"):
-                found += [
-                    (row[0], row[1], row[2])
-                    for row in db.execute(
-                        # Of each series one row by the key, from the newest partition that has it.
-                        "SELECT known.id, newest.time, newest.value FROM series AS known "
-                        f"CROSS JOIN LATERAL (SELECT time, value FROM {table} "
-                        "WHERE series = known.id ORDER BY time DESC LIMIT 1) AS newest "
-                        "WHERE %(device)s::bigint IS NULL OR known.device = %(device)s",
-                        {"device": device},
-                    )
-                ]
-        return found
+            return lists.latest(db, device, held=held)
 
     def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
         """Return time and value of the newest ``count`` readings or texts, newest first."""
-        table = "text_reading" if series.kind is Kind.TEXT else "reading"
-        query = f"SELECT time, value FROM {table} WHERE series = %s ORDER BY time DESC LIMIT %s"
         with self._database.use() as db:
-            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+            return lists.newest(db, series, count)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -350,20 +306,6 @@ class PostgresHistory:
         # What was folded may have been rolled back, or another process may have folded since.
         self._newest.clear()
         (_check_schema if self._read_only else _make_ready)(connection, where)
-
-
-def _device_row(row: tuple[Any, ...]) -> DeviceRow:
-    device = Device(
-        id=row[0],
-        name=row[1],
-        dialect=row[2],
-        identities=tuple(row[12]),
-        admission=Admission(row[3]),
-        first_seen=row[4],
-        held=row[13],
-        online=None if row[11] is None else bool(row[11]),
-    )
-    return DeviceRow(device, row[5], *row[6:11])
 
 
 def _make_ready(db: Connection, where: str) -> None:

@@ -27,17 +27,17 @@ from motehub.history_contract import (
     check_next,
     check_same,
 )
-from motehub.model import Admission, Device, Kind, Series
+from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
 from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import (
+    SqliteFile,
     check_schema,
-    open_database,
-    plain_errors,
     transaction,
     upgrade_schema,
 )
 from motehub.stores import _sqlite_copy as whole
+from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
 from motehub.stores._sqlite_fold import fold_into, note_event
 from motehub.stores._sqlite_states import SqliteStateReader
@@ -54,13 +54,11 @@ _CHECKPOINT_PAGES: Final = 8_000
 _CACHE_KIB: Final = 16_000
 
 
-class SqliteHistory:
+class SqliteHistory(SqliteFile):
     """See :class:`motehub.history_contract.HistoryStore`."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        self._path = folder / FILE_NAME
-        self._read_only = read_only
-        self._connection: apsw.Connection | None = None
+        super().__init__(folder / FILE_NAME, read_only=read_only)
         self._inode = 0
         self._journal: str | None = None
         with self._storage():
@@ -99,25 +97,7 @@ class SqliteHistory:
     def devices(self) -> list[DeviceRow]:
         """Return every device with its counts, by name."""
         with self._storage() as db:
-            identities: dict[int, tuple[str, ...]] = {}
-            query = "SELECT device, identity FROM identity ORDER BY identity"
-            for device, identity in _rows(db, query):
-                identities[device] = (*identities.get(device, ()), identity)
-            waiting = dict(
-                db.execute(
-                    "SELECT series.device, count(*) FROM series JOIN "
-                    "(SELECT series FROM held_reading UNION ALL SELECT series FROM held_text) "
-                    "AS held ON held.series = series.id GROUP BY 1"
-                )
-            )
-            return [
-                _device_row(row, identities.get(row[0], ()), waiting.get(row[0], 0))
-                for row in db.execute(
-                    "SELECT id, name, dialect, admission, first_seen, last_seen, "
-                    "received, stored, duplicate, rejected, discarded, online "
-                    "FROM device ORDER BY name"
-                )
-            ]
+            return lists.devices(db)
 
     def readings(self, series: int, since: int, until: int) -> Iterator[NumberColumns]:
         """Yield columns (times, values) of one series in ``[since, until)``, oldest first."""
@@ -246,52 +226,24 @@ class SqliteHistory:
     def rejected(self, limit: int) -> list[RejectedRow]:
         """Return the newest rejected payloads, newest first."""
         with self._storage() as db:
-            return [
-                RejectedRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, source, reason, payload, count FROM rejected "
-                    "LEFT JOIN device ON device.id = rejected.device "
-                    "ORDER BY rejected.id DESC LIMIT ?",
-                    (limit,),
-                )
-            ]
+            return lists.rejected(db, limit)
 
     def events(self, device: int | None, limit: int) -> list[EventRow]:
         """Return the newest events, newest first."""
         with self._storage() as db:
-            return [
-                EventRow(*row)
-                for row in db.execute(
-                    "SELECT time, device.name, kind, text FROM event "
-                    "JOIN device ON device.id = event.device "
-                    "WHERE ?1 IS NULL OR event.device = ?1 ORDER BY event.id DESC LIMIT ?2",
-                    (device, limit),
-                )
-            ]
+            return lists.events(db, device, limit)
 
     def latest(
         self, device: int | None = None, *, held: bool = False
     ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series."""
-        found: list[tuple[int, int, float | str]] = []
         with self._storage() as db:
-            for table in ("held_reading", "held_text") if held else ("reading", "text"):
-                found += db.execute(
-                    # The outer table first, and of each series one row by the key.
-                    "SELECT known.id, newest.time, newest.value FROM series AS known "
-                    f"CROSS JOIN {table} AS newest ON newest.series = known.id AND newest.time = "
-                    f"(SELECT max(time) FROM {table} WHERE series = known.id) "
-                    "WHERE ?1 IS NULL OR known.device = ?1",
-                    (device,),
-                )
-        return found
+            return lists.latest(db, device, held=held)
 
     def newest(self, series: Series, count: int) -> list[tuple[int, float | str]]:
         """Return time and value of the newest ``count`` readings or texts, newest first."""
-        table = "text" if series.kind is Kind.TEXT else "reading"
-        query = f"SELECT time, value FROM {table} WHERE series = ? ORDER BY time DESC LIMIT ?"
         with self._storage() as db:
-            return [(row[0], row[1]) for row in db.execute(query, (series.id, count))]
+            return lists.newest(db, series, count)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -352,62 +304,19 @@ class SqliteHistory:
         if not self._path.exists() or self._path.stat().st_ino != self._inode:
             raise StorageError(f"{self._path} was replaced while it was open; opening it anew.")
 
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _storage(self) -> Iterator[apsw.Connection]:
-        """Give the connection; after an error the next use opens the file anew."""
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            with plain_errors(self._path):
-                yield self._connection
-        except StorageError:
-            self.close()
-            raise
-
-    def _open(self) -> apsw.Connection:
-        connection = open_database(self._path, read_only=self._read_only)
-        try:
-            self._inode = self._path.stat().st_ino
-            bring_up_to_date = check_schema if self._read_only else upgrade_schema
-            bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
-            with plain_errors(self._path):
-                connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
-                connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-                connection.execute("PRAGMA foreign_keys=ON")
-        except StorageError:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: apsw.Connection) -> None:
+        self._inode = self._path.stat().st_ino
+        bring_up_to_date = check_schema if self._read_only else upgrade_schema
+        bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
+        connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _rows(
     db: apsw.Connection, query: str, bindings: tuple[int, ...] = ()
 ) -> Iterator[tuple[Any, ...]]:
     return iter(db.execute(query, bindings))
-
-
-def _device_row(
-    row: tuple[Any, ...],
-    identities: tuple[str, ...],
-    waiting: int,
-) -> DeviceRow:
-    device = Device(
-        id=row[0],
-        name=row[1],
-        dialect=row[2],
-        identities=identities,
-        admission=Admission(row[3]),
-        first_seen=row[4],
-        held=waiting,
-        online=None if row[11] is None else bool(row[11]),
-    )
-    return DeviceRow(device, row[5], *row[6:11])
 
 
 PART = StorePart(

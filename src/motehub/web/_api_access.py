@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +17,10 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import QueryParameter
 
-from motehub.contracts import CertificateDesk
+from motehub.contracts import BackupDesk, CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
-from motehub.model import Scope, Token
+from motehub.model import MICROSECONDS, Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
 from motehub.web.attempts import LinkRequests, LogInAttempts
@@ -71,6 +71,7 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
     ``reach`` returns how the hub can be reached. ``desk`` knows the configuration. ``zone`` is
     where its days begin and end, ``reports`` is for previews of reports.
+    ``backups`` is where the owner makes them.
     """
 
     hub: Hub
@@ -87,6 +88,11 @@ class ApiServices(msgspec.Struct, frozen=True):
     desk: SettingsDesk | None = None
     zone: tzinfo = UTC
     reports: ReportMaking | None = None
+    backups: BackupDesk | None = None
+
+    def today(self) -> date:
+        """Return the date in the hub's zone."""
+        return datetime.fromtimestamp(self.clock() / MICROSECONDS, self.zone).date()
 
 
 def services_of(app: Litestar) -> ApiServices:

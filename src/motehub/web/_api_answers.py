@@ -25,16 +25,8 @@ NEXT_HEADER: Final = "Motehub-Next"
 _logger = Logger("motehub.api")
 
 
-class Answering:
-    """The response to a question, as an ASGI application; it ends when the client goes away.
-
-    Raises:
-        Problem: there is no answer; nothing has been sent yet.
-    """
-
-    def __init__(self, queries: Queries, question: Question) -> None:
-        self._queries = queries
-        self._question = question
+class Streaming:
+    """A response in pieces, as an ASGI application; it ends when the client goes away."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Ask, and send what comes."""
@@ -50,8 +42,23 @@ class Answering:
             await asyncio.gather(answer, gone, return_exceptions=True)
 
     async def _answer(self, send: Send) -> None:
+        raise NotImplementedError
+
+
+class Answering(Streaming):
+    """The response to a question.
+
+    Raises:
+        Problem: there is no answer; nothing has been sent yet.
+    """
+
+    def __init__(self, queries: Queries, question: Question) -> None:
+        self._queries = queries
+        self._question = question
+
+    async def _answer(self, send: Send) -> None:
         async with self._queries.ask(self._question) as answer:
-            await _send_all(send, _headers(answer), answer.pieces())
+            await send_all(send, _headers(answer), answer.pieces())
 
 
 class Exporting(Answering):
@@ -71,7 +78,7 @@ class Exporting(Answering):
         async with self._queries.ask(self._question) as answer:
             headers = [one for one in _headers(answer) if one[0] != NEXT_HEADER.lower().encode()]
             async with aclosing(self._pieces(answer)) as pieces:
-                await _send_all(send, headers, pieces)
+                await send_all(send, headers, pieces)
 
     async def _pieces(self, first: Answer) -> AsyncGenerator[bytes, None]:
         async for piece in first.pieces():
@@ -106,9 +113,10 @@ async def _without_names(answer: Answer) -> AsyncIterator[bytes]:
         first = False
 
 
-async def _send_all(
+async def send_all(
     send: Send, headers: list[tuple[bytes, bytes]], pieces: AsyncIterator[bytes]
 ) -> None:
+    """Send an answer as it comes, cut off where that ends with a problem, or nobody takes it."""
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
         async for piece in pieces:

@@ -82,7 +82,7 @@ async def list_devices(request: ApiRequest) -> ASGIApp:
 @get(
     "/overview",
     guards=[needs(Scope.READ)],
-    responses=answers(list[OverviewShape], "All devices that the token may see, by name."),
+    responses=answers(list[OverviewShape], "Devices, by name or in one's own order."),
     summary="List devices with all that they measure",
 )
 async def list_overview(
@@ -97,14 +97,19 @@ async def list_overview(
 ) -> ASGIApp:
     """Return devices, each with its series and their newest readings; unknown names are left out.
 
-    One question instead of two about each device: pages have many devices.
+    Whoever is logged in gets them in the order of their own, if they have chosen one. Pages have
+    many devices: this is one question instead of two about each.
     """
     names = visible(request.auth)
     if device is not None:
         for name in device:
             check_may_read(request.auth, name)
         names = tuple(device)
-    return Answering(services_of(request.app).queries, Overview(names, _said(request)))
+    services = services_of(request.app)
+    people = services.hub.accounts.people
+    order = people.order_of(request.auth.name) if people.has(request.auth) else ()
+    question = Overview(names, _said(request), order, services.hub.newest_spared())
+    return Answering(services.queries, question)
 
 
 @get(

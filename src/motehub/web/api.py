@@ -30,6 +30,7 @@ from motehub.logs import Logger
 from motehub.web import _api_alerts as alerts
 from motehub.web import _api_arrangement as arrangement
 from motehub.web import _api_audit as audit
+from motehub.web import _api_backups as backups
 from motehub.web import _api_calibration as calibration
 from motehub.web import _api_certificates as certificates
 from motehub.web import _api_commands as commands
@@ -127,6 +128,9 @@ def make_api(services: ApiServices) -> Litestar:
             certificates.issue_certificate,
             certificates.revoke_certificate,
             audit.list_deeds,
+            backups.show_backups,
+            backups.make_backup,
+            backups.fetch_backup,
             webhooks.list_webhooks,
             webhooks.show_log,
             webhooks.resend_messages,

@@ -33,6 +33,8 @@ _PAGES: Final = {
     "/history": "history",
     "/status": "status",
     "/alerts": "alerts",
+    "/reports": "reports",
+    "/unsubscribe": "unsubscribe",
 }
 # The menu of the settings in parts/ is the list of its pages: /settings/log is log.html.
 _MENU: Final = "settings"
@@ -50,14 +52,17 @@ _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     b"img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_FRESH: Final = (b"cache-control", b"no-cache")
+_FOREVER: Final = (b"cache-control", b"public, max-age=31536000, immutable")
 _ALWAYS: Final = (
-    (b"cache-control", b"no-cache"),
     (b"content-security-policy", _POLICY),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 _VARIES: Final = (b"vary", b"accept-language, cookie")
 
+_SCRIPT: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></script>')
+_IMPORTED: Final = re.compile(rb'(?:from|import) "\./([\w.]+)";')
 # Whole lines only: what stands behind code may be part of a text.
 _UNNEEDED: Final = re.compile(rb"^[ \t]+(?://.*)?|^//.*", re.MULTILINE)
 _GZIP: Final = re.compile(
@@ -82,15 +87,24 @@ def answers(
     A hub that ``sends_mail`` offers a link to whoever has forgotten a password.
     """
     static = files("motehub.web").joinpath("static")
-    found: dict[str, Answer] = dict(_files(static))
+    contents = dict(_files(static))
     for language in LANGUAGES:
-        found[f"/static/languages/{language}.js"] = _file(script(language), _KINDS["js"])
+        contents[f"languages/{language}.js"] = script(language)
+    edition = _edition(contents)
+    found: dict[str, Answer] = {}
+    for name, content in contents.items():
+        kind = _KINDS[name.rpartition(".")[2]]
+        found[f"/static/{name}"] = _file(content, kind, _FRESH)
+        found[f"/static/{edition}/{name}"] = _file(content, kind, _FOREVER)
     parts = dict(_html(static.joinpath(_PARTS)))
     if not sends_mail:
         parts[_FORGOTTEN] = ""
     paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
-    for name, text in _html(static):
-        forms = {one: _file(rendered(text, one, parts).encode(), _HTML) for one in LANGUAGES}
+    for name, source in _html(static):
+        text = _loading_at_once(source, contents)
+        forms = {
+            one: _file(_of(edition, rendered(text, one, parts)), _HTML, _FRESH) for one in LANGUAGES
+        }
         page = partial(_page, forms, chosen)
         found |= {path: page for path, own in paths.items() if own == name}
         if name == _INDEX:
@@ -98,14 +112,41 @@ def answers(
     return {("GET", path): answer for path, answer in found.items()}
 
 
-def _files(static: Traversable) -> Iterator[tuple[str, Answer]]:
+def _files(static: Traversable) -> Iterator[tuple[str, bytes]]:
     for folder, part in ((static, ""), (static.joinpath(_VENDOR), _VENDOR)):
         for one in folder.iterdir():
-            kind = _KINDS.get(one.name.rpartition(".")[2])
-            if kind is not None:
+            if one.name.rpartition(".")[2] in _KINDS:
                 content = one.read_bytes()
                 own = one.name.endswith(".js") and not part
-                yield f"/static/{part}{one.name}", _file(lean(content) if own else content, kind)
+                yield f"{part}{one.name}", lean(content) if own else content
+
+
+def _edition(contents: Mapping[str, bytes]) -> str:
+    """Return a mark of all files: what has it in its address never changes there."""
+    mark = sha256()
+    for name in sorted(contents):
+        mark.update(b"%b %d " % (name.encode(), len(contents[name])) + contents[name])
+    return mark.hexdigest()[:12]
+
+
+def _of(edition: str, page: str) -> bytes:
+    return page.replace('"/static/', f'"/static/{edition}/').encode()
+
+
+def _loading_at_once(page: str, contents: Mapping[str, bytes]) -> str:
+    """Return a page that names all modules of its script: none waits for who imports it."""
+    needed: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for one in _IMPORTED.findall(contents[name]):
+            if (imported := one.decode()) not in needed:
+                needed[imported] = None
+                add(imported)
+
+    for name in _SCRIPT.findall(page):
+        add(name)
+    links = [f'<link rel="modulepreload" href="/static/{name}">\n' for name in needed]
+    return _SCRIPT.sub(lambda found: "".join(links) + found[0], page)
 
 
 def _html(folder: Traversable) -> Iterator[tuple[str, str]]:
@@ -133,9 +174,9 @@ def lean(script: bytes) -> bytes:
     return _UNNEEDED.sub(b"", script)
 
 
-def _file(content: bytes, kind: bytes) -> Answer:
+def _file(content: bytes, kind: bytes, keeping: tuple[bytes, bytes]) -> Answer:
     mark = sha256(content).hexdigest()[:16].encode()
-    fixed = ((b"content-type", kind), (b"vary", b"accept-encoding"), *_ALWAYS)
+    fixed = ((b"content-type", kind), (b"vary", b"accept-encoding"), keeping, *_ALWAYS)
     whole = (content, b'"%s"' % mark, fixed)
     short = (
         gzip.compress(content, mtime=0),

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from motehub.contracts import CertificateDesk, Ground, Listener, TlsContexts
+from motehub.contracts import BackupDesk, CertificateDesk, Ground, Listener, TlsContexts
 from motehub.conversations import Channel, ConnectionLimits, Conversation, Peer
 from motehub.core.hub import Hub
 from motehub.guessing import Guesses
@@ -63,8 +63,9 @@ class WebServer:
     pimonitor's devices of which nothing else is said. ``upgrades`` take the connections that ask
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
-    where the owner issues them. ``reach`` returns how devices reach the hub, whose ``name`` is in
-    reports. ``desk`` knows the configuration, and sends mails to people.
+    where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
+    reach the hub, whose ``name`` is in reports. ``desk`` knows the configuration, and sends mails
+    to people.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class WebServer:
         branches: Sequence[Branch] = (),
         units: UnitDesk | None = None,
         certificates: CertificateDesk | None = None,
+        backups: BackupDesk | None = None,
         reach: Callable[[], Reach],
         desk: SettingsDesk,
         name: str = "motehub",
@@ -132,7 +134,9 @@ class WebServer:
                 name,
                 getattr(zone, "key", None) or "",
             ),
+            backups=backups,
         )
+        self._backups = backups
         self._desk = desk
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
@@ -173,6 +177,8 @@ class WebServer:
     async def __aexit__(self, *_: object) -> None:
         """Close it; requests that are under way are answered first."""
         self._streams.end()
+        if self._backups is not None:
+            await self._backups.close()
         await self._desk.post.close()
         for one in self._branches:
             one.dismiss()

@@ -18,6 +18,7 @@ from litestar import Litestar
 from tests.unit.core.support import START, FakeClock, open_hub
 
 from motehub import parts
+from motehub.backup.desk import DeskOfBackups
 from motehub.contracts import Listener
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
@@ -58,6 +59,7 @@ class Stand:
         self.clock = clock
         self.queries = queries
         self._consumer = consumer
+        self.backups = DeskOfBackups(folder)
         streams = LiveStreams(hub.feed, hub.tokens, hub.accounts.people, clock)
         self.app: Litestar = make_api(
             ApiServices(
@@ -68,6 +70,7 @@ class Stand:
                 streams,
                 webhooks=folder,
                 reach=lambda: Reach(LISTENERS, ("hub",), (), CERTIFICATE, web_ca=False),
+                backups=self.backups,
                 reports=ReportMaking(folder, "sqlite", {STORE_URL: ""}, "hub", "UTC"),
             )
         )
@@ -137,7 +140,9 @@ async def open_stand(
             limits,
         )
         await stack.enter_async_context(queries)
-        yield Stand(folder, hub, journal, clock, consumer, queries)
+        stand = Stand(folder, hub, journal, clock, consumer, queries)
+        stack.push_async_callback(stand.backups.close)
+        yield stand
 
 
 def numbers(

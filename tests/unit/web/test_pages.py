@@ -16,7 +16,10 @@ from motehub.web import pages
 
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
 MOST_BYTES: Final = 60_000
-_IMPORT: Final = re.compile(r'(?:from |src=|href=|import\()["`](?:/static/|\./)([\w/.]+\.js)["`]')
+_IMPORT: Final = re.compile(
+    r'(?:from |import |src=|href=|import\()["`](?:/static/\w{12}/|\./)([\w/.]+\.js)["`]'
+)
+_LATER: Final = re.compile(r'import\("\./([\w.]+)"\)')
 
 
 def test_what_others_wrote_is_as_they_published_it() -> None:
@@ -48,8 +51,11 @@ def test_pages_are_light() -> None:
     for _, path in answers:
         if not path.startswith("/static/"):
             page = gzip.decompress(fetched(path).body).decode()
+            named = set(_IMPORT.findall(page))
             needed = scripts_of(page, set())
             assert needed >= {"languages/fr.js"}, path
+            # A script that is found only when another one has come costs a journey.
+            assert named | later_of(needed) == needed, path
             assert sum(sizes[name] for name in needed) < MOST_BYTES, path
 
 
@@ -63,6 +69,22 @@ def scripts_of(text: str, known: set[str]) -> set[str]:
     return known
 
 
+def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
+    """A browser asks again for pages only; under the address without edition it asks each time."""
+    page = gzip.decompress(fetched("/history").body).decode()
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    assert len(addresses) > 8
+    for address in addresses:
+        answer = fetched(address)
+        assert answer.status == 200
+        assert b"immutable" in dict(answer.headers)[b"cache-control"], address
+        edition = address.split("/")[2]
+        known = fetched(address.replace(f"{edition}/", ""))
+        assert known.body == answer.body
+        assert dict(known.headers)[b"cache-control"] == b"no-cache"
+    assert dict(fetched("/history").headers)[b"cache-control"] == b"no-cache"
+
+
 def test_menus_lead_to_pages() -> None:
     """Each link of the header and of the settings' menu, which is the list of its pages."""
     answers = pages.answers()
@@ -73,6 +95,13 @@ def test_menus_lead_to_pages() -> None:
         for link in links:
             assert fetched(link).status == 200, link
     assert len([path for _, path in answers if path.startswith("/settings")]) == len(links)
+
+
+def later_of(names: set[str]) -> set[str]:
+    """The scripts that these scripts load when they are needed, and what only those need."""
+    texts = [(STATIC / name).read_text("utf-8") for name in names if (STATIC / name).exists()]
+    later = {one for text in texts for one in _LATER.findall(text)}
+    return later.union(*(scripts_of((STATIC / one).read_text("utf-8"), set()) for one in later))
 
 
 @pytest.mark.parametrize(

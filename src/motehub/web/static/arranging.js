@@ -8,10 +8,9 @@ const told = document.querySelector("#moved");
 const groups = new Map();
 let order = new Map();
 
-// Fetches the order of whoever is logged in.
-export async function loadOrder() {
-  const { devices } = await ask("session/arrangement");
-  order = new Map(devices.map((name, i) => [name, i]));
+// Takes the names of devices in the order of whoever is logged in.
+export function setOrder(names) {
+  order = new Map(names.map((name, i) => [name, i]));
 }
 
 const rank = (card) => order.get(card.name) ?? Infinity;
@@ -43,8 +42,9 @@ export function arrange(card) {
   }
 }
 
-// Puts all rows where they belong now, unless one is being moved.
-export function rearrange() {
+// Puts all rows where they belong since another page has moved one, unless one is being moved here.
+export async function rearrange() {
+  setOrder((await ask("session/arrangement")).devices);
   if (place.querySelector(".moving") === null) {
     for (const { list } of groups.values()) {
       const rows = [...list.children].sort((a, b) => compare(a.card, b.card));
@@ -71,7 +71,7 @@ export function tidy() {
 
 async function keep() {
   const devices = [...place.querySelectorAll(".card")].map(({ card }) => card.name);
-  order = new Map(devices.map((name, i) => [name, i]));
+  setOrder(devices);
   await change("PUT", "session/arrangement", { devices });
 }
 

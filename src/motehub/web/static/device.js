@@ -1,5 +1,6 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
+import { showCalibration } from "./calibration.js";
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
@@ -189,6 +190,7 @@ async function begin() {
     }
     throw error;
   }
+  showCalibration(name, series);
   for (const one of series) {
     if (one.latest_time !== null) {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);

@@ -1,6 +1,5 @@
 // What the pages share: asking the hub, following it, and how things are written.
 
-import "./pulse.js";
 import { known, moment, number, t } from "./words.js";
 
 export { moment };
@@ -55,6 +54,8 @@ async function whoeverIsHere() {
 
 // Who is logged in: everything on a page waits for that.
 export const session = await whoeverIsHere();
+// The line at the foot may come last.
+import("./pulse.js");
 export const mayControl = session.role !== "viewer";
 export const mayDecide = session.role === "admin";
 

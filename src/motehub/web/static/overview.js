@@ -1,8 +1,7 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { arrange, handle, loadOrder, rearrange, tidy } from "./arranging.js";
+import { arrange, handle, rearrange, setOrder, tidy } from "./arranging.js";
 import { Colour, controlOf } from "./commands.js";
-import { decision } from "./decision.js";
 import {
   ask, complain, element, follow, mayControl, mayDecide, moment, presence, reading, title,
 } from "./hub.js";
@@ -74,12 +73,21 @@ class Card {
     }
     this.labels.replaceChildren(...(this.device.labels ?? []).map((label) => element("li", label)));
     if (mayDecide && this.device.admission !== "accepted") {
-      this.decision = decision({ name: this.name, pending }, fill);
-      this.row.append(this.decision);
+      this.decide(pending).catch(complain);
     }
     waiting.hidden = pendings.children.length === 0;
     if (this.device.lamp && mayControl && this.device.admission === "accepted") {
       this.light();
+    }
+  }
+
+  // Adds what an administrator decides with, which is seldom needed.
+  async decide(pending) {
+    const { admission } = this.device;
+    const { decision } = await import("./decision.js");
+    if (this.decision === undefined && this.device.admission === admission) {
+      this.decision = decision({ name: this.name, pending }, fill);
+      this.row.append(this.decision);
     }
   }
 
@@ -201,6 +209,7 @@ class Card {
       const found = this.series(one);
       found.trace.points = [];
       found.trace.begin(one.times, one.mean);
+      found.trace.draw();
     }
   }
 
@@ -248,8 +257,9 @@ function fill() {
 }
 
 async function fillOnce() {
-  const [devices] = await Promise.all([ask("overview"), loadOrder()]);
+  const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
+  setOrder([...names]);
   for (const name of [...cards.keys()].filter((name) => !names.has(name))) {
     remove(name);
   }
@@ -349,6 +359,8 @@ function known(name) {
   return card;
 }
 
+// What the page has asked for while it was loading; the stream's beginning asks for what came since.
+fill().catch(complain);
 follow({
   begin: fill,
   device: ({ device, former, ...news }) => {
@@ -370,10 +382,7 @@ follow({
       fill().catch(complain);
     }
   },
-  arrangement: async () => {
-    await loadOrder().catch(complain);
-    rearrange();
-  },
+  arrangement: () => rearrange().catch(complain),
   readings: ({ device, series }) => {
     const card = known(device);
     if (card === undefined) {

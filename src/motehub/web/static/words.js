@@ -2,7 +2,7 @@
 
 export const language = document.documentElement.lang;
 
-const { default: messages } = await import(`/static/languages/${language}.js`);
+const { default: messages } = await import(`./languages/${language}.js`);
 
 // What the browser prefers of that language (fr-CH), or the language itself.
 export const locale = navigator.languages.find((one) => one.split("-")[0] === language) ?? language;

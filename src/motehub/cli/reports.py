@@ -1,0 +1,249 @@
+"""``motehub report`` and ``motehub reports``: mails at set times about what devices said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from motehub.cli.options import Format, data_option, format_option, limit_option
+from motehub.errors import OwnerError
+
+COLUMNS: Final = (
+    "name",
+    "schedule",
+    "time_zone",
+    "recipients",
+    "devices",
+    "metrics",
+    "period",
+    "enabled",
+    "origin",
+    "last",
+    "result",
+    "waiting",
+)
+LETTER_COLUMNS: Final = (
+    "report",
+    "recipient",
+    "created",
+    "state",
+    "attempts",
+    "ended",
+    "trouble",
+)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--since", metavar="TIME", help="'7d', a date or an ISO 8601 time; else as usual.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write an .html, .pdf or .txt file instead of text on the screen.",
+)
+@click.option("--time-zone", metavar="ZONE", help="Zone of its times, if it has none of its own.")
+@data_option
+def report(
+    name: str, since: str | None, output: Path | None, time_zone: str | None, data: Path
+) -> None:
+    """Make the report NAME about the time until now, without sending it."""
+    import time
+
+    from motehub.cli.opening import configuration_of, history_of, parse_since, tell_hub
+    from motehub.cli.printing import warn_incomplete
+    from motehub.following import STORE_URL
+    from motehub.model import MICROSECONDS
+    from motehub.report_requests import ListReports
+    from motehub.reports.order import FORMATS, Order, make
+    from motehub.schedules.report import encode, report_of
+    from motehub.schedules.times import usual_period
+    from motehub.zones import find_zone, local_zone
+
+    wants = "txt" if output is None else output.suffix.lower().removeprefix(".")
+    if wants not in FORMATS:
+        raise click.UsageError("A report is written as .html, .pdf or .txt: end the file in one.")
+    there = {one["name"]: one for one in tell_hub(data, ListReports())["reports"]}
+    if name not in there:
+        known = ", ".join(sorted(there)[:10]) or "none yet"
+        raise OwnerError(f"There is no report called {name!r}. Known reports: {known}.")
+    said = {k: v for k, v in there[name].items() if k not in ("origin", "left")}
+    found = report_of(said)
+    zone = found.time_zone or time_zone or ""
+    now = time.time_ns() // 1000
+    place = find_zone(zone) if zone else local_zone()
+    span = usual_period(found.period, found.schedule, place, now)
+    if since is not None:
+        span = parse_since(since), now
+        if span[0] >= now:
+            raise click.BadParameter("must be in the past", param_hint="--since")
+    with history_of(data):
+        # What was acknowledged is in the history then, whether a hub runs or not.
+        pass
+    store = configuration_of(data).store
+    order = Order(str(data), store.type, encode(found), *span, zone=zone, wants=wants)
+    made = make(order, {STORE_URL: store.url})
+    warn_incomplete(made.complete)
+    if output is None:
+        click.echo(made.content.decode(), nl=False)
+        return
+    try:
+        output.write_bytes(made.content)
+    except OSError as error:
+        raise OwnerError(f"Can't write {output}: {error.strerror}.") from error
+    days = (span[1] - span[0]) / MICROSECONDS / 86_400
+    click.echo(f"Wrote a report about {days:.3g} days to {output}.")
+
+
+@click.group("reports")
+def group() -> None:
+    """List, add, change, send and remove reports: mails at set times about what devices said."""
+
+
+@group.command("list")
+@data_option
+@format_option
+def list_reports(data: Path, format_: Format) -> None:
+    """List all reports, with what became of the last of each."""
+    from motehub.alerting import report_desk
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import print_rows
+    from motehub.report_requests import ListReports
+
+    rows = tell_hub(data, ListReports())["reports"]
+    ran = report_desk.runs(data)
+    for row in rows:
+        last = ran.get(row["name"])
+        row |= {"last": None, "result": "", "waiting": 0}
+        if last is not None:
+            row |= {"last": last.time, "result": last.result, "waiting": last.waiting}
+    columns = COLUMNS if format_ is Format.TABLE else (*COLUMNS, "labels", "charts", "csv", "left")
+    print_rows(columns, rows, format_, "There are no reports.")
+
+
+def _report_options(command: Any) -> Any:
+    options = (
+        click.option("--schedule", metavar="CRON", help="When: '0 7 * * 1' = Mondays at 7:00."),
+        click.option("--time-zone", metavar="ZONE", help="Zone of the schedule: Europe/Paris."),
+        click.option(
+            "--to", "recipients", multiple=True, metavar="ADDRESS", help="To whom it is sent."
+        ),
+        click.option(
+            "--device", "devices", multiple=True, metavar="NAME", help="Only this; '*' = any text."
+        ),
+        click.option(
+            "--label", "labels", multiple=True, metavar="LABEL", help="Only devices with this."
+        ),
+        click.option(
+            "--metric", "metrics", multiple=True, metavar="NAME", help="Only this; '*' = any text."
+        ),
+        click.option(
+            "--period",
+            type=click.Choice(["previous", "day", "week", "month"]),
+            help="What it is about: since it was due before, or the whole day … before.",
+        ),
+        click.option("--above", type=float, help="Tell how long readings were greater."),
+        click.option("--below", type=float, help="Tell how long readings were less."),
+        click.option("--charts/--no-charts", default=None, help="Whether there are charts in it."),
+        click.option("--csv/--no-csv", default=None, help="Whether readings are attached as CSV."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _fields(given: dict[str, Any]) -> dict[str, Any]:
+    lists = {key: list(one) for key, one in given.items() if isinstance(one, tuple) and one}
+    return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
+
+
+@group.command()
+@click.argument("name")
+@_report_options
+@data_option
+def add(name: str, data: Path, **given: Any) -> None:
+    """Send a report: motehub reports add Weekly --schedule '0 7 * * 1' --to me@example.org."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.report_requests import AddReport
+
+    if given["schedule"] is None:
+        raise click.UsageError("Say when it is sent: --schedule '0 7 * * 1'.")
+    made = tell_hub(data, AddReport({"name": name, **_fields(given)}))
+    click.echo(f"{shown(made['name'])} is sent at {shown(made['schedule'])}.")
+
+
+@group.command()
+@click.argument("name")
+@click.option("--enabled/--disabled", default=None, help="Whether it is sent.")
+@_report_options
+@data_option
+def change(name: str, data: Path, **given: Any) -> None:
+    """Change what is given of a report."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.report_requests import ChangeReport
+
+    made = tell_hub(data, ChangeReport(name, _fields(given)))
+    click.echo(f"{shown(made['name'])} is changed.")
+
+
+@group.command()
+@click.argument("name")
+@data_option
+def remove(name: str, data: Path) -> None:
+    """Send a report no more."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.report_requests import RemoveReport
+
+    tell_hub(data, RemoveReport(name))
+    click.echo(f"{shown(name)} is removed.")
+
+
+@group.command()
+@click.argument("name")
+@data_option
+def send(name: str, data: Path) -> None:
+    """Send a report once, now; if no hub runs, when one does."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.report_requests import SendReport
+
+    tell_hub(data, SendReport(name))
+    click.echo(f"{shown(name)} is sent: 'motehub reports letters' says what becomes of it.")
+
+
+@group.command()
+@click.argument("name")
+@click.argument("address")
+@data_option
+def again(name: str, address: str, data: Path) -> None:
+    """Send the report NAME again to ADDRESS, who has left it."""
+    from motehub.cli.opening import tell_hub
+    from motehub.cli.printing import shown
+    from motehub.report_requests import BringBack
+
+    tell_hub(data, BringBack(name, address))
+    click.echo(f"{shown(name)} is sent to {shown(address)} again.")
+
+
+@group.command()
+@click.argument("name", required=False)
+@limit_option
+@data_option
+@format_option
+def letters(name: str | None, limit: int, data: Path, format_: Format) -> None:
+    """List the letters of reports, newest first, with what became of them."""
+    from msgspec.structs import asdict
+
+    from motehub.alerting import report_desk
+    from motehub.cli.opening import check_folder
+    from motehub.cli.printing import print_rows
+
+    check_folder(data)
+    rows = [asdict(one) for one in report_desk.letters(data, limit, name)]
+    print_rows(LETTER_COLUMNS, rows, format_, "No letter was sent yet.")
