@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Protocol
 
@@ -28,8 +28,8 @@ class StateTables(Protocol):
         """Return the series of numbers that have never been anything but states."""
         ...
 
-    def drop(self, series: int) -> None:
-        """Note that a series of numbers has no states, and delete what was summed up of it."""
+    def drop(self, series: Collection[int]) -> None:
+        """Note that series of numbers have no states, and delete what was summed up of them."""
         ...
 
     def first_reading(self, series: int, since: int) -> int | None:
@@ -95,20 +95,23 @@ def roll_up_states(
 ) -> None:
     """Bring the rollups up to texts and numbers that have just been inserted.
 
-    ``inserted`` gives series, texts given and texts that were new.
+    ``inserted`` gives series, texts given and texts that were new. Of ``numbers`` late ones, from
+    before what is kept, come first.
     """
     changed = {series: texts[series][0] for series, _, stored in inserted if stored}
     if any(numbers):
         known = tables.states.numbers()
+        others: set[int] = set()
         for series, (times, values) in chain.from_iterable(one.items() for one in numbers):
             if series not in known:
                 continue
             if are_states(values):
                 changed[series] = times
             else:
-                known.discard(series)
-                changed.pop(series, None)
-                tables.states.drop(series)
+                others.add(series)
+        if others:
+            tables.states.drop(others)
+            changed = {series: one for series, one in changed.items() if series not in others}
     if changed:
         sum_up_states_anew(tables, changed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -31,10 +31,11 @@ class SqliteStates:
         """Return the series of numbers that have never been anything but states."""
         return {row[0] for row in self._db.execute("SELECT series FROM state_number")}
 
-    def drop(self, series: int) -> None:
-        """Note that a series of numbers has no states, and delete what was summed up of it."""
+    def drop(self, series: Collection[int]) -> None:
+        """Note that series of numbers have no states, and delete what was summed up of them."""
         for table in ("number", *TIERS):
-            self._db.execute(f"DELETE FROM state_{table} WHERE series = ?", (series,))
+            query = f"DELETE FROM state_{table} WHERE series = ?"
+            self._db.executemany(query, [(one,) for one in series])
 
     def first_reading(self, series: int, since: int) -> int | None:
         """Return the time of the first text at ``since`` or later."""
@@ -52,7 +53,7 @@ class SqliteStates:
             return array("q"), []
         times, values = self._read("reading", series, since, until)
         if not are_states(values):
-            self.drop(series)
+            self.drop([series])
             return array("q"), []
         return times, names_of_numbers(values)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from tests.unit.core.support import START
 from tests.unit.web.stand import SECOND, Stand, many, numbers, open_stand, texts
