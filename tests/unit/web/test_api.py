@@ -233,7 +233,7 @@ async def test_points_of_states(stand: Stand) -> None:
     early = texts("on", "on", "off")
     times = array("q", [time - 600 * SECOND for time in early.times])
     await stand.say("x", msgspec.structs.replace(early, times=times))
-    asked = {"device": "x", "points": 1, "from": "-30m"}
+    asked: dict[str, Any] = {"device": "x", "points": 1, "from": "-30m"}
     (state,) = good(await stand.get("/readings", metric="state", **asked))["series"]
     assert (state["form"], state["states"]) == ("states", ["off", "on"])
     assert (state["seconds"], state["other"]) == ([[600.0], [2.0]], [0.0])
