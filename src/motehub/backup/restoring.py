@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import apsw
 import msgspec
@@ -42,13 +42,18 @@ from motehub.sqlite_files import (
 
 _CHUNK: Final = 1024 * 1024
 _LONGEST_TEXT: Final = 64 * 1024 * 1024
+_LONGEST_HEADER: Final = 64 * 1024
 _DEEPEST: Final = 10
 _IGNORED: Final = {"lost+found", "lock"}
+# Of headers and texts that make no sense the readers say ValueError, one of which is Unicode's.
 _DAMAGE: Final = (
     tarfile.TarError,
     zstandard.ZstdError,
     zlib.error,
     EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
     msgspec.MsgspecError,
 )
 
@@ -95,9 +100,10 @@ def _unpack(archive: Path, place: Path, told: Callable[[int], None]) -> About:
     about: About | None = None
     checksums: dict[str, str] | None = None
     found: dict[str, str] = {}
-    with unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with unpacked(archive) as stream, _opened_tar(stream) as tar:
         for member in tar:
-            content = tar.extractfile(member) if member.isfile() else None
+            plain = member.isfile() and not member.issparse()
+            content = tar.extractfile(member) if plain else None
             if content is None or checksums is not None:
                 raise BackupError(f"{archive} is no back-up of motehub: {member.name!r} is in it.")
             if about is None:
@@ -113,6 +119,26 @@ def _unpack(archive: Path, place: Path, told: Callable[[int], None]) -> About:
     if wrong:
         raise BackupError(f"{archive} is damaged: {wrong[0]} is not what was backed up.")
     return about
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a file, or one that is about the next: those are read as a whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return what a block says.
+
+        Raises:
+            ReadError: it says that it is longer than any that was written.
+        """
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (not header.isfile() and header.size > _LONGEST_HEADER):
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+
+def _opened_tar(stream: IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)
 
 
 def _about(archive: Path, member: tarfile.TarInfo, content: IO[bytes]) -> About:

@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import tarfile
+import tracemalloc
 from contextlib import closing
 from pathlib import Path
 
@@ -206,6 +207,73 @@ def test_only_files_are_brought_back(archive: Path, tmp_path: Path, kind: bytes)
     evil = {"motehub-backup/data/evil": b"", SUMS: sums}
     with pytest.raises(BackupError, match="is no back-up"):
         restore(written(tmp_path / "m.tar", {**parts, **evil}, kind), tmp_path / "again")
+
+
+def header(kind: bytes, size: int) -> bytes:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def extended(record: bytes, body: bytes = b"x") -> bytes:
+    return (
+        header(tarfile.XHDTYPE, len(record))
+        + record.ljust(512, b"\0")
+        + header(tarfile.REGTYPE, len(body))
+        + body.ljust(512, b"\0")
+    )
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        extended(b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n", b"{no number"),
+        header(tarfile.XHDTYPE, 2**30),
+        header(tarfile.GNUTYPE_LONGNAME, 2**30),
+        header(tarfile.REGTYPE, -512),
+        extended(b"22 GNU.sparse.size=2000\n25 GNU.sparse.numblocks=1\n20 GNU.sparse.map=0,1\n"),
+    ],
+    ids=["sparse map", "long extension", "long name", "negative", "sparse"],
+)
+def test_headers_that_make_no_sense_are_refused(
+    archive: Path, tmp_path: Path, garbled: bytes
+) -> None:
+    """What the reader of tar files makes of a header is a sentence."""
+    content = archive.read_bytes()
+    first = 1024  # Behind what it says of itself.
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(content[:first] + garbled + b"\0" * 1024)
+    with pytest.raises(BackupError):
+        restore(bad, tmp_path / "again")
+    assert {one.name for one in (tmp_path / "again").iterdir()} <= {"lock"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_never_ends_takes_no_memory(
+    archive: Path, tmp_path: Path, kind: bytes
+) -> None:
+    """A small file that unpacks to a large header is refused before that is read."""
+    size = 2**26
+    bad = tmp_path / "bad.tar.zst"
+    content = archive.read_bytes()[:1024] + header(kind, size) + bytes(size)
+    bad.write_bytes(zstandard.compress(content))
+    del content
+    tracemalloc.start()
+    try:
+        with pytest.raises(BackupError, match=f"a header of {size} bytes"):
+            restore(bad, tmp_path / "again")
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
+
+
+def test_text_that_is_none_is_refused(archive: Path, tmp_path: Path) -> None:
+    """What an archive says of itself may be garbled in every way."""
+    content = archive.read_bytes()
+    at = content.index(b"sqlite") if b"sqlite" in content[:1024] else content.index(b"journal.db")
+    (tmp_path / "bad.tar").write_bytes(content[:at] + b"\xfc" + content[at + 1 :])
+    with pytest.raises(BackupError, match="damaged"):
+        restore(tmp_path / "bad.tar", tmp_path / "again")
 
 
 def test_a_later_format_is_refused(archive: Path, tmp_path: Path) -> None:
