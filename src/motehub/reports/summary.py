@@ -66,29 +66,38 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What a report is about: devices by name with those of their series that are in it."""
+    """What a report is about: devices by name with those of their series that are in it.
+
+    ``left_out`` are further series, ``others`` the names of devices of which nothing is in it.
+    """
 
     devices: tuple[tuple[Device, tuple[Series, ...]], ...]
     left_out: int = 0
+    others: tuple[str, ...] = ()
 
 
 def select(store: HistoryStore, report: Report, said: Mapping[int, Facts]) -> Selection:
     """Return what ``report`` is about, by name."""
     devices, all_series = store.registry()
+    by_device: dict[int, list[Series]] = {}
+    for one in all_series:
+        if report.has_metric(one.metric):
+            by_device.setdefault(one.device, []).append(one)
     found: list[tuple[Device, tuple[Series, ...]]] = []
+    others: list[str] = []
     room, left_out = MOST_SERIES, 0
     for device in sorted(devices, key=lambda one: one.name):
         labels = said.get(device.id, _NOTHING).labels
         if device.admission is Admission.PENDING or not report.is_about(device.name, labels):
             continue
-        own = [
-            one for one in all_series if one.device == device.id and report.has_metric(one.metric)
-        ]
-        own.sort(key=lambda one: one.metric)
+        own = sorted(by_device.get(device.id, ()), key=lambda one: one.metric)
         left_out += max(0, len(own) - room)
+        if (own and not room) or len(found) >= MOST_SERIES:
+            others.append(device.name)
+            continue
         found.append((device, tuple(own[:room])))
         room -= len(own[:room])
-    return Selection(tuple(found), left_out)
+    return Selection(tuple(found), left_out, tuple(others))
 
 
 def summarise(
@@ -105,8 +114,9 @@ def summarise(
     Raises:
         StorageError: the history can't be read now.
     """
+    matching = Matching(known.rules)
     limits = {
-        series.id: _limits(report, known, device, series)
+        series.id: _limits(report, known, matching, device, series)
         for device, all_series in selection.devices
         for series in all_series
     }
@@ -114,7 +124,7 @@ def summarise(
         _device_part(store, device, all_series, limits, known, span)
         for device, all_series in selection.devices
     ]
-    names = {device.name for device, _ in selection.devices}
+    names = {device.name for device, _ in selection.devices} | set(selection.others)
     alerts = [one for one in known.alerts if one.device in names]
     alerts.sort(key=lambda one: (one.ended is not None, -one.began))
     charts, uncharted = _charts(store, selection, limits, span) if report.charts else ([], 0)
@@ -135,6 +145,8 @@ def summarise(
 def _remarks(selection: Selection, uncharted: int) -> Iterable[str]:
     if selection.left_out:
         yield f"{selection.left_out} metrics more than {MOST_SERIES} were left out."
+    if others := len(selection.others):
+        yield f"Nothing is told here of {others} device{'s' * (others != 1)} more but alerts."
     if uncharted:
         yield f"{uncharted} metrics more than {MOST_CHARTS} have no chart."
 
@@ -219,7 +231,9 @@ def _hold(held: dict[str, int], text: str, time: int) -> None:
         held[name] = held.get(name, 0) + time
 
 
-def _limits(report: Report, known: Known, device: Device, series: Series) -> tuple[Limit, ...]:
+def _limits(
+    report: Report, known: Known, matching: Matching, device: Device, series: Series
+) -> tuple[Limit, ...]:
     """Return the limits that are the report's own, or else those of rules, each value once."""
     if series.kind is not SeriesKind.GAUGE:
         return ()
@@ -227,7 +241,7 @@ def _limits(report: Report, known: Known, device: Device, series: Series) -> tup
         return _finite([Limit(report.above, above=True), Limit(report.below, above=False)])
     labels = known.said.get(device.id, _NOTHING).labels
     found: dict[tuple[float, bool], Limit] = {}
-    for rule in Matching(known.rules).of_series(device, series, labels):
+    for rule in matching.of_series(device, series, labels):
         if rule.kind is Kind.LEVEL:
             for one in (Limit(rule.above, True, rule.name), Limit(rule.below, False, rule.name)):
                 found.setdefault((one.value, one.above), one)

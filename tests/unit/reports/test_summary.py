@@ -19,7 +19,7 @@ from motehub.alerts.rule import Facts, Rule, rule_of
 from motehub.frames import DeviceChanged, Entry, SeriesAdded, TextReadings
 from motehub.history_contract import HistoryStore
 from motehub.model import Admission, Device, Kind, Series
-from motehub.reports import spans
+from motehub.reports import spans, summary
 from motehub.reports.contents import AlertPart, Contents, Limit
 from motehub.reports.sheet import MOST_ROWS, sheet_of
 from motehub.reports.spans import sweep
@@ -226,3 +226,25 @@ def test_states_last_until_the_next(store: HistoryStore) -> None:
         "off for 20 min, 33.3 % of the time",
         "3 changes",
     ]
+
+
+def test_a_report_about_very_many_stays_short(
+    store: HistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices for which there is no room are counted, not listed as if they had nothing."""
+    monkeypatch.setattr(summary, "MOST_SERIES", 3)
+    more: list[Entry] = []
+    for number in range(10, 20):
+        device = Device(number, f"d{number}", "x", (f"i:{number}",), Admission.ACCEPTED, START)
+        more += [DeviceChanged(device), SeriesAdded(Series(number, number, "temperature", "°C"))]
+    fold(store, entries=more)
+    say(store, 10, [(START, 1.0)])
+    report = report_of({"name": "r", "schedule": "0 7 * * *", "metrics": ["temperature"]})
+    alerts = [AlertPart("d19", "d19: too warm", "critical", START, None)]
+    selection = select(store, report, {})
+    assert [device.name for device, _ in selection.devices] == ["attic", "cellar", "d10"]
+    span = (START, START + DAY)
+    contents = summarise(store, report, selection, Known(alerts=alerts), span, "hub", "UTC")
+    assert [one.name for one in contents.devices] == ["attic", "cellar", "d10"]
+    assert contents.alert_count == 1
+    assert any("of 9 devices more" in one for one in contents.remarks)
