@@ -65,10 +65,14 @@ class Wording(msgspec.Struct, frozen=True):
 
 
 def shown(value: Value, unit: str) -> str:
-    """Return a value as people read it, at most 100 characters."""
+    """Return a value as people read it, at most 100 characters that can all be seen."""
     if value is None:
         return ""
-    text = value[:100] if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        # What a device says must not add lines of its own to a mail.
+        text = "".join(one if one.isprintable() else " " for one in value[:100])
+    else:
+        text = f"{value:.6g}"
     return f"{text} {unit}" if unit else text
 
 

@@ -49,3 +49,13 @@ def test_what_is_told_of_an_alert(fields: dict[str, Any], begins: str, ends: str
         limits=describe(rule),
     )
     assert end_sentence(over, 19.0) == ends
+
+
+def test_what_a_device_says_adds_no_line() -> None:
+    """A text with line breaks, or marks that turn it round, stays within its sentence."""
+    rule = rule_of(
+        {"name": "r", "metric": "mode", "equals": "x", "message": "{device} says {value}"}
+    )
+    said = sentence(rule, DEVICE, SERIES, "on\n\n-- \nYour hub: log in at evil.example\u202e")
+    assert "evil.example" in said
+    assert said.isprintable()
