@@ -48,7 +48,7 @@ class Accounts:
         self._clock = clock
         self._waiting = 0
         self._setting_up = asyncio.Lock()
-        # A link is good once, though somebody uses it twice at a time.
+        # A link or an invitation is good once, though somebody uses it twice at a time.
         self._linking = asyncio.Lock()
         # One password at a time: however many guess, it costs one core and one such memory.
         self._turn = asyncio.Lock()
@@ -125,14 +125,15 @@ class Accounts:
             WrongPassword: the invitation is not open.
             InvalidPassword: the password is too easily guessed.
         """
-        user = self.people.invited(code, self._clock())
-        if user is None:
-            raise WrongPassword(
-                "The invitation was used, has been replaced by a later one, or is too old. "
-                "Ask for another one."
-            )
-        done_by(user.name)
-        await self.set_password(user.name, password)
+        async with self._linking:
+            user = self.people.invited(code, self._clock())
+            if user is None:
+                raise WrongPassword(
+                    "The invitation was used, has been replaced by a later one, or is too old. "
+                    "Ask for another one."
+                )
+            done_by(user.name)
+            await self.set_password(user.name, password)
         return await self._log_in(self.people.get(user.name), seen)
 
     async def make_link(self, name: str) -> str:

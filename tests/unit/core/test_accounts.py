@@ -224,13 +224,17 @@ async def test_a_link_is_good_once_and_for_an_hour(tmp_path: Path) -> None:
             await accounts.use_link(late, GOOD)
 
 
-async def test_of_two_who_use_a_link_at_once_one_is_refused(tmp_path: Path) -> None:
-    """It is good once, however it is raced."""
+@pytest.mark.parametrize("invited", [True, False])
+async def test_of_two_who_use_a_link_at_once_one_is_refused(tmp_path: Path, invited: bool) -> None:
+    """It is good once, and so is an invitation, however it is raced."""
     async with opened(tmp_path, FakeClock()) as accounts:
         await accounts.add("marie", Role.VIEWER, GOOD)
-        code = await accounts.make_link("marie")
+        made, use = accounts.make_link, accounts.use_link
+        if invited:
+            made, use = accounts.invite, accounts.accept_invitation
+        code = await made("marie")
         done = await asyncio.gather(
-            *(accounts.use_link(code, one) for one in (GOOD, OTHER)), return_exceptions=True
+            *(use(code, one) for one in (GOOD, OTHER)), return_exceptions=True
         )
         assert [type(one) for one in done].count(WrongPassword) == 1
 
