@@ -200,7 +200,8 @@ class SqliteHistory(SqliteFile):
         with self._storage() as db:
             if int(db.execute("PRAGMA freelist_count").get) <= SPARE_PAGES:
                 return False
-            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            # It frees one page for each row that is fetched.
+            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
             return int(db.execute("PRAGMA freelist_count").get) > SPARE_PAGES
 
     def begin_rebuild(self) -> int:
