@@ -38,8 +38,10 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
-    "history_contract": {"errors", "frames", "model", "rollups", "tables"},
-    "rolling": {"history_contract", "rollups"},
+    "states": {"model", "rollups"},
+    "history_contract": {"errors", "frames", "model", "rollups", "states", "tables"},
+    "rolling_states": {"history_contract", "rollups", "states"},
+    "rolling": {"history_contract", "rolling_states", "rollups"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
@@ -48,13 +50,14 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"schedules"},
+    | {"schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    | {"expiring", "history_contract", "rolling", "rolling_states", "rollups"}
+    | {"sqlite_files", "states", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},

@@ -19,6 +19,21 @@ class Table(msgspec.Struct, frozen=True):
 _READING: Final = Table(("series", "time", "value"), 2)
 _ROLLUP: Final = Table(("series", "start", "count", "low", "high", "total", "last_time", "last"), 2)
 
+_STATES: Final = Table(
+    (
+        "series",
+        "start",
+        "count",
+        "changes",
+        "first_time",
+        "first",
+        "last_time",
+        "last",
+        "durations",
+    ),
+    2,
+)
+
 TABLES: Final[dict[str, Table]] = {
     "device": Table(
         (
@@ -45,6 +60,10 @@ TABLES: Final[dict[str, Table]] = {
     "reading_unrolled": Table(("series", "since")),
     "reading_settled": Table(("until", "next", "series")),
     "reading_kept": Table(("series", "raw", "minute", "hour", "day")),
+    "state_number": Table(("series",)),
+    "state_minute": _STATES,
+    "state_hour": _STATES,
+    "state_day": _STATES,
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,
