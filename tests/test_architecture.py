@@ -38,7 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
-    "history_contract": {"errors", "frames", "model", "rollups", "tables"},
+    "archived": {"model", "rollups"},
+    "history_contract": {"archived", "errors", "frames", "model", "rollups", "tables"},
+    "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
     "rolling": {"history_contract", "rollups"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
@@ -47,13 +49,21 @@ ALLOWED: dict[str, set[str]] = {
     "mail_addresses": set(),
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
-    | {"alerts", "contracts", "history_contract", "mirror_contract", "rollups", "schedules"},
+    | {
+        "alerts",
+        "archived",
+        "contracts",
+        "history_contract",
+        "mirror_contract",
+        "rollups",
+        "schedules",
+    },
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    | {"archived", "expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -84,12 +94,14 @@ ALLOWED: dict[str, set[str]] = {
     "people_requests": FOUNDATION | {"core"},
     "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
-    "transfer": FOUNDATION | {"core", "history_contract", "reports"},
+    "transfer": FOUNDATION | {"archived", "core", "history_contract", "reports"},
 }
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 
 ABOVE = {
     "announcing",
+    "archiver",
+    "archiving",
     "backup",
     "app",
     "base",

@@ -45,6 +45,8 @@ TABLES: Final[dict[str, Table]] = {
     "reading_unrolled": Table(("series", "since")),
     "reading_settled": Table(("until", "next", "series")),
     "reading_kept": Table(("series", "raw", "minute", "hour", "day")),
+    "archive_file": Table(("id", "name", "since", "until", "count", "size", "checksum")),
+    "archive_part": Table(("series", "file", "since", "until", "count"), 2),
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,

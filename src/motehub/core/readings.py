@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from motehub.archived import Raw
 from motehub.core.buckets import Buckets, reduce_series
 from motehub.core.moments import iso
 from motehub.core.queries import MOST_READINGS, Readings
@@ -65,9 +66,11 @@ def find_device(store: HistoryStore, name: str) -> tuple[Device, list[Series]]:
 
 
 def look_up(
-    store: HistoryStore, question: Readings, complete: bool
+    store: HistoryStore, raw: Raw, question: Readings, complete: bool
 ) -> Generator[None, None, tuple[str | None, Iterator[bytes]]]:
     """Return where the rest begins, if there is one, and the answer's bytes; yield at times.
+
+    Readings themselves are from ``raw``, what they are reduced to from the ``store``.
 
     Raises:
         UnknownDevice: there is no such device, or it has no such metric.
@@ -79,7 +82,7 @@ def look_up(
         if question.csv:
             return None, _csv(_REDUCED, _reduced_rows(question.device, reduced))
         return None, _json(question, complete, None, map(_reduced_shown, reduced))
-    found, cut = yield from _gather(store, question, wanted)
+    found, cut = yield from _gather(raw, question, wanted)
     next_ = None if cut is None else iso(cut)
     if question.csv:
         return next_, _csv(_ROW, _rows(question.device, found))
@@ -111,7 +114,7 @@ def _wanted(store: HistoryStore, question: Readings) -> list[Series]:
 
 
 def _gather(
-    store: HistoryStore, question: Readings, wanted: list[Series]
+    raw: Raw, question: Readings, wanted: list[Series]
 ) -> Generator[None, None, tuple[list[_Found], int | None]]:
     """Read the oldest readings of all series together, and where those begin that don't fit.
 
@@ -123,7 +126,7 @@ def _gather(
     for series in wanted:
         found = _Found(series)
         gathered.append(found)
-        parts = store.texts if series.kind is Kind.TEXT else store.readings
+        parts = raw.texts if series.kind is Kind.TEXT else raw.readings
         for times, values in parts(series.id, question.since, until):
             found.times.extend(times)
             found.values.extend(values)
