@@ -49,15 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     "mail_addresses": set(),
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
-    | {
-        "alerts",
-        "archived",
-        "contracts",
-        "history_contract",
-        "mirror_contract",
-        "rollups",
-        "schedules",
-    },
+    | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
+    | {"archived", "schedules"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
@@ -82,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
     "alerting": FOUNDATION
-    | {"alerts", "contracts", "core", "mail_addresses", "reports", "schedules"}
+    | {"alerts", "contracts", "core", "mail_addresses", "reports", "rollups", "schedules"}
     | {"sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION

@@ -5,6 +5,7 @@ from bench.scenarios import (
     alerts,
     burst,
     colour,
+    dashboards,
     fanout,
     fold,
     http,
@@ -31,5 +32,6 @@ SCENARIOS: dict[str, Scenario] = {
     "colour": colour.cases,
     "fanout": fanout.cases,
     "alerts": alerts.cases,
+    "dashboards": dashboards.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -56,7 +56,7 @@ def cases(settings: Settings) -> Sequence[Case]:
         *[_pimonitor(connections) for connections in CONNECTIONS],
         *[_readings(_SINGLE, connections) for connections in CONNECTIONS],
         _readings(_OF_ONE, BATCH_CONNECTIONS),
-        _readings(_OF_MANY, BATCH_CONNECTIONS),
+        _readings(OF_MANY, BATCH_CONNECTIONS),
         *[_alone(_SINGLE, connections) for connections in CONNECTIONS],
         _alone(_OF_ONE, BATCH_CONNECTIONS),
     ]
@@ -144,7 +144,7 @@ class _Shape:
 
 _SINGLE: Final = _Shape("one reading a post", 1, own=True)
 _OF_ONE: Final = _Shape(f"{BATCH} readings of a device a post", BATCH, own=True)
-_OF_MANY: Final = _Shape(f"a reading of each of {BATCH} devices a post", BATCH, own=False)
+OF_MANY: Final = _Shape(f"a reading of each of {BATCH} devices a post", BATCH, own=False)
 
 
 @contextmanager

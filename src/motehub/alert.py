@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 import msgspec
 
+from motehub import parts
 from motehub.alert_requests import TellAlerts
 from motehub.alerting.plan import Plan
 from motehub.alerting.service import AlertService, ReportSource
@@ -26,6 +27,7 @@ from motehub.core.rules import AlertNews
 from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.following import ALERT_PLAN, STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.rollups import RollupColumns
 
 LOCK_FILE: Final = "alerts.lock"
 
@@ -82,11 +84,22 @@ def _open(folder: Path, plan: Plan, hub: Hub) -> AlertService | None:
         finally:
             reader.close()
 
+    def look_back(series: int, since: int, until: int) -> Iterator[RollupColumns]:
+        # In a thread that draws a picture; the store may be away, or slow.
+        store = parts.store(plan.store).open(folder, os.environ.get(STORE_URL, ""), True)
+        try:
+            yield from store.rollups(series, "minute", since, until)
+        finally:
+            store.close()
+
     reports = ReportSource({STORE_URL: os.environ.get(STORE_URL, "")}, look_up)
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
-            return AlertService(folder, plan, reader, reader.journal(), tell_hub, first, reports)
+            mark = reader.journal()
+            return AlertService(
+                folder, plan, reader, mark, tell_hub, first, reports, look_back=look_back
+            )
         except (NewerSchema, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
             return None

@@ -36,7 +36,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
 from motehub.following import STORE_URL
-from motehub.health import Troubles, connections, remembering, sizes, speed, versions
+from motehub.health import Growth, Troubles, connections, remembering, sizes, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.own_address import own_link, shown_address
@@ -105,6 +105,8 @@ class RunningHub:
         self._units = _unit_desk(transports)
         self._troubles = troubles
         self._since = utc_microseconds()
+        self._growth = Growth()
+        self._growth.per_day(sizes(folder, history)["history"])
 
     @property
     def setup_link(self) -> str | None:
@@ -125,12 +127,14 @@ class RunningHub:
         }
         history = consumers[HISTORY]
         counters = {name: dict(one.counters) for name, one in self._transports.items()}
+        present = sizes(self.folder, self._history)
         return {
             "version": __version__,
             "versions": versions(),
             "since": iso(self._since),
             "speed": speed(self._journal.pace),
-            "sizes": sizes(self.folder, self._history),
+            "sizes": present,
+            "growth": {"history": self._growth.per_day(present["history"])},
             "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.
@@ -213,8 +217,7 @@ async def running(
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
-            wanted = configuration.rule or configuration.report or hub.rules.needed.is_set()
-            if program.name == ALERTS and not wanted:
+            if program.name == ALERTS and not _needs_alerts(configuration, hub):
                 # A process costs memory: it is there once there is a rule.
                 late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
@@ -279,6 +282,10 @@ async def running(
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub
+
+
+def _needs_alerts(configuration: Configuration, hub: Hub) -> bool:
+    return bool(configuration.rule or configuration.report or hub.rules.needed.is_set())
 
 
 def _web(

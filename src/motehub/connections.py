@@ -11,16 +11,10 @@ from motehub.conversations import Conversation, Peer, Successor, Turn, plain_add
 from motehub.handshakes import CLOSE_SECONDS, acknowledge_quickly, secure
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Receipt
-from motehub.reception import Reception, occasional
+from motehub.reception import READ_AHEAD, READ_AHEAD_OF_ALL, Reception, occasional
 from motehub.security.tls import ServerSession
 from motehub.silence import IdleWatch
 from motehub.tap import Tap
-
-READ_AHEAD: Final = 64 * 1024
-"""Bytes of one connection that are decoded and not yet durable before its socket is paused."""
-
-READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
-"""The same for all connections of a listener: beyond it each has one read under way at most."""
 
 _FINISH_SECONDS: Final = 5.0
 # A commit that takes longer must not keep a peer waiting that only asks whether we are there.
@@ -58,6 +52,10 @@ class Connection(asyncio.Protocol):
         self.broken = self.resumed
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
+    def _address_of(self, peer: tuple[str, int]) -> str:
+        """Return who is to be counted, and shown, as the other end."""
+        return plain_address(peer[0])
+
     # Called by the event loop, first for TCP, then for what TLS has decrypted.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._transport = self._tap.transport = transport
         # The peer of a connection that was reset while it waited to be accepted has no name.
         peer = transport.get_extra_info("peername")
-        self._address = plain_address(peer[0]) if peer else ""
+        self._address = self._address_of(peer) if peer else ""
         if not peer or not self._listener.enter(self, self._address):
             transport.abort()
             return

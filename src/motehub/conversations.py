@@ -106,8 +106,11 @@ class Successor(Protocol):
     once the connection is lost.
     """
 
-    def begin(self, transport: Transport, data: bytes) -> None:
-        """Take the connection, whose peer has said ``data`` already."""
+    def begin(self, transport: Transport, data: bytes, address: str | None = None) -> None:
+        """Take the connection, whose peer has said ``data`` already.
+
+        ``address`` is whose connection it is, if the peer is a proxy that says so in ``data``.
+        """
         ...
 
     def finish(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import platform
 import shutil
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ MOST_TROUBLES: Final = 50
 """Warnings and errors of the log that are remembered."""
 
 _LONGEST: Final = 500
+_DAY: Final = 86_400
+# So often a size is remembered; over less, growth would be that of SQLite's steps.
+_SAMPLE_SECONDS: Final = 600
 _FILES: Final = ("", "-wal", "-shm")
 
 
@@ -48,14 +52,39 @@ class Troubles(logging.Handler):
         fields = fields_of(record)
         detail = ", ".join(f"{key}: {value}" for key, value in fields.items())
         part = str(fields.get("listener") or record.name.removeprefix("motehub."))
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
         level = record.levelname.lower()
-        row = Trouble(time, level, record.getMessage()[:_LONGEST], detail[:_LONGEST], part)
+        row = Trouble(when, level, record.getMessage()[:_LONGEST], detail[:_LONGEST], part)
         self._rows.append(row)
 
     def newest(self) -> list[Trouble]:
         """Return them, the newest first."""
         return list(self._rows)[::-1]
+
+
+class Growth:
+    """How fast a size grows, over the last day or since it is looked at.
+
+    ``clock`` returns seconds that go on evenly. It remembers a size each ten minutes, when asked.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._samples: deque[tuple[float, int]] = deque(maxlen=_DAY // _SAMPLE_SECONDS + 1)
+
+    def per_day(self, size: int | None) -> int | None:
+        """Return bytes per day up to the present ``size``; None while that is not known."""
+        if size is None:
+            return None
+        now = self._clock()
+        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_SECONDS:
+            self._samples.append((now, size))
+        while len(self._samples) > 1 and now - self._samples[1][0] >= _DAY:
+            self._samples.popleft()
+        began, first = self._samples[0]
+        if now - began < _SAMPLE_SECONDS:
+            return None
+        return round((size - first) * _DAY / (now - began))
 
 
 @contextmanager

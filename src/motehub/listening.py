@@ -60,8 +60,9 @@ class Adoption:
         self._connection = _Adopted(listener, left)
         self._finishing: asyncio.Task[None] | None = None
 
-    def begin(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Take the connection, whose peer has said ``data`` already."""
+    def begin(self, transport: asyncio.Transport, data: bytes, address: str | None = None) -> None:
+        """Take the connection, whose peer has said ``data`` already, as one from ``address``."""
+        self._connection.behind = address
         transport.set_protocol(self._connection)
         self._connection.connection_made(transport)
         if not transport.is_closing():
@@ -78,6 +79,11 @@ class _Adopted(Connection):
     def __init__(self, listener: Reception, left: Callable[[], None]) -> None:
         super().__init__(listener)
         self._left = left
+        self.behind: str | None = None
+        """Whose connection it is, if its peer is a proxy."""
+
+    def _address_of(self, peer: tuple[str, int]) -> str:
+        return self.behind or super()._address_of(peer)
 
     def eof_received(self) -> bool:
         """Keep a half-closed connection open until its answer is written; TLS can't."""

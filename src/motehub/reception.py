@@ -16,6 +16,12 @@ from motehub.model import Receipt
 _READ_AT_A_TIME: Final = 32
 """Connections that begin to read again in one turn of the event loop."""
 
+READ_AHEAD: Final = 64 * 1024
+"""Bytes of one connection that are decoded and not yet durable before its socket is paused."""
+
+READ_AHEAD_OF_ALL: Final = 8 * 1024 * 1024
+"""The same for all connections of a listener: beyond it each has one read under way at most."""
+
 _logger = Logger("motehub.listener")
 occasional: Final = OccasionalLogger(_logger)
 """What strangers can cause at will must not fill the disk with log lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -39,6 +40,56 @@ def plain_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"The disk failed while {path} was used: {error}.") from error
     except apsw.Error as error:
         raise StorageError(f"{path}: {error}.") from error
+
+
+class SqliteFile:
+    """A database of one process, open from its first use on and opened anew after an error.
+
+    Threads may share it: one at a time has the connection.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._lock = threading.RLock()
+        self._connection: apsw.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _storage(self) -> Iterator[apsw.Connection]:
+        """Give the connection to one thread.
+
+        Raises:
+            StorageError: it can't be opened or used.
+        """
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                with plain_errors(self._path):
+                    yield self._connection
+            except StorageError:
+                self.close()
+                raise
+
+    def _prepare(self, connection: apsw.Connection) -> None:
+        """Do what has to be done with a connection before its use."""
+
+    def _open(self) -> apsw.Connection:
+        connection = open_database(self._path, read_only=self._read_only)
+        try:
+            with plain_errors(self._path):
+                self._prepare(connection)
+        except StorageError:
+            connection.close()
+            raise
+        return connection
 
 
 def open_database(

@@ -109,6 +109,23 @@ def test_a_reading_becomes_a_mail_and_its_end_another(stand: Stand) -> None:
     assert (data["device"], data["rule"], data["value"]) == ("freezer", "warm", "-3.5")
 
 
+def test_a_mail_shows_how_it_came(stand: Stand) -> None:
+    """A picture within the HTML: usually, since a mail does not wait for one."""
+    for number in range(20):
+        device = f"freezer-drawn-{number}"
+        stand.hub.say(stand.token, -20, device=device)
+        stand.hub.wait_stored(device, "temperature", 1)
+        stand.hub.say(stand.token, 4.5, device=device)
+        mail = stand.mail(f"{device}: temperature is 4.5")
+        pictures = [one for one in mail.walk() if one.get_content_type() == "image/png"]
+        if pictures:
+            break
+    (picture,) = pictures
+    assert picture.get_content().startswith(b"\x89PNG")
+    assert f'src="cid:{picture["Content-ID"].strip("<>")}"' in html(mail)
+    assert picture.get_content_disposition() == "inline"
+
+
 def test_a_mail_comes_within_a_second(stand: Stand) -> None:
     """Usually: the best of twenty is looked at, since the machine may be busy."""
     best = 60.0

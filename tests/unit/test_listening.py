@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.desk import Desk
 
-from motehub.connections import READ_AHEAD, Connection
+from motehub.connections import Connection
 from motehub.contracts import ClientTrust, Ground, Note, Places
 from motehub.conversations import Channel, ConnectionLimits, Peer, Turn, plain_address
 from motehub.core.registry import Registry
@@ -22,6 +22,7 @@ from motehub.core.tokens import Tokens
 from motehub.listening import StreamListener
 from motehub.model import Delivery, Malformed, Receipt, Record, Samples, Source
 from motehub.protocols.dht_stream import DhtStreamDecoder
+from motehub.reception import READ_AHEAD
 from motehub.security.authority import Authority
 from motehub.security.tls import ServerTls
 

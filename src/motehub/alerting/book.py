@@ -8,9 +8,8 @@ taken it: one that is killed between the two sends it again, under the same key.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +18,7 @@ import msgspec
 
 from motehub.alerts.watch import Kept
 from motehub.core.rules import AlertNews
-from motehub.errors import StorageError
-from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.sqlite_files import SqliteFile, transaction, upgrade_schema
 
 FILE_NAME: Final = "alerts.db"
 
@@ -83,16 +81,14 @@ class Waiting(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class AlertBook:
+class AlertBook(SqliteFile):
     """The file of one process, whose threads may all use it.
 
     Every method raises StorageError when the file can't be used; the next one opens it anew.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
-        self._lock = threading.RLock()
-        self._connection: apsw.Connection | None = None
+        super().__init__(folder / FILE_NAME)
         with self.storage():
             pass
 
@@ -252,13 +248,6 @@ class AlertBook:
             found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
             return found
 
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
     @contextmanager
     def _noting(self) -> Iterator[apsw.Connection]:
         with self.storage() as db:
@@ -267,27 +256,12 @@ class AlertBook:
             with transaction(db):
                 yield db
 
-    @contextmanager
-    def storage(self) -> Iterator[apsw.Connection]:
-        """Give the connection to one thread; after an error the next use opens the file anew."""
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._open()
-                with plain_errors(self._path):
-                    yield self._connection
-            except StorageError:
-                self.close()
-                raise
+    def storage(self) -> AbstractContextManager[apsw.Connection]:
+        """Give the connection to one thread, for what else is kept in this file."""
+        return self._storage()
 
-    def _open(self) -> apsw.Connection:
-        connection = open_database(self._path)
-        try:
-            upgrade_schema(connection, self._path, "motehub.alerting.schema")
-        except StorageError:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: apsw.Connection) -> None:
+        upgrade_schema(connection, self._path, "motehub.alerting.schema")
 
 
 class Writing:

@@ -97,21 +97,31 @@ class Clerk(threading.Thread):
         for name, kept in book.reports.items():
             if self._stopping.is_set():
                 return
-            self._look_at(book, kept.report, known.get(name), book.orders.get(name, 0))
+            try:
+                self._look_at(book, kept.report, known.get(name), book.orders.get(name, 0))
+            except StorageError:
+                raise
+            except Exception as error:
+                # The others are made all the same, and alerts are told; this one is tried again.
+                _logger.error("fault in a report", name=name, fault=repr(error)[:500])
+                self._rests[name] = _LONGEST_REST
+                rest = round(_LONGEST_REST * MICROSECONDS)
+                self._next[name] = self._timing(kept.report), self._clock() + rest
 
     def _look_at(
         self, book: ReportBook, report: Report, schedule: Schedule | None, ordered: int
     ) -> None:
-        now, timing = self._clock(), f"{report.schedule} {report.time_zone} {report.enabled}"
+        now, timing = self._clock(), self._timing(report)
         if schedule is None or schedule.timing != timing:
             # What was due before anybody wanted it so is not made up for.
             schedule = self._begin(report, timing, schedule, now)
-        if ordered > schedule.ordered:
+        known, when = self._next.get(report.name, ("", 0))
+        waits = known == timing and now < when
+        if ordered > schedule.ordered and not (waits and report.name in self._rests):
             span = usual_period(report.period, report.schedule, self._zone_of(report), now)
             self._make(book, report, msgspec.structs.replace(schedule, ordered=ordered), span)
             return
-        known, when = self._next.get(report.name, ("", 0))
-        if not report.enabled or (known == timing and now < when):
+        if not report.enabled or waits:
             return
         zone = self._zone_of(report)
         due = previous_due(report.schedule, zone, now)
@@ -122,6 +132,10 @@ class Clerk(threading.Thread):
                 return
         after = next_due(report.schedule, zone, now)
         self._next[report.name] = timing, 2**62 if after is None else after
+
+    @staticmethod
+    def _timing(report: Report) -> str:
+        return f"{report.schedule} {report.time_zone} {report.enabled}"
 
     def _begin(self, report: Report, timing: str, known: Schedule | None, now: int) -> Schedule:
         if known is None:

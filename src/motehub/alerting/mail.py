@@ -5,11 +5,11 @@ from __future__ import annotations
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from motehub.alerting.letters import Letter, compose_message, plain_address
+from motehub.alerting.letters import Letter, Picture, compose_message, plain_address
 from motehub.alerting.plan import Mail
 from motehub.alerting.wording import Wording
 
@@ -31,9 +31,18 @@ class NotDelivered(Exception):
         self.about_all = about_all
 
 
-def send_mail(mail: Mail, wording: Wording, key: str, now: int, hub: str) -> str:
+def send_mail(
+    mail: Mail,
+    wording: Wording,
+    key: str,
+    now: int,
+    hub: str,
+    pictures: Iterable[Picture] = (),
+) -> str:
     """Send a message about alerts to all recipients of ``mail``; see ``send_letter``."""
-    letter = Letter(mail.recipients, wording.subject, wording.text, wording.html)
+    letter = Letter(
+        mail.recipients, wording.subject, wording.text, wording.html, pictures=tuple(pictures)
+    )
     return send_letter(mail, letter, key, now, hub)
 
 

@@ -107,6 +107,10 @@ class Postman(threading.Thread):
         except NotDelivered as error:
             self._note_failure(letter, error)
             return
+        except Exception as error:
+            # A fault of ours: the others go out all the same, and this one is in the list.
+            self._note_failure(letter, NotDelivered(f"fault: {error!r}", forever=True))
+            return
         self._gate.succeeded()
         self._letters.delivered(letter, self._clock())
 

@@ -19,6 +19,7 @@ from motehub.alerting.courier import Courier, Send
 from motehub.alerting.effect import JudgeFrames
 from motehub.alerting.letter_book import LetterBook
 from motehub.alerting.mail import send_mail
+from motehub.alerting.pictures import LookBack, Pictures
 from motehub.alerting.plan import MAIL, Plan
 from motehub.alerting.postman import Postman
 from motehub.alerting.wording import Told, compose
@@ -60,7 +61,8 @@ class AlertService:
     """Follows the journal of ``folder`` and tells people as ``plan`` says, until the hub is gone.
 
     ``journal`` is the mark of the journal that ``reader`` reads. ``first`` is where it begins if it
-    has not followed that yet, None for its end. ``reports`` is for what reports are made of.
+    has not followed that yet, None for its end. ``reports`` is for what reports are made of,
+    ``look_back`` for pictures in mails.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class AlertService:
         tell_hub: TellHub,
         first: int | None = None,
         reports: ReportSource | None = None,
+        look_back: LookBack | None = None,
     ) -> None:
         self._book = AlertBook(folder)
         self._book.register(plan.channels)
         self._zone = find_zone(plan.zone) if plan.zone else local_zone()
         self._plan = plan
+        self._pictures = Pictures(look_back, self._zone) if look_back is not None else None
         self._effect = JudgeFrames(
             self._book, reader, journal, clock, list(plan.channels), self._zone, first
         )
@@ -132,9 +136,10 @@ class AlertService:
     def _send_mail(self, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
         assert plan.mail is not None
-        return send_mail(
-            plan.mail, compose(told, plan.hub, plan.link, self._zone), key, now, plan.hub
-        )
+        pictures = self._pictures.of(told, now) if self._pictures is not None else {}
+        names = {alert: one.name for alert, one in pictures.items()}
+        wording = compose(told, plan.hub, plan.link, self._zone, names)
+        return send_mail(plan.mail, wording, key, now, plan.hub, pictures.values())
 
     def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
         plan = self._plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -101,7 +102,7 @@ class Telling:
         self._orphans = []
         for alert in self._open.values():
             if alert.due is not None and alert.due <= now:
-                repeat, quiet = _schedule(alert)
+                repeat, quiet = _manner(alert).repeat, _manner(alert).quiet
                 alert.snoozed = None
                 alert.due = now + repeat if repeat else None
                 alert.told += 1
@@ -113,6 +114,7 @@ class Telling:
     ) -> None:
         rule = one.rule
         repeat = round(rule.repeat * MICROSECONDS)
+        lines = [limit for limit in (rule.below, rule.above) if isfinite(limit)]
         alert = Alert(
             id=0,
             rule=rule.name,
@@ -129,13 +131,13 @@ class Telling:
             value=shown(one.value, ""),
             limits=describe(rule),
             text=sentence(rule, device, series, one.value),
-            notify=msgspec.json.encode([list(rule.notify), repeat, rule.quiet]).decode(),
+            notify=msgspec.json.encode(Manner(rule.notify, repeat, rule.quiet, lines)).decode(),
             due=now + repeat if repeat else None,
             told=1,
         )
         writing.begin(alert)
         self._open[alert.rule, alert.subject] = alert
-        self._tell(writing, alert, BEGINS, alert.text, one.time, now, rule.quiet)
+        self._tell(writing, alert, BEGINS, alert.text, one.time, now, rule.quiet, one.value)
         writing.report(_news(alert, one.time, alert.state, alert.text))
 
     def _end(
@@ -151,11 +153,20 @@ class Telling:
         # What began and ended while nobody was to be told was nothing.
         unsaid = writing.untell(alert, MAINTENANCE)
         if not unsaid and not reason:
-            self._tell(writing, alert, OVER, text, alert.ended, now, _schedule(alert)[1])
+            quiet = _manner(alert).quiet
+            self._tell(writing, alert, OVER, text, alert.ended, now, quiet, value)
         writing.report(_news(alert, alert.ended, "over", text))
 
     def _tell(
-        self, writing: Writing, alert: Alert, kind: str, text: str, time: int, now: int, quiet: str
+        self,
+        writing: Writing,
+        alert: Alert,
+        kind: str,
+        text: str,
+        time: int,
+        now: int,
+        quiet: str,
+        value: Value = None,
     ) -> None:
         due, held = now, ""
         if (until := self.maintenance.get(alert.device_id, 0)) > now:
@@ -175,22 +186,37 @@ class Telling:
             alert.limits,
             time,
             alert.began,
+            max(0, alert.subject),
+            value if isinstance(value, float) else None,
+            alert.unit,
+            tuple(_manner(alert).lines),
         )
         for channel in self._channels_of(alert):
             writing.tell(channel, alert, now, due, held, told)
 
     def _channels_of(self, alert: Alert) -> Sequence[str]:
-        wanted: list[str] = msgspec.json.decode(alert.notify)[0]
+        wanted = _manner(alert).channels
         if NOBODY in wanted:
             return ()
         # Where nobody is left of those who were to be told, everybody is.
         return [one for one in self._channels if one in wanted] or self._channels
 
 
-def _schedule(alert: Alert) -> tuple[int, str]:
-    """Return after how long (µs) people are told again, 0 for never, and the quiet hours."""
-    _, repeat, quiet = msgspec.json.decode(alert.notify)
-    return int(repeat), str(quiet)
+class Manner(msgspec.Struct, frozen=True, array_like=True):
+    """How people are told of an alert, as its rule was when it began.
+
+    ``repeat`` is after how long they are told again (µs), 0 for never; ``quiet`` are the quiet
+    hours, ``lines`` the limits, for pictures.
+    """
+
+    channels: list[str]
+    repeat: int
+    quiet: str
+    lines: list[float] = []
+
+
+def _manner(alert: Alert) -> Manner:
+    return msgspec.json.decode(alert.notify, type=Manner)
 
 
 def _news(alert: Alert, time: int, state: str, text: str) -> AlertNews:

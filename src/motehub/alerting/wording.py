@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from motehub.alerting.book import Alert
+from motehub.alerting.chart import WIDTH
 from motehub.alerts.rule import UNCHANGED, Kind, Rule, describe, held, spoken
 from motehub.alerts.watch import State, Value
 from motehub.model import MICROSECONDS, Device, Series
@@ -33,7 +34,11 @@ _RANKS: Final = ("critical", "warning", "info")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What one message says of one alert; times in UTC µs. ``kind`` is begins, reminds or over."""
+    """What one message says of one alert; times in UTC µs. ``kind`` is begins, reminds or over.
+
+    ``series`` is of what it is, 0 where that is no series of numbers; ``value`` what was read, in
+    ``unit``, and ``lines`` are the limits of the rule.
+    """
 
     alert: int
     kind: str
@@ -45,6 +50,10 @@ class Told(msgspec.Struct, frozen=True):
     limits: str
     time: int
     began: int
+    series: int = 0
+    value: float | None = None
+    unit: str = ""
+    lines: tuple[float, ...] = ()
 
 
 class Wording(msgspec.Struct, frozen=True):
@@ -104,16 +113,32 @@ def end_sentence(alert: Alert, value: Value) -> str:
     return f"{alert.device}: {alert.metric} is {said} again, after {lasted}"
 
 
-def compose(told: Sequence[Told], hub: str, link: str, zone: ZoneInfo) -> Wording:
-    """Return the message that tells all of this, the worst first."""
-    order = sorted(told, key=lambda one: (one.kind == OVER, _RANKS.index(one.severity), one.time))
+def by_urgency(told: Sequence[Told]) -> list[Told]:
+    """Return what is told, the worst first."""
+    return sorted(told, key=lambda one: (one.kind == OVER, _RANKS.index(one.severity), one.time))
+
+
+def compose(
+    told: Sequence[Told],
+    hub: str,
+    link: str,
+    zone: ZoneInfo,
+    pictures: Mapping[int, str] | None = None,
+) -> Wording:
+    """Return the message that tells all of this, the worst first.
+
+    ``pictures`` are the names of pictures that go along in the HTML, by alert.
+    """
+    order = by_urgency(told)
     lines = [_line(one, zone) for one in order[:LINES]]
     rest = [f"… and {len(order) - LINES} more."] if len(order) > LINES else []
     where = [f"{link.rstrip('/')}/"] if link else []
     if link and len({one.device for one in order}) == 1:
         where = [_address(link, order[0].device)]
     text = "\n\n".join([*lines, *rest, *where, f"-- \n{hub}, a motehub"]) + "\n"
-    return Wording(_subject(order, hub), text, _html(order[:LINES], rest, hub, link, zone))
+    return Wording(
+        _subject(order, hub), text, _html(order[:LINES], rest, hub, link, zone, pictures or {})
+    )
 
 
 def _subject(order: Sequence[Told], hub: str) -> str:
@@ -151,8 +176,15 @@ def _address(link: str, device: str) -> str:
     return f"{link.rstrip('/')}/device#{quote(device, safe='')}"
 
 
-def _html(order: Sequence[Told], rest: Sequence[str], hub: str, link: str, zone: ZoneInfo) -> str:
-    rows = "".join(_row(one, link, zone) for one in order)
+def _html(
+    order: Sequence[Told],
+    rest: Sequence[str],
+    hub: str,
+    link: str,
+    zone: ZoneInfo,
+    pictures: Mapping[int, str],
+) -> str:
+    rows = "".join(_row(one, link, zone, pictures.get(one.alert, "")) for one in order)
     more = "".join(f"<p>{escape(one)}</p>" for one in rest)
     return (
         '<!doctype html><html><head><meta charset="utf-8"><title>motehub</title></head>'
@@ -163,7 +195,7 @@ def _html(order: Sequence[Told], rest: Sequence[str], hub: str, link: str, zone:
     )
 
 
-def _row(one: Told, link: str, zone: ZoneInfo) -> str:
+def _row(one: Told, link: str, zone: ZoneInfo, picture: str) -> str:
     colour = _COLOURS[OVER if one.kind == OVER else one.severity]
     word = {BEGINS: one.severity, REMINDS: "still", OVER: "over"}[one.kind]
     since = f", since {clock(one.began, zone)}" if one.kind != BEGINS else ""
@@ -175,5 +207,16 @@ def _row(one: Told, link: str, zone: ZoneInfo) -> str:
         f'<div style="color:{colour};font-size:13px;font-weight:bold">{escape(word)}</div>'
         f'<div style="font-size:16px">{escape(one.text)}</div>'
         f'<div style="color:#59636e;font-size:13px">{device} · {clock(one.time, zone)}{since}'
-        f"<br>rule {escape(one.rule)}: {escape(one.limits)} · alert {one.alert}</div></td></tr>"
+        f"<br>rule {escape(one.rule)}: {escape(one.limits)} · alert {one.alert}</div>"
+        f"{_image(one, picture)}</td></tr>"
+    )
+
+
+def _image(one: Told, picture: str) -> str:
+    if not picture:
+        return ""
+    alternative = escape(f"{one.metric} of {one.device}, until {one.text}")
+    return (
+        f'<img src="cid:{escape(picture)}" alt="{alternative}" width="{WIDTH}" '
+        'style="display:block;max-width:100%;height:auto;margin-top:8px">'
     )

@@ -34,6 +34,15 @@ from motehub.model import Device, Series
 INTERVAL: Final = 0.1
 """Seconds between two pieces of news; what comes after a silence is told at once."""
 
+MOST_TOLD: Final = 500
+"""How many listeners are told something in a second: where there are more than 50, each is told
+less often, so that they never take more of the hub's time than a few per cent."""
+
+TOLD_AT_ONCE: Final = 8
+"""How many are told at a time: whoever sends readings has the time until the next few."""
+
+_PAUSE: Final = TOLD_AT_ONCE / MOST_TOLD / 2
+
 MOST_POINTS: Final = 64
 """Readings of a series in one piece of news: the newest stay."""
 
@@ -160,6 +169,8 @@ class Feed:
         # The recent news is all that there was after this position; None while nobody listens.
         self._since: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._passing: asyncio.TimerHandle | None = None
+        self._to_tell: list[Listener] = []
         self._next = 0.0
 
     def listen(self, after: int | None = None) -> Listener:
@@ -193,9 +204,10 @@ class Feed:
         self._gathered = _Gathered()
         self._recent.clear()
         self._since = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for handle in (self._timer, self._passing):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._passing = None
 
     def _look(self, position: int, batches: Sequence[Batch]) -> None:
         # Looked through when it is told: a flood must not pay for each commit.
@@ -209,7 +221,11 @@ class Feed:
 
     def _tell(self) -> None:
         self._timer = None
-        self._next = asyncio.get_running_loop().time() + INTERVAL
+        if self._passing is not None:
+            # More listeners than there is time for: nobody is told twice before all are once.
+            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tell)
+            return
+        self._next = asyncio.get_running_loop().time() + self._interval
         gathered, self._gathered = self._gathered, _Gathered()
         for batch in gathered.batches:
             if batch.entries:
@@ -220,8 +236,22 @@ class Feed:
             if len(self._recent) >= BACKLOG:
                 self._since = self._recent.popleft().position
             self._recent.append(news)
-            for listener in self._listeners:
+            self._to_tell = list(self._listeners)
+            self._pass_on(news)
+
+    @property
+    def _interval(self) -> float:
+        return max(INTERVAL, len(self._listeners) / MOST_TOLD)
+
+    def _pass_on(self, news: News) -> None:
+        """Tell the next few, and the others when those who send had a turn."""
+        now, self._to_tell = self._to_tell[:TOLD_AT_ONCE], self._to_tell[TOLD_AT_ONCE:]
+        for listener in now:
+            if listener in self._listeners:
                 listener._put(news)
+        self._passing = None
+        if self._to_tell:
+            self._passing = asyncio.get_running_loop().call_later(_PAUSE, self._pass_on, news)
 
     def _news(self, gathered: _Gathered) -> News:
         found: dict[int, DeviceNews] = {}

@@ -9,7 +9,7 @@ import asyncio
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from motehub.core.rules import Door
 from motehub.errors import InvalidReport, UnknownReport
 from motehub.frames import Batch
-from motehub.logs import Logger
+from motehub.logs import Logger, OccasionalLogger
 from motehub.schedules.report import Report, decode, encode, report_of
 
 MOST_REPORTS: Final = 200
@@ -34,6 +34,7 @@ _KEY_BYTES: Final = 32
 _TOKEN_BYTES: Final = 18
 
 _logger = Logger("motehub.reports")
+_occasional = OccasionalLogger(_logger)
 
 
 class KeptReport(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ class ReportBook:
     def from_state(cls, state: Mapping[str, bytes]) -> ReportBook:
         """Build it from what a journal keeps for good."""
         return cls(
-            [_decode(value) for key, value in state.items() if key.startswith(_REPORT)],
+            _decoded(value for key, value in state.items() if key.startswith(_REPORT)),
             {
                 key.removeprefix(_LEFT): msgspec.json.decode(value, type=dict[str, int])
                 for key, value in state.items()
@@ -278,9 +279,15 @@ def _check_not_configured(kept: KeptReport) -> None:
         )
 
 
-def _decode(value: bytes) -> KeptReport:
-    origin, _, report = value.partition(b" ")
-    return KeptReport(decode(report), origin.decode())
+def _decoded(values: Iterable[bytes]) -> Iterator[KeptReport]:
+    for value in values:
+        origin, _, report = value.partition(b" ")
+        try:
+            yield KeptReport(decode(report), origin.decode())
+        except InvalidReport as error:
+            # Its time zone may be one that the machine does not know any more. It stays in the
+            # journal, and no hub refuses to start because of it.
+            _occasional.warning("a report that is kept can't be", reason=str(error))
 
 
 def _look_at(commit: asyncio.Future[int]) -> None:

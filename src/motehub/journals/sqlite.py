@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from motehub.errors import StorageError
-from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.sqlite_files import SqliteFile, transaction, upgrade_schema
 
 FILE_NAME: Final = "journal.db"
 
@@ -21,7 +19,7 @@ _SPARE_PAGES: Final = 16_384
 _VACUUM_PAGES: Final = 512
 
 
-class SqliteLog:
+class SqliteLog(SqliteFile):
     """Writes ``journal.db``; one per data folder. See :class:`motehub.contracts.Log`.
 
     ``first`` is the position that the first frame of a new journal gets: one more than the
@@ -29,9 +27,8 @@ class SqliteLog:
     """
 
     def __init__(self, folder: Path, first: int = 1) -> None:
-        self._path = folder / FILE_NAME
+        super().__init__(folder / FILE_NAME)
         self._first = first
-        self._connection: apsw.Connection | None = None
         self._doubtful = 0
         self._head = self._size = 0
         with self._storage():
@@ -99,38 +96,13 @@ class SqliteLog:
         with self._storage() as db:
             return dict(db.execute("SELECT key, value FROM state"))
 
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _storage(self) -> Iterator[apsw.Connection]:
-        """Give the connection; after an error the next use opens the file anew."""
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            with plain_errors(self._path):
-                yield self._connection
-        except StorageError:
-            self.close()
-            raise
-
-    def _open(self) -> apsw.Connection:
-        connection = open_database(self._path)
-        try:
-            upgrade_schema(connection, self._path, "motehub.journals.schema")
-            with plain_errors(self._path):
-                connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
-                self._head, self._size = _one_row(
-                    connection,
-                    "SELECT coalesce(max(position), 0), coalesce(sum(length(body)), 0) FROM frame",
-                )
-        except StorageError:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: apsw.Connection) -> None:
+        upgrade_schema(connection, self._path, "motehub.journals.schema")
+        connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
+        self._head, self._size = _one_row(
+            connection,
+            "SELECT coalesce(max(position), 0), coalesce(sum(length(body)), 0) FROM frame",
+        )
 
     def _was_written(self, db: apsw.Connection, frame: bytes) -> bool:
         """Tell whether the commit that reported an error is in the file all the same."""
@@ -139,12 +111,11 @@ class SqliteLog:
         return bool(row == frame)
 
 
-class SqliteLogReader:
+class SqliteLogReader(SqliteFile):
     """Reads ``journal.db`` beside the process that writes it; see ``contracts.LogReader``."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
-        self._connection: apsw.Connection | None = None
+        super().__init__(folder / FILE_NAME, read_only=True)
 
     def head(self) -> int:
         """Return the position of the newest durable frame; 0 when there is none."""
@@ -193,23 +164,6 @@ class SqliteLogReader:
                 if size <= 0:
                     break
         return frames
-
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _storage(self) -> Iterator[apsw.Connection]:
-        try:
-            if self._connection is None:
-                self._connection = open_database(self._path, read_only=True)
-            with plain_errors(self._path):
-                yield self._connection
-        except StorageError:
-            self.close()
-            raise
 
 
 def _one_row(db: apsw.Connection, query: str, bindings: tuple[int, ...] = ()) -> tuple[Any, ...]:

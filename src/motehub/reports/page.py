@@ -14,7 +14,17 @@ from urllib.parse import quote
 
 from motehub.model import MICROSECONDS
 from motehub.reports.contents import AlertPart, Chart, Contents, DevicePart, SeriesPart
-from motehub.reports.words import counts, expected, lasting, moment, notes, number, span, whole
+from motehub.reports.words import (
+    counts,
+    expected,
+    lasting,
+    moment,
+    notes,
+    number,
+    span,
+    title,
+    whole,
+)
 
 WIDTH: Final = 640
 """Width in pixels."""
@@ -115,7 +125,7 @@ def _alert(one: AlertPart, zone: tzinfo) -> str:
 
 
 def _chart(chart: Chart, address: str) -> str:
-    name = chart.metric + (f" in {chart.unit}" if chart.unit else "")
+    name = title(chart.metric) + (f" in {chart.unit}" if chart.unit else "")
     more = ""
     if chart.left_out:
         more = f'<div style="font-size:12px;{_QUIET}">{chart.left_out} more are not shown.</div>'
@@ -164,10 +174,8 @@ def _series(one: SeriesPart) -> str:
             f'<tr><td colspan="6" style="padding:0 0 4px 10px;font-size:12px;{_QUIET}">'
             f"{'<br>'.join(map(escape, said))}</td></tr>"
         )
-    return (
-        f'<tr><td style="{_cell()}{_INK};word-break:break-word">{escape(one.metric)}{unit}</td>'
-        f"{cells}</tr>{more}"
-    )
+    name = f"{escape(title(one.metric))}{unit}"
+    return f'<tr><td style="{_cell()}{_INK};word-break:break-word">{name}</td>{cells}</tr>{more}'
 
 
 def _cell() -> str:

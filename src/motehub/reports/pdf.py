@@ -17,7 +17,17 @@ from fpdf.fonts import FontFace
 
 from motehub.model import MICROSECONDS
 from motehub.reports.contents import AlertPart, Chart, Contents, DevicePart
-from motehub.reports.words import counts, expected, lasting, moment, notes, number, span, whole
+from motehub.reports.words import (
+    counts,
+    expected,
+    lasting,
+    moment,
+    notes,
+    number,
+    span,
+    title,
+    whole,
+)
 
 _FAMILY: Final = "dejavu"
 _INK: Final = (31, 35, 40)
@@ -26,6 +36,7 @@ _BAND: Final = (16, 70, 60)
 _LINE: Final = (209, 217, 224)
 _MARGIN: Final = 15.0
 _BAND_HEIGHT: Final = 27.0
+_SPACES: Final = "\n\N{NARROW NO-BREAK SPACE}"
 _NUMBERS: Final = ("Min", "Mean", "Max", "Last", "Readings")
 _WIDTHS: Final = (38, 12, 12, 12, 12, 14)
 
@@ -124,7 +135,7 @@ def _alert(sheet: _Sheet, one: AlertPart, zone: tzinfo) -> None:
 def _chart(sheet: _Sheet, chart: Chart, picture: bytes) -> None:
     # Title and picture stay together.
     sheet.room(78)
-    _title(sheet, chart.metric + (f" in {chart.unit}" if chart.unit else ""))
+    _title(sheet, title(chart.metric) + (f" in {chart.unit}" if chart.unit else ""))
     sheet.image(io.BytesIO(picture), w=sheet.epw)
     if chart.left_out:
         _words(sheet, f"{chart.left_out} more are not shown.", 8, _QUIET)
@@ -141,6 +152,7 @@ def _device(sheet: _Sheet, device: DevicePart) -> None:
     sheet.set_font(_FAMILY, "", 9)
     sheet.set_text_color(*_INK)
     sheet.set_draw_color(*_LINE)
+    sheet.set_fill_color(255, 255, 255)
     quiet = FontFace(color=_QUIET, emphasis="", size_pt=8)
     with sheet.table(
         col_widths=_WIDTHS,
@@ -155,7 +167,7 @@ def _device(sheet: _Sheet, device: DevicePart) -> None:
             heading.cell(text)
         for one in device.series:
             row = table.row()
-            row.cell(_seen(one.metric + (f" {one.unit}" if one.unit else "")))
+            row.cell(_seen(title(one.metric) + (f" {one.unit}" if one.unit else "")))
             for value in (one.low, one.mean, one.high, one.last):
                 row.cell(_seen(number(value)))
             row.cell(whole(one.count))
@@ -167,5 +179,5 @@ def _device(sheet: _Sheet, device: DevicePart) -> None:
 def _seen(text: str) -> str:
     """Return what the font has letters for; others would be boxes or end the page's text."""
     return "".join(
-        one if one == "\n" or (one.isprintable() and ord(one) < 0x10000) else "?" for one in text
+        one if one in _SPACES or (one.isprintable() and ord(one) < 0x10000) else "?" for one in text
     )

@@ -17,6 +17,7 @@ from motehub.reports.words import (
     notes,
     number,
     span,
+    title,
     whole,
     width,
 )
@@ -67,7 +68,7 @@ def _device(device: DevicePart) -> Iterator[str]:
         return
     rows: list[Sequence[str]] = [("", *_NUMBERS)]
     for one in device.series:
-        name = one.metric + (f" {one.unit}" if one.unit else "")
+        name = title(one.metric) + (f" {one.unit}" if one.unit else "")
         numbers = map(number, (one.low, one.mean, one.high, one.last))
         rows.append((name, *numbers, whole(one.count)))
     widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -20,7 +20,7 @@ from motehub.model import MICROSECONDS
 from motehub.reports.contents import Chart, Line
 
 WIDTH: Final = 6.08
-HEIGHT: Final = 2.1
+HEIGHT: Final = 2.3
 """Size of a chart in inches."""
 
 RESOLUTION: Final = 200
@@ -39,7 +39,7 @@ def draw_all(charts: tuple[Chart, ...], since: int, until: int, zone: ZoneInfo) 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     with mpl.rc_context(
-        {"font.size": 8, "text.parse_math": False, "axes.formatter.useoffset": False}
+        {"font.size": 9.5, "text.parse_math": False, "axes.formatter.useoffset": False}
     ):
         return [_draw(one, since, until, zone) for one in charts]
 
@@ -62,7 +62,7 @@ def _draw(chart: Chart, since: int, until: int, zone: ZoneInfo) -> bytes:
     formatter = dates.ConciseDateFormatter(locator, tz=zone)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_formatter(formatter)
     if len(chart.lines) > 1:
-        sheet.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=7)
+        sheet.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=8.5)
     picture = io.BytesIO()
     sheet.savefig(picture, format="png", metadata={"Software": None})
     return picture.getvalue()
@@ -92,7 +92,7 @@ def _draw_line(axes: Axes, line: Line, number: int, *, only: bool) -> None:
         linewidth=1.0,
         linestyle=_DASHES[number // len(_COLOURS) % len(_DASHES)],
         marker="." if alone else "",
-        markersize=2,
+        markersize=6 if len(starts) == 1 else 2,
         label=label,
     )
 

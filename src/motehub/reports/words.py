@@ -28,6 +28,11 @@ def number(value: float | str | None) -> str:
     return "0" if text == "-0" else text
 
 
+def title(metric: str) -> str:
+    """Return what people call a metric."""
+    return metric.replace("_", " ")
+
+
 def whole(count: int) -> str:
     """Return a count with its thousands apart."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -32,9 +32,8 @@ from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
 from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import (
+    SqliteFile,
     check_schema,
-    open_database,
-    plain_errors,
     transaction,
     upgrade_schema,
 )
@@ -56,13 +55,11 @@ _CHECKPOINT_PAGES: Final = 8_000
 _CACHE_KIB: Final = 16_000
 
 
-class SqliteHistory:
+class SqliteHistory(SqliteFile):
     """See :class:`motehub.history_contract.HistoryStore`."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        self._path = folder / FILE_NAME
-        self._read_only = read_only
-        self._connection: apsw.Connection | None = None
+        super().__init__(folder / FILE_NAME, read_only=read_only)
         self._inode = 0
         self._journal: str | None = None
         with self._storage():
@@ -323,38 +320,13 @@ class SqliteHistory:
         if not self._path.exists() or self._path.stat().st_ino != self._inode:
             raise StorageError(f"{self._path} was replaced while it was open; opening it anew.")
 
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _storage(self) -> Iterator[apsw.Connection]:
-        """Give the connection; after an error the next use opens the file anew."""
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            with plain_errors(self._path):
-                yield self._connection
-        except StorageError:
-            self.close()
-            raise
-
-    def _open(self) -> apsw.Connection:
-        connection = open_database(self._path, read_only=self._read_only)
-        try:
-            self._inode = self._path.stat().st_ino
-            bring_up_to_date = check_schema if self._read_only else upgrade_schema
-            bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
-            with plain_errors(self._path):
-                connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
-                connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-                connection.execute("PRAGMA foreign_keys=ON")
-        except StorageError:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: apsw.Connection) -> None:
+        self._inode = self._path.stat().st_ino
+        bring_up_to_date = check_schema if self._read_only else upgrade_schema
+        bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
+        connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _rows(

@@ -75,6 +75,7 @@ class HttpFront:
         is_proxy: bool = False,
     ) -> None:
         self._peer = peer
+        self._is_proxy = is_proxy
         self._rare = _RARE | {b"x-forwarded-for"} if is_proxy else _RARE
         self._intake = intake
         self._upgrades = upgrades
@@ -142,6 +143,10 @@ class HttpFront:
             start = bytes(self._buffer[:6])
             own = b"POST /".startswith(start) and len(self._buffer) <= HEAD_BYTES
             if own or any(one.startswith(self._buffer) for one in self._upgrades):
+                return None
+            # Who takes it wants to know whom the proxy speaks for.
+            upgrades = self._is_proxy and self._buffer.startswith(tuple(self._upgrades))
+            if upgrades and len(self._buffer) <= HEAD_BYTES:
                 return None
             return bytes(self._buffer)
         raw = bytes(self._buffer[: end + 2])

@@ -3,6 +3,7 @@
 A catalogue is a folder of JSON files, one for each area of the pages. The message ``rename`` in
 ``device.json`` is ``device.rename``. Numbers and names are put in for ``{name}``; a message that
 depends on a number is an object of its forms by plural category (CLDR), and ``count`` chooses.
+What the hub itself says, in errors and events, is English; pages look it up in ``fr.said.json``.
 """
 
 from __future__ import annotations
@@ -41,9 +42,22 @@ def catalogue(language: str) -> Mapping[str, Message]:
     return found
 
 
+def said(language: str) -> Mapping[str, str]:
+    """Return what the hub says in English, each with what it is in one of ``LANGUAGES``.
+
+    Where the hub puts something in, the English has ``{}``, the other ``{1}``, ``{2}`` and so on.
+    """
+    folder = files("motehub.web").joinpath("static", "languages")
+    file = folder.joinpath(f"{language}.said.json")
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.is_file() else {}
+
+
 def script(language: str) -> bytes:
-    """Return the catalogue as a module whose default export is an object of the messages."""
-    return b"export default %b;\n" % msgspec.json.encode(catalogue(language))
+    """Return a module whose default export is an object of the messages, beside ``said``."""
+    return b"export default %b;\nexport const said = %b;\n" % (
+        msgspec.json.encode(catalogue(language)),
+        msgspec.json.encode(said(language)),
+    )
 
 
 def preferred(accept: bytes) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from litestar.types import Receive, Scope, Send
 
 from motehub import __version__
-from motehub.core.feed import BACKLOG, DeviceNews, Feed, Listener, News
+from motehub.core.feed import DeviceNews, Feed, Listener, News
 from motehub.core.moments import iso
 from motehub.core.people import People
 from motehub.core.shapes import show_command
@@ -33,6 +33,9 @@ COMMENT_SECONDS: Final = 15.0
 
 STALL_SECONDS: Final = 30.0
 """Longest time in which a client takes nothing."""
+
+# Who is further behind has it written once more.
+_WRITTEN_KEPT: Final = 10
 
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream"),
@@ -109,7 +112,7 @@ class LiveStreams:
         self._tokens = tokens
         self._people = people
         self._clock = clock
-        self._written: OrderedDict[int, dict[tuple[int, bool], bytes]] = OrderedDict()
+        self._written: OrderedDict[int, dict[tuple[int | None, bool], bytes]] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = False
 
@@ -139,14 +142,28 @@ class LiveStreams:
     def _lines(self, news: News, device: int, *, commands: bool) -> bytes:
         """Return the events of one device, which are written when they are first asked for."""
         key = device, commands
-        written = self._written.get(news.position)
-        if written is None:
-            written = self._written[news.position] = {}
-            if len(self._written) > BACKLOG:
-                self._written.popitem(last=False)
+        written = self._written_of(news)
         if key not in written:
             written[key] = b"".join(_events_of(news.devices[device], commands=commands))
         return written[key]
+
+    def _all_lines(self, news: News, *, commands: bool) -> bytes:
+        """Return the events of all devices, as most who look on see them."""
+        key = None, commands
+        written = self._written_of(news)
+        if key not in written:
+            written[key] = b"".join(
+                line for one in news.devices.values() for line in _events_of(one, commands=commands)
+            )
+        return written[key]
+
+    def _written_of(self, news: News) -> dict[tuple[int | None, bool], bytes]:
+        written = self._written.get(news.position)
+        if written is None:
+            written = self._written[news.position] = {}
+            if len(self._written) > _WRITTEN_KEPT:
+                self._written.popitem(last=False)
+        return written
 
 
 class LiveStream:
@@ -207,6 +224,9 @@ class LiveStream:
         parts = [_event("missed", None)] if listener.lost > lost else []
         if self._token.name in news.arranged and self._streams._people.has(self._token):
             parts.append(_event("arrangement", None))
+        if self._devices is None and not self._token.devices:
+            parts.append(self._streams._all_lines(news, commands=commands))
+            return b"".join((*parts, b"id: %d\n\n" % news.position))
         for number, one in news.devices.items():
             if self._devices and one.former in self._devices:
                 self._devices |= {one.device.name}

@@ -51,8 +51,26 @@ class Proxies:
         if client is None or not self.has(client[0]):
             return scope
         headers = scope["headers"]
-        hops = [hop for name, value in headers if name == _FORWARDED for hop in value.split(b",")]
-        address = client[0]
+        address = self._first(client[0], [value for name, value in headers if name == _FORWARDED])
+        said = [value.strip().lower() for name, value in headers if name == _PROTOCOL]
+        scheme = _SCHEMES.get(said[-1]) if said else None
+        return {**scope, "client": (address, 0), "scheme": scheme or scope["scheme"]}
+
+    def before(self, address: str, head: bytes) -> str | None:
+        """Return who stands before the proxy at ``address`` that has sent the ``head``.
+
+        That is a request's, with all its headers; None if nothing is known of a proxy.
+        """
+        if not self.has(address):
+            return None
+        lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        headers = [line.partition(b":") for line in lines]
+        forwarded = [value for name, _, value in headers if name.lower() == _FORWARDED]
+        return self._first(address, forwarded)
+
+    def _first(self, address: str, forwarded: Sequence[bytes]) -> str:
+        """Return the last address that is no proxy of ours, or as far as it can be told."""
+        hops = [hop for value in forwarded for hop in value.split(b",")]
         for hop in reversed(hops[-_MOST_HOPS:]):
             found = _address(hop)
             if found is None:
@@ -60,9 +78,7 @@ class Proxies:
             address = found
             if not self.has(found):
                 break
-        said = [value.strip().lower() for name, value in headers if name == _PROTOCOL]
-        scheme = _SCHEMES.get(said[-1]) if said else None
-        return {**scope, "client": (address, 0), "scheme": scheme or scope["scheme"]}
+        return address
 
 
 def _address(hop: bytes) -> str | None:

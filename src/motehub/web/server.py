@@ -152,7 +152,7 @@ class WebServer:
         )
         self._branches = branches
         server = AsgiServer(application, settings.idle_timeout)
-        ways = Upgrades(upgrades or {}, server.succeed)
+        ways = Upgrades(upgrades or {}, server.succeed, proxies)
 
         def converse(peer: Peer, _: Channel) -> Conversation:
             through = proxies.has(peer.address)

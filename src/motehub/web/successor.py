@@ -109,8 +109,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._written = self._since
         self._watch: asyncio.TimerHandle | None = None
 
-    def begin(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Take the connection, whose peer has said ``data`` already."""
+    def begin(self, transport: asyncio.Transport, data: bytes, address: str | None = None) -> None:
+        """Take the connection, whose peer has said ``data`` already.
+
+        Each request of it says itself through whom it comes.
+        """
         transport.set_protocol(self)
         self.connection_made(transport)
         self.flow = _Flow(transport, self._may_read)

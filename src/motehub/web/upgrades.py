@@ -5,7 +5,8 @@ from __future__ import annotations
 from asyncio import Transport
 from collections.abc import Callable, Mapping
 
-from motehub.conversations import Successor
+from motehub.conversations import Successor, plain_address
+from motehub.web.proxies import Proxies
 
 SucceedWith = Callable[[Callable[[], None]], Successor]
 """Makes a successor, which calls the argument when the connection is lost."""
@@ -15,10 +16,17 @@ class Upgrades:
     """Who takes which connection: those that begin with a GET of one of ``paths``, and all others.
 
     A path that ends with a slash stands for all that begin so. Who takes such a connection also
-    refuses what asks for no upgrade.
+    refuses what asks for no upgrade. It is that of whom the owner's ``proxies`` name, where the
+    peer is one of them.
     """
 
-    def __init__(self, paths: Mapping[str, SucceedWith], others: SucceedWith) -> None:
+    def __init__(
+        self,
+        paths: Mapping[str, SucceedWith],
+        others: SucceedWith,
+        proxies: Proxies = Proxies(()),  # noqa: B008 - never changed
+    ) -> None:
+        self.proxies = proxies
         self._paths = {f"GET {path}".encode(): succeed for path, succeed in paths.items()}
         self._others = others
 
@@ -46,9 +54,11 @@ class _Fork:
         self._left = left
         self._chosen: Successor | None = None
 
-    def begin(self, transport: Transport, data: bytes) -> None:
+    def begin(self, transport: Transport, data: bytes, address: str | None = None) -> None:
         self._chosen = self._upgrades.choose(data)(self._left)
-        self._chosen.begin(transport, data)
+        if address is None and (peer := transport.get_extra_info("peername")):
+            address = self._upgrades.proxies.before(plain_address(peer[0]), data)
+        self._chosen.begin(transport, data, address)
 
     def finish(self) -> None:
         if self._chosen is not None:

@@ -7,7 +7,6 @@ is killed between the two sends the message again, under the same key.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from motehub.errors import StorageError
-from motehub.sqlite_files import open_database, plain_errors, transaction, upgrade_schema
+from motehub.sqlite_files import SqliteFile, transaction, upgrade_schema
 from motehub.webhooks.messages import TEST
 from motehub.webhooks.taking import Taking
 
@@ -56,16 +54,14 @@ class Attempt(msgspec.Struct, frozen=True):
     milliseconds: int
 
 
-class Outbox:
+class Outbox(SqliteFile):
     """The outbox of one process, whose threads may all use it.
 
     Every method raises StorageError when the file can't be used; the next one opens it anew.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        self._connection: apsw.Connection | None = None
+        super().__init__(path)
         self._taken: set[int] = set()
         with self._storage():
             pass
@@ -248,13 +244,6 @@ class Outbox:
         with self._storage() as db:
             db.execute("PRAGMA incremental_vacuum(512)")
 
-    def close(self) -> None:
-        """Close the file; harmless when it is closed."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
     @contextmanager
     def _noting(self, message: Message) -> Iterator[apsw.Connection]:
         with self._storage() as db:
@@ -265,29 +254,9 @@ class Outbox:
             db.execute("PRAGMA synchronous=FULL")
             self._taken.discard(message.id)
 
-    @contextmanager
-    def _storage(self) -> Iterator[apsw.Connection]:
-        """Give the connection to one thread; after an error the next use opens the file anew."""
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._open()
-                with plain_errors(self._path):
-                    yield self._connection
-            except StorageError:
-                self.close()
-                raise
-
-    def _open(self) -> apsw.Connection:
-        connection = open_database(self._path)
-        try:
-            upgrade_schema(connection, self._path, "motehub.webhooks.schema")
-            with plain_errors(self._path):
-                connection.execute("PRAGMA foreign_keys=ON")
-        except StorageError:
-            connection.close()
-            raise
-        return connection
+    def _prepare(self, connection: apsw.Connection) -> None:
+        upgrade_schema(connection, self._path, "motehub.webhooks.schema")
+        connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _move_cursor(db: apsw.Connection, journal: str, position: int) -> None:

@@ -39,11 +39,13 @@ class Desk:
         self.now = at("2026-03-27T12:00:00+01:00")
         self.book = ReportBook(key=b"k")
         self.orders: list[Order] = []
-        self.trouble = ""
+        self.trouble = self.faulty = ""
         self.folder = folder
         self.plan = PLAN
 
         def make(order: Order, _: Mapping[str, str], __: Callable[..., None]) -> Made:
+            if decode(order.report).name == self.faulty:
+                raise ZeroDivisionError
             if self.trouble:
                 raise MotehubError(self.trouble)
             self.orders.append(order)
@@ -233,3 +235,17 @@ def test_a_letter_says_how_to_leave(desk: Desk) -> None:
     assert "https://h/leave" in secure.html
     assert "List-Unsubscribe-Post" not in dict(written(*found, PLAN, "http://h/leave").headers)
     assert "List-Unsubscribe" not in dict(written(*found, PLAN, "").headers)
+
+
+def test_a_fault_in_one_report_stops_no_other(desk: Desk) -> None:
+    """It is tried again after a while."""
+    put(desk, daily(name="e"))
+    desk.look()
+    desk.faulty = "d"
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert [decode(one.report).name for one in desk.orders] == ["e"]
+    desk.faulty = ""
+    desk.look("2026-03-28T07:01:00+01:00")
+    assert len(desk.orders) == 1
+    desk.look("2026-03-28T07:11:00+01:00")
+    assert [decode(one.report).name for one in desk.orders] == ["e", "d"]

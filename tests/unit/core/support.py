@@ -15,6 +15,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.people import People
 from motehub.core.registry import Registry
+from motehub.core.reports import ReportBook
 from motehub.core.sessions import SessionPolicy, Sessions
 from motehub.core.tokens import Tokens
 from motehub.frames import Frame, decode_frame
@@ -55,7 +56,16 @@ async def open_hub(
             commands = Commands.from_state(state, registry, sessions, journal, clock)
             accounts = Accounts(People.from_state(state), journal, clock)
             hub = Hub(
-                registry, tokens, sessions, commands, accounts, journal, policy, limits, clock
+                registry,
+                tokens,
+                sessions,
+                commands,
+                accounts,
+                journal,
+                policy,
+                limits,
+                clock,
+                reports=ReportBook.from_state(state),
             )
             journal.before_commit(hub.audit.note)
             async with journal:

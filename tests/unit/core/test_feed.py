@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.harness import PATIENCE
@@ -11,7 +12,7 @@ from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, tem
 
 from motehub.command import CommandState
 from motehub.core.admission import Policy
-from motehub.core.feed import BACKLOG, MOST_POINTS, DeviceNews, Listener
+from motehub.core.feed import BACKLOG, MOST_POINTS, MOST_TOLD, TOLD_AT_ONCE, DeviceNews, Listener
 from motehub.model import MICROSECONDS, Admission, Clock, Samples, Texts
 
 
@@ -171,3 +172,42 @@ async def test_who_comes_back_late_is_told_so(tmp_path: Path) -> None:
             with hub.feed.listen(after=position + 1) as late:
                 assert not late.resumed
                 assert late.take() is None
+
+
+async def test_the_more_look_on_the_less_often_each_is_told(tmp_path: Path) -> None:
+    """Many listeners all hear everything, together no more often than there is time for."""
+    count = 200
+    async with open_hub(tmp_path, FakeClock()) as (hub, _), AsyncExitStack() as stack:
+        listeners = [stack.enter_context(hub.feed.listen()) for _ in range(count)]
+        await say(hub, SOURCE, [temperature(1.0)])
+        first = [await next_of(one) for one in listeners]
+        told = asyncio.get_running_loop().time()
+        await say(hub, SOURCE, [temperature(2.0)])
+        await say(hub, SOURCE, [temperature(3.0)])
+        second = [await next_of(one) for one in listeners]
+        passed = asyncio.get_running_loop().time() - told
+        assert all(one.take() is None for one in listeners)
+    assert len(first) == len(second) == count
+    (readings,) = second[0]["dht-192.0.2.1"].readings
+    # One at the same time replaces another: what counts is that both came in one piece of news.
+    assert len(readings.values) == 2
+    # Less what the first listeners were told before the last of them.
+    assert passed > count / MOST_TOLD / 4
+
+
+async def test_who_leaves_meanwhile_is_told_nothing(tmp_path: Path) -> None:
+    """Listeners may go while news is passed on, the last of them too."""
+    async with open_hub(tmp_path, FakeClock()) as (hub, _):
+        listeners = [hub.feed.listen() for _ in range(3 * TOLD_AT_ONCE)]
+        for one in listeners:
+            one.__enter__()
+        await say(hub, SOURCE, [temperature(1.0)])
+        await next_of(listeners[0])
+        waiting = [one for one in listeners[1:] if one.take() is None]
+        assert waiting
+        for one in listeners:
+            one.__exit__(None, None, None)
+        with hub.feed.listen() as late:
+            await say(hub, SOURCE, [temperature(2.0)])
+            assert (await next_of(late))["dht-192.0.2.1"].readings[0].values == [2.0]
+        assert all(one.take() is None for one in waiting)

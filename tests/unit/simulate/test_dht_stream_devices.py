@@ -381,7 +381,8 @@ async def test_a_kept_connection_that_the_hub_closed_is_replaced(certificate: Pa
             keep_open=True,
         )
         totals = await run(options)
-    assert totals.connections == totals.batches == len(payloads) >= 5
+    # How many there are depends on when the machine lets it look at the clock.
+    assert totals.connections == totals.batches == len(payloads) >= 2
     assert totals.failures == 0
 
 

@@ -330,7 +330,7 @@ class Elsewhere:
     def __init__(self, left: Callable[[], None]) -> None:
         self._left = left
 
-    def begin(self, transport: asyncio.Transport, data: bytes) -> None:
+    def begin(self, transport: asyncio.Transport, data: bytes, address: str | None = None) -> None:
         transport.write(b"elsewhere: " + data)
         transport.close()
         self._left()

@@ -293,6 +293,17 @@ class Forgetful(Echo):
         return take
 
 
+def test_what_a_proxy_upgrades_is_handed_over_with_its_head() -> None:
+    """Only a whole head says whose connection it is; from anybody else nothing is waited for."""
+    head = b"GET /mqtt HTTP/1.1\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    intake = Intake(FakeHub(), {}, Allowance(LIMIT))
+    for is_proxy in (True, False):
+        one = HttpFront("192.0.2.1", intake, (b"GET /mqtt",), is_proxy=is_proxy)
+        turns = [one.feed(head[i : i + 1], NOW) for i in range(len(head))]
+        rests = [turn.hand_over for turn in turns if turn is not None]
+        assert rests[0] == (head if is_proxy else b"GET /mqtt ")
+
+
 def test_a_head_is_looked_at_once() -> None:
     """As long as it stays the same, and the handler does not ask to see it again."""
     echo = Forgetful()

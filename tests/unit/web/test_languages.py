@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections import Counter
@@ -12,10 +13,14 @@ from typing import Final
 import pytest
 
 import motehub.web
+from motehub import errors
 from motehub.http_exchange import Request
 from motehub.web import pages
-from motehub.web.languages import LANGUAGES, catalogue, keys_of, preferred
+from motehub.web.languages import LANGUAGES, catalogue, keys_of, preferred, said
 
+PACKAGE: Final = Path(motehub.web.__file__).parents[1]
+# These have words of their own on the pages to which they lead.
+LED_ELSEWHERE: Final = ("The set-up link", "The invitation")
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
 PLURALS: Final = {"zero", "one", "two", "few", "many", "other"}
 
@@ -66,6 +71,79 @@ def test_what_pages_ask_for_is_there() -> None:
         assert found <= there, f"{name} asks for {key}"
         used |= found
     assert used == there, there - used
+
+
+def templates(path: Path) -> Iterator[str]:
+    """The texts in a module, with {} where something is put in; neighbours are one already."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        yield from templates_of(node)
+
+
+def templates_of(node: ast.AST) -> Iterator[str]:
+    """The text of an expression, if it is one."""
+    match node:
+        case ast.Constant(str(text)):
+            yield text
+        case ast.JoinedStr(values):
+            parts = (str(one.value) if isinstance(one, ast.Constant) else "{}" for one in values)
+            yield "".join(parts)
+
+
+def test_what_the_hub_says_is_still_said_so() -> None:
+    """No translation is of a text that the hub does not say any more, and each has its places."""
+    there = {text for path in PACKAGE.rglob("*.py") for text in templates(path)}
+    # Put together of two texts.
+    there |= {
+        "There is no device called {}. GET /api/v1/devices lists the names.",
+        "{} announced itself as this device, which is online from {}",
+        "{} is below {}, the least that is valid",
+        "{} is above {}, the most that is valid",
+        "{} is too large a number when it is calibrated",
+        *(
+            f"{{}}: {state}"
+            for state in ("queued", "sent", "confirmed", "failed: {}", "expired: {}")
+        ),
+    }
+    for language in LANGUAGES[1:]:
+        for english, other in said(language).items():
+            assert english in there, english
+            places = {int(one) for one in re.findall(r"\{(\d)\}", other)}
+            assert max(places, default=0) <= english.count("{}"), english
+
+
+def test_errors_of_forms_are_translated() -> None:
+    """What people may have done wrong on a page is told them in each language."""
+    files = (
+        "accounts",
+        "calibrations",
+        "command_book",
+        "passwords",
+        "people",
+        "profiles",
+        "registry",
+    )
+    own = {
+        name
+        for name, one in vars(errors).items()
+        if isinstance(one, type) and issubclass(one, errors.OwnerError)
+    }
+    asked = set()
+    for name in files:
+        path = PACKAGE / "core" / f"{name}.py"
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in own
+            ):
+                asked |= {
+                    text
+                    for text in templates_of(node.args[0])
+                    if not text.startswith(LED_ELSEWHERE)
+                }
+    assert len(asked) > 20
+    for language in LANGUAGES[1:]:
+        assert asked <= set(said(language)), asked - set(said(language))
 
 
 def test_catalogues_are_in_order() -> None:

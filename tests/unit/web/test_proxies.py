@@ -36,6 +36,9 @@ def test_the_last_that_is_no_proxy_asks(client: str, forwarded: list[bytes], add
     """What proxies of the owner's have noted is believed, and nothing else."""
     headers = [(b"x-forwarded-for", one) for one in forwarded]
     assert PROXIES.behind(scope(client, *headers))["client"][0] == address
+    lines = b"".join(b"X-Forwarded-For: %b\r\n" % one for one in forwarded)
+    head = b"GET /mqtt HTTP/1.1\r\nHost: hub\r\n%b\r\nX-Forwarded-For: 9.9.9.9\r\n" % lines
+    assert PROXIES.before(client, head) == (address if PROXIES.has(client) else None)
 
 
 def test_tls_at_the_proxy() -> None:

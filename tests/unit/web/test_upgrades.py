@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
+from motehub.web.proxies import Proxies, parse_proxies
 from motehub.web.upgrades import Upgrades
+
+
+class NoPeer:
+    """A transport whose peer has no name, or has one."""
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+
+    def get_extra_info(self, _: str) -> tuple[str, int] | None:
+        return (self._address, 4711) if self._address is not None else None
 
 
 class Taker:
@@ -18,8 +29,8 @@ class Taker:
         self._name = name
         self._taken = taken
 
-    def begin(self, transport: Transport, data: bytes) -> None:
-        self._taken.append(self._name)
+    def begin(self, transport: Transport, data: bytes, address: str | None = None) -> None:
+        self._taken.append(self._name if address is None else f"{self._name} for {address}")
 
     def finish(self) -> None:
         self._taken.append(f"{self._name} finished")
@@ -44,7 +55,7 @@ class Taker:
 def test_the_path_says_who_takes_a_connection(request_line: bytes, taker: str) -> None:
     """A whole path, or where it ends with a slash all that begin so; all else is HTTP."""
     taken: list[str] = []
-    unused: Any = None
+    unused: Any = NoPeer()
 
     def of(name: str) -> Callable[[Callable[[], None]], Taker]:
         return lambda _: Taker(name, taken)
@@ -54,3 +65,18 @@ def test_the_path_says_who_takes_a_connection(request_line: bytes, taker: str) -
     successor.begin(unused, request_line)
     successor.finish()
     assert taken == [taker, f"{taker} finished"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "taker"), [("::ffff:10.0.0.1", "for 203.0.113.9"), ("10.0.0.2", "")]
+)
+def test_a_proxy_says_whose_connection_it_is(peer: str, taker: str) -> None:
+    """What a proxy of the owner's has noted is believed, and nothing else."""
+    taken: list[str] = []
+    transport: Any = NoPeer(peer)
+    proxies = Proxies(parse_proxies(["10.0.0.1"]))
+    ways = {"/mqtt": lambda _: Taker("mqtt", taken)}
+    upgrades = Upgrades(ways, lambda _: Taker("others", taken), proxies)
+    head = b"GET /mqtt HTTP/1.1\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
+    upgrades.succeed(lambda: None).begin(transport, head)
+    assert taken == [f"mqtt {taker}".strip()]

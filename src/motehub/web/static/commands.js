@@ -1,7 +1,7 @@
 // Commands to devices: pending until the hub says what has become of them.
 
 import { ask, change, element, of } from "./hub.js";
-import { known, t } from "./words.js";
+import { known, t, told } from "./words.js";
 
 export function give(device, body) {
   return change("POST", `${of(device)}/commands`, body);
@@ -13,7 +13,7 @@ export function standing({ state, over, reason }) {
     return ["pending", t(state === "sent" ? "command.sent" : "command.unsent")];
   }
   if (state === "failed" || state === "expired") {
-    return ["bad", t("command.failed", { reason })];
+    return ["bad", t("command.failed", { reason: told(reason) })];
   }
   return ["good", known(`command.done_${state}`, state)];
 }

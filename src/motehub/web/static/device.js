@@ -7,7 +7,7 @@ import { ask, complain, element, follow, mayControl, moment, of, presence, readi
 import { showProfile } from "./profile.js";
 import { showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
-import { dated, number, t } from "./words.js";
+import { dated, known, number, t, told } from "./words.js";
 
 const POINTS = 600;
 const MOST_EVENTS = 50;
@@ -152,7 +152,7 @@ async function count() {
 
 function happened(event) {
   const row = element("li");
-  row.append(when(event.time), element("b", event.kind), ` ${event.text}`);
+  row.append(when(event.time), element("b", known(`event.${event.kind}`, event.kind)), ` ${told(event.text)}`);
   return row;
 }
 
@@ -171,7 +171,7 @@ async function refusals() {
   const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
   const shown = (one) => {
     const row = element("li");
-    row.append(when(one.time), element("b", one.reason), element("code", one.payload));
+    row.append(when(one.time), element("b", told(one.reason)), element("code", one.payload));
     return row;
   };
   find("#refusals").replaceChildren(...list(rows, shown, t("device.none")));

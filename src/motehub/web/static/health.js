@@ -1,6 +1,6 @@
 // What the hub's condition means, in words: what is wrong, and what to do.
 
-import { number, t } from "./words.js";
+import { number, t, told } from "./words.js";
 
 const LOW_DISK = 500_000_000;
 const LATE = 60;
@@ -23,7 +23,7 @@ export function findings({ journal, consumers = {}, sizes, devices_pending: pend
   const say = (level, what, values = {}) =>
     found.push({ level, text: t(`health.${what}`, values), mend: t(`health.${what}_mend`, values) });
   if (journal.held_back !== null) {
-    say("problem", "held_back", { reason: journal.held_back });
+    say("problem", "held_back", { reason: told(journal.held_back) });
   }
   for (const [name, { pid, trouble, behind, age }] of Object.entries(consumers)) {
     const history = name === "history";

@@ -1,6 +1,6 @@
 // What the pages share: asking the hub, following it, and how things are written.
 
-import { known, moment, number, t } from "./words.js";
+import { known, moment, number, t, told } from "./words.js";
 
 export { moment };
 
@@ -25,7 +25,7 @@ export async function ask(path, options = {}) {
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
-    const error = new Error(problem.detail ?? t("common.answers", { status: `${answer.status}` }));
+    const error = new Error(problem.detail ? told(problem.detail) : t("common.answers", { status: `${answer.status}` }));
     throw Object.assign(error, { status: answer.status });
   }
   return answer.status === 204 ? undefined : answer.json();

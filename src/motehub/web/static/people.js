@@ -1,6 +1,6 @@
 // The forms of setting up, logging in, accepting an invitation and forgotten passwords.
 
-import { t } from "./words.js";
+import { t, told } from "./words.js";
 
 const paths = {
   setup: "setup",
@@ -22,7 +22,7 @@ async function refusal(answer) {
     return t("people.too_many", { count: Number(answer.headers.get("retry-after")) });
   }
   // What is wrong with a name or a password, the hub says in its own words.
-  return answer.status === 401 ? t(`people.wrong_${what}`) : (await answer.json()).detail;
+  return answer.status === 401 ? t(`people.wrong_${what}`) : told((await answer.json()).detail);
 }
 
 // Where somebody wanted to go who had to log in first; a new hub is without devices.

@@ -40,6 +40,7 @@ function facts(report) {
 
 function reportRow(report) {
   const { name } = report;
+  const said = facts(report);
   const actions = [look(t("reports.preview"), name, "html"), look("PDF", name, "pdf")];
   const send = async () => {
     await change("POST", `${path(name)}/send`);
@@ -52,8 +53,10 @@ function reportRow(report) {
       await change("POST", `${path(name)}/recipients`, { recipient });
       await list();
     };
-    const text = t("reports.left", { name: recipient, time: at(time) });
-    actions.push(element("span", text, "pending"), button(t("reports.again"), back));
+    said.push(element("span", t("reports.left", { name: recipient, time: at(time) }), "pending"));
+    const again = button(t("reports.again"), back);
+    again.setAttribute("aria-label", `${t("reports.again")}: ${recipient}`);
+    actions.push(again);
   }
   if (report.origin === "added") {
     const turn = async () => {
@@ -67,7 +70,7 @@ function reportRow(report) {
     actions.push(button(t(report.enabled ? "reports.switch_off" : "reports.switch_on"), turn));
     actions.push(button(t("reports.remove"), remove, t("reports.remove_ask", { name })));
   }
-  return row(name, facts(report), ...actions);
+  return row(name, said, ...actions);
 }
 
 function letterRow(letter) {

@@ -2,7 +2,7 @@
 
 import { button, none, onSubmit, row } from "./forms.js";
 import { ask, change, complain, element, session } from "./hub.js";
-import { dated, t } from "./words.js";
+import { dated, t, told } from "./words.js";
 
 const find = (selector) => document.querySelector(selector);
 
@@ -33,7 +33,7 @@ async function put(path, what) {
     throw new Error(t("people.too_many", { count: Number(answer.headers.get("retry-after")) }));
   }
   if (!answer.ok) {
-    throw new Error(answer.status === 401 ? t("settings.wrong_password") : document.detail);
+    throw new Error(answer.status === 401 ? t("settings.wrong_password") : told(document.detail));
   }
   session.csrf = document.csrf;
 }

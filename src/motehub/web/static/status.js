@@ -1,10 +1,11 @@
 // The condition of the hub, looked at again and again.
 
 import { bytes, findings, lasting } from "./health.js";
-import { ask, complain, element } from "./hub.js";
+import { ask, complain, element, mayDecide } from "./hub.js";
 import { dated, known, moment, number, t } from "./words.js";
 
 const SECONDS = 2;
+const SOON = 30 * 86_400_000;
 const find = (selector) => document.querySelector(selector);
 
 function advice({ level, text, mend }) {
@@ -21,12 +22,18 @@ function facts(...pairs) {
   });
 }
 
+function cell(content) {
+  const made = element("td");
+  made.append(content);
+  return made;
+}
+
 function table(where, heads, rows) {
   const head = element("tr");
   head.append(...heads.map((one) => Object.assign(element("th", t(`health.${one}`)), { scope: "col" })));
   const lines = rows.map(([name, ...cells]) => {
     const line = element("tr");
-    line.append(Object.assign(element("th", name), { scope: "row" }), ...cells.map((one) => element("td", one)));
+    line.append(Object.assign(element("th", name), { scope: "row" }), ...cells.map(cell));
     return line;
   });
   find(where).replaceChildren(head, ...lines);
@@ -39,7 +46,7 @@ const short = (seconds) =>
 const size = (count) => (count === null || count === undefined ? undefined : bytes(count));
 
 function show(health) {
-  const { speed, sizes, journal, consumers, listeners, connections, transports, troubles, versions, backup } = health;
+  const { speed, sizes, growth, journal, consumers, listeners, connections, transports, troubles, versions, backup } = health;
   const found = findings(health);
   const well = element("li", "", "well");
   well.append(element("b", t("health.well")));
@@ -51,6 +58,7 @@ function show(health) {
       ["commit_longest", short(speed.commit_longest)],
       ["journal_size", size(sizes.journal)],
       ["history_size", size(sizes.history)],
+      ["growth", size(growth?.history)],
       ["free", size(sizes.free)],
       ["backup", backup ? dated(Date.parse(backup.time)) : undefined],
       ["journal_head", number(journal.head)],
@@ -79,7 +87,7 @@ function show(health) {
       name,
       `${port}`,
       t(tls ? "health.yes" : "health.no"),
-      of(name) === undefined ? "" : number(of(name)),
+      of(name) === undefined ? t("health.shared") : number(of(name)),
       transports[name] === undefined ? "" : number(refused(name)),
     ]),
   );
@@ -106,6 +114,27 @@ async function look() {
   } catch (error) {
     complain(error);
   }
+}
+
+// Until when certificates are good: those that end first.
+async function expiries() {
+  const all = await ask("certificates");
+  all.sort((a, b) => a.not_after.localeCompare(b.not_after));
+  find("#expiring").hidden = false;
+  table(
+    "#expiries",
+    ["name", "expires", "left"],
+    all.map(({ kind, name, not_after: end }) => {
+      const left = (Date.parse(end) - Date.now()) / 1000;
+      const cell = element("span", left > 0 ? lasting(left) : t("health.over"));
+      cell.className = left <= 0 ? "bad" : left * 1000 < SOON ? "pending" : "";
+      return [kind === "client" ? name : t(`settings.kind_${kind}`), dated(Date.parse(end)), cell];
+    }),
+  );
+}
+
+if (mayDecide) {
+  expiries().catch(complain);
 }
 
 for (;;) {

@@ -2,7 +2,7 @@
 
 export const language = document.documentElement.lang;
 
-const { default: messages } = await import(`./languages/${language}.js`);
+const { default: messages, said } = await import(`./languages/${language}.js`);
 
 // What the browser prefers of that language (fr-CH), or the language itself.
 export const locale = navigator.languages.find((one) => one.split("-")[0] === language) ?? language;
@@ -24,6 +24,34 @@ export function t(key, values = {}) {
 
 // A message if there is one, or else `text`: for words that come from elsewhere.
 export const known = (key, text) => (messages[key] === undefined ? text : t(key));
+
+// Longer texts are not looked up: what a device has said may be in them.
+const LONGEST = 1000;
+let patterns;
+
+function pattern(text) {
+  const parts = text.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join("(.*?)")}$`, "s");
+}
+
+// What the hub says in English, in the reader's language as far as it is known there.
+export function told(text) {
+  if (said[text] !== undefined || text.length > LONGEST) {
+    return said[text] ?? text;
+  }
+  // What leaves least open comes first.
+  patterns ??= Object.keys(said)
+    .filter((one) => one.includes("{}"))
+    .sort((a, b) => b.replaceAll("{}", "").length - a.replaceAll("{}", "").length)
+    .map((one) => [pattern(one), said[one]]);
+  for (const [shape, words] of patterns) {
+    const found = shape.exec(text);
+    if (found !== null) {
+      return words.replace(/\{(\d)\}/g, (_, i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2")));
+    }
+  }
+  return text;
+}
 
 // A moment (ms since 1970) with its day.
 export const dated = (time) => new Date(time).toLocaleString(locale);
