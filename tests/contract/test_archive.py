@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class AtOnce:
     def __init__(
         self, store: HistoryStore, folder: Path, todo: Sequence[Expiring], *, early: bool
     ) -> None:
-        self._make = lambda: made(store, folder, todo)
+        self._make: Callable[[], Outcome] = lambda: made(store, folder, todo)
         self._made = self._make() if early else None
 
     def outcome(self) -> Outcome:
@@ -217,12 +217,12 @@ def test_a_reading_is_found_once_wherever_it_is(
 ) -> None:
     """Late readings, texts, and a writer that is killed between any two steps."""
     folder = tmp_path_factory.mktemp("store")
-    if url:
-        postgres.empty(url)
     with (
         closing(parts.store(kind).open(folder, url, False)) as store,
         pytest.MonkeyPatch.context() as patch,
     ):
+        if url:
+            postgres.empty(url)
         patch.setattr("motehub.thinning.ROWS_AT_ONCE", rows)
         with_devices(store)
         stand = Stand(store, folder)
