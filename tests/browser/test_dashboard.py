@@ -206,6 +206,28 @@ def test_a_led_is_switched_when_its_board_says_so(hub: MqttHub, browser: Browser
         board.close()
 
 
+def test_values_and_silence_show_on_all_pages(hub: MqttHub, browser: Browser) -> None:
+    """A new value is on two pages at once; who says nothing for long is silent on both."""
+    owner = hub.token("owner", "admin", "--scope", "write")
+    reading = {"device": "clock", "metric": "ticks", "value": 1}
+    assert hub.send(reading, token=owner)[0] == 200
+    with screen(browser) as one, screen(browser, PHONE, "dark") as other:
+        for page in (one, other):
+            log_in(page, hub.url, MARIE)
+            expect(value(page, "clock", "ticks")).to_have_text("1")
+            page.evaluate("window.same = true")
+        assert hub.send({**reading, "value": 2}, token=owner)[0] == 200
+        for page in (one, other):
+            expect(value(page, "clock", "ticks")).to_have_text("2")
+            expect(card(page, "clock")).to_have_attribute("data-kind", "online")
+        json = ("-X", "PATCH", "-H", "Content-Type: application/json")
+        status = hub.curl("/api/v1/devices/clock", *json, body=b'{"interval": 0.1}', token=owner)[0]
+        assert status == 200
+        for page in (one, other):
+            expect(card(page, "clock")).to_have_attribute("data-kind", "silent")
+            assert page.evaluate("window.same") is True
+
+
 def test_a_part_of_a_chart_is_loaded_finer(hub: MqttHub, browser: Browser) -> None:
     """Who draws over a part of a chart gets that part anew, and comes back to what is now."""
     with screen(browser) as page:

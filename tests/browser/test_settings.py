@@ -15,13 +15,13 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
-from tests.harness import OPEN, PATIENCE
+from tests.harness import OPEN, PATIENCE, cli, stored
 from tests.web_hub import WEB, WebHub
 
 MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
 OTHER: Final = "eleven tall sunflowers"
-SETTINGS: Final = ("people", "tokens", "certificates", "log")
+SETTINGS: Final = ("people", "tokens", "certificates", "backup", "log")
 JSON_SOCKET: Final = {"transport.json_socket": {"host": "127.0.0.1", "port": 0}}
 
 expect.set_options(timeout=PATIENCE * 1000)
@@ -85,7 +85,7 @@ def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Br
 
         here.goto(f"{hub.url}/settings/log")
         newest = here.locator("#deeds li")
-        expect(newest.nth(0)).to_contain_text("marie changed the role of pierre role: viewer")
+        expect(newest.nth(0)).to_contain_text("marie changed the person pierre role: viewer")
         expect(newest.nth(1)).to_contain_text("pierre accepted the invitation")
         expect(newest.nth(2)).to_contain_text("marie added pierre role: operator")
         expect(here.locator("#deeds")).to_contain_text("owner of the data folder")
@@ -194,7 +194,7 @@ def test_another_password(hub: WebHub, browser: Browser) -> None:
         log_in(page, hub.url, {"name": "paul", "password": OTHER})
         page.goto(f"{hub.url}/settings")
         for old, said in (("guessed", "The present password is another one."), (OTHER, "")):
-            page.get_by_label("Present password").fill(old)
+            page.locator("#password [name=old]").fill(old)
             page.get_by_label("New password").fill("two slow tortoises")
             page.get_by_role("button", name="Change password").click()
             expect(page.locator("#password [role=alert]")).to_have_text(said)
@@ -287,6 +287,7 @@ def test_nothing_keeps_people_out(
             "/settings/people": "#people li",
             "/settings/tokens": "#tokens li",
             "/settings/certificates": "#certificates li",
+            "/settings/backup": "main form button",
             "/settings/log": "#deeds li",
         }
         for path, ready in pages.items():
@@ -297,6 +298,29 @@ def test_nothing_keeps_people_out(
             assert page.evaluate("document.documentElement.scrollWidth") <= size[0], path
             name = path.strip("/").replace("/", "-").partition("#")[0] or "overview"
             keep(page, f"{name}-{names[size]}-{scheme}")
+
+
+def test_a_backup_is_downloaded(hub: WebHub, browser: Browser, tmp_path: Path) -> None:
+    """A press of a button downloads everything, the log says who did so, and it can be restored."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/settings/backup")
+        expect(page.locator("#last")).not_to_be_empty()
+        with page.expect_download() as waiting:
+            page.click("main form button")
+        download = waiting.value
+        assert re.fullmatch(r"motehub-\d{4}-\d\d-\d\d\.tar\.zst", download.suggested_filename)
+        download.save_as(tmp_path / "b.tar.zst")
+        page.reload()
+        expect(page.locator("#last")).to_contain_text("The last back-up")
+        keep(page, "settings-backup-done")
+        page.goto(f"{hub.url}/settings/log")
+        expect(page.locator("#deeds li").first).to_contain_text("made a back-up")
+        page.goto(f"{hub.url}/status")
+        expect(page.locator("#numbers")).to_contain_text("Last back-up")
+    done = cli("restore", str(tmp_path / "b.tar.zst"), data=tmp_path / "again")
+    assert done.returncode == 0, done.stderr
+    assert ("cellar", "temperature") in stored(tmp_path / "again")
 
 
 def test_the_keyboard_is_enough(hub: WebHub, browser: Browser) -> None:

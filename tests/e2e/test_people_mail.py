@@ -187,3 +187,23 @@ def test_a_hub_without_mail_offers_no_link(tmp_path_factory: pytest.TempPathFact
         body = b'{"name": "marie"}'
         options = ("-H", "Content-Type: application/json")
         assert hub.curl("/api/v1/forgotten-password", *options, body=body)[0] == 409
+
+
+def test_mail_for_people_needs_nobody_who_is_told_of_alerts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Without recipients there is no channel, and links go out all the same."""
+    data = tmp_path_factory.mktemp("people") / "data"
+    with MailServer() as server:
+        mail = {"recipients": []}
+        with AlertHub(data, server, (), {**OPEN, **WEB, "mail": mail}) as hub:
+            stand = Stand(hub, server)
+            stand.add("marie", "--role", "admin")
+            with stand.log_in("marie", GOOD) as marie:
+                assert marie.post("/alert-channels/mail/test").status_code == 404
+                rule = {"name": "r", "metric": "m", "above": 1, "notify": ["mail"]}
+                assert marie.post("/rules", json=rule).status_code == 400
+            with stand.browser() as here:
+                here.post("/forgotten-password", json={"name": "marie"})
+            text = plain(stand.mails_to("marie@example.org", 1)[0])
+            assert f"{hub.url}/reset#" in text

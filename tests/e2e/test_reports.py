@@ -185,3 +185,16 @@ def test_a_report_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
         assert file.read_bytes().startswith(begin)
     assert stand.hub.cli("report", "Weekly", "-o", str(tmp_path / "r.doc")).returncode == 2
     assert "Known reports: Weekly" in stand.hub.cli("report", "nothing").stderr
+
+
+def test_a_report_from_postgres(tmp_path: Path, database: str) -> None:
+    """The process that makes it has the store's address, and nobody else sees it."""
+    settings = {**WEB, "store": {"type": "postgres", "url": database}}
+    with MailServer() as server, ReportHub(tmp_path / "data", server, REPORTS, (), settings) as hub:
+        token = hub.token("w")
+        for value in (18.5, 21.5):
+            hub.say(token, value, device="cellar")
+        assert hub.cli("reports", "send", "Weekly").returncode == 0
+        mail = server.wait(2)[0]
+        assert plain(mail).split().count("21.5") == 2
+        assert "List-Unsubscribe" not in mail

@@ -21,6 +21,7 @@ from motehub.app import running
 from motehub.config import Configuration, HubSettings, JournalSettings, StoreSettings
 from motehub.core.admission import Policy
 from motehub.core.hub import Hub
+from motehub.core.retention import RetentionSettings
 from motehub.logs import set_up_logs
 from motehub.model import Delivery, Samples, Source
 
@@ -42,7 +43,9 @@ def value_at(task: int, time: int) -> float:
 def configuration(folder: Path) -> Configuration:
     """Return the settings with which ``folder`` is opened, here and by whoever checks it."""
     hub = HubSettings(data_dir=str(folder), admission=Policy.OPEN)
-    return Configuration(hub, JournalSettings(), StoreSettings(), {})
+    # The times that are sent are of 1970.
+    kept = RetentionSettings(raw="forever", minute="forever")
+    return Configuration(hub, JournalSettings(), StoreSettings(), {}, retention=kept)
 
 
 async def record(folder: Path, number: int) -> None:

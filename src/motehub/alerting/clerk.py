@@ -28,6 +28,7 @@ LookUp = Callable[[], Mapping[str, bytes]]
 _LOOK_SECONDS: Final = 1.0
 _FIRST_REST: Final = 2.0
 _LONGEST_REST: Final = 600.0
+_DAY: Final = 86_400 * MICROSECONDS
 _NOBODY: Final = "there is nobody to whom it could be sent"
 _NO_MAIL: Final = "there is no mail server: write [mail] in the configuration"
 
@@ -62,8 +63,8 @@ class Clerk(threading.Thread):
         self._on_letters = on_letters
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        # When to look at a report again (µs), as long as it is as it was.
-        self._next: dict[str, tuple[str, int]] = {}
+        # When it was looked at and when to look again (µs), as long as a report is as it was.
+        self._next: dict[str, tuple[str, int, int]] = {}
         self._rests: dict[str, float] = {}
 
     def wake(self) -> None:
@@ -105,18 +106,20 @@ class Clerk(threading.Thread):
                 # The others are made all the same, and alerts are told; this one is tried again.
                 _logger.error("fault in a report", name=name, fault=repr(error)[:500])
                 self._rests[name] = _LONGEST_REST
-                rest = round(_LONGEST_REST * MICROSECONDS)
-                self._next[name] = self._timing(kept.report), self._clock() + rest
+                rest, now = round(_LONGEST_REST * MICROSECONDS), self._clock()
+                self._next[name] = self._timing(kept.report), now, now + rest
 
     def _look_at(
         self, book: ReportBook, report: Report, schedule: Schedule | None, ordered: int
     ) -> None:
         now, timing = self._clock(), self._timing(report)
-        if schedule is None or schedule.timing != timing:
-            # What was due before anybody wanted it so is not made up for.
+        ahead = schedule is not None and schedule.mark > now + _DAY
+        if schedule is None or schedule.timing != timing or ahead:
+            # What was due before anybody wanted it so is not made up for; nor is anything sent
+            # for years where the clock was wrong once.
             schedule = self._begin(report, timing, schedule, now)
-        known, when = self._next.get(report.name, ("", 0))
-        waits = known == timing and now < when
+        known, looked, when = self._next.get(report.name, ("", 0, 0))
+        waits = known == timing and looked <= now < when
         if ordered > schedule.ordered and not (waits and report.name in self._rests):
             span = usual_period(report.period, report.schedule, self._zone_of(report), now)
             self._make(book, report, msgspec.structs.replace(schedule, ordered=ordered), span)
@@ -131,7 +134,7 @@ class Clerk(threading.Thread):
             if not self._make(book, report, done, span):
                 return
         after = next_due(report.schedule, zone, now)
-        self._next[report.name] = timing, 2**62 if after is None else after
+        self._next[report.name] = timing, now, 2**62 if after is None else after
 
     @staticmethod
     def _timing(report: Report) -> str:
@@ -141,7 +144,8 @@ class Clerk(threading.Thread):
         if known is None:
             schedule = Schedule(report.name, timing, now)
         else:
-            schedule = msgspec.structs.replace(known, timing=timing, mark=max(now, known.mark))
+            until = None if known.until is None else min(known.until, now)
+            schedule = msgspec.structs.replace(known, timing=timing, mark=now, until=until)
         self._letters.put(schedule)
         return schedule
 
@@ -208,7 +212,7 @@ class Clerk(threading.Thread):
         schedule = self._letters.schedules()[report.name]
         self._letters.put(msgspec.structs.replace(schedule, ran=now, result=reason, ok=False))
         timing = schedule.timing
-        self._next[report.name] = timing, now + round(rest * MICROSECONDS)
+        self._next[report.name] = timing, now, now + round(rest * MICROSECONDS)
 
     def _zone_of(self, report: Report) -> tzinfo:
         name = report.time_zone or self._plan.zone

@@ -54,6 +54,6 @@ class Plan(msgspec.Struct, frozen=True):
     def channels(self) -> dict[str, str]:
         """The channels by name, with what people may see of their addresses."""
         found = {}
-        if self.mail is not None:
+        if self.mail is not None and self.mail.recipients:
             found[MAIL] = f"{self.mail.host}:{self.mail.port} to {', '.join(self.mail.recipients)}"
         return found | {one.name: one.url.partition("://")[0] for one in self.apprise}

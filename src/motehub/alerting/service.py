@@ -114,7 +114,7 @@ class AlertService:
 
     def _make_couriers(self, plan: Plan) -> list[Courier]:
         senders: dict[str, Send] = {}
-        if plan.mail is not None:
+        if MAIL in plan.channels:
             senders[MAIL] = self._send_mail
         for one in plan.apprise:
             senders[one.name] = partial(self._send_by_apprise, Notifier(one))

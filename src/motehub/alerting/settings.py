@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from email.utils import parseaddr
 from typing import Annotated, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from msgspec import Meta
 
 from motehub.alerting.plan import MAIL, NOBODY
 from motehub.alerts.rule import Rule
+from motehub.mail_addresses import is_address
 from motehub.quantities import Duration
 
 _MOST_RECIPIENTS: Final = 100
@@ -93,7 +93,10 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     recipients: Annotated[
         list[str],
-        Meta(max_length=_MOST_RECIPIENTS, description="To whom mails about alerts go."),
+        Meta(
+            max_length=_MOST_RECIPIENTS,
+            description="To whom mails about alerts go; [] = nobody, only people and reports.",
+        ),
     ] = []
     ca: Annotated[
         str,
@@ -113,15 +116,13 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ValueError: something can't be; the password is not repeated.
         """
         for address in (*self.recipients, *([self.sender] if self.sender else [])):
-            if "@" not in parseaddr(address)[1] or not address.isprintable():
+            if not is_address(address):
                 raise ValueError(f"{address[:80]!r} is no mail address")
         if self.password and self.password_file:
             raise ValueError("give password or password_file, not both")
         if not self.host:
             return
-        if not self.recipients:
-            raise ValueError("recipients must say to whom mails go")
-        if not self.sender and "@" not in self.user:
+        if not self.sender and not is_address(self.user):
             raise ValueError("sender must say from whom mails are")
         if self.user and self.tls is MailTls.NONE and self.host not in _HERE:
             raise ValueError('tls = "none" would show the password to the whole network')
@@ -134,7 +135,7 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def channel_names(mail: MailSettings, notifiers: Sequence[NotifySettings]) -> set[str]:
     """Return what may stand in ``notify`` of a rule."""
-    there = {MAIL} if mail.host else set()
+    there = {MAIL} if mail.host and mail.recipients else set()
     return {NOBODY, *there, *(one.name for one in notifiers)}
 
 

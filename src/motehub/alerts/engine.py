@@ -251,7 +251,7 @@ class Engine:
 
     def settle(self) -> None:
         """Bring ``changed`` up to date, before it is looked at."""
-        for series in self._plain.take_touched():
+        for series in self._plain.touched():
             self._merge(series)
 
     def _look_anew(self, subject: int) -> None:

@@ -43,7 +43,6 @@ class Plain:
         self._low = _Limits(lambda series: find(series)[0])
         self._high = _Limits(lambda series: find(series)[1])
         self._newest = _Newest()
-        self._touched: set[int] = set()
 
     def take_all(
         self, series: Sequence[int], times: Sequence[int], values: Sequence[float], now: int
@@ -63,7 +62,6 @@ class Plain:
         if len(last) < len(series) and any(map(gt, times, map(last.__getitem__, series))):
             return False
         self._newest.update(last)
-        self._touched.update(last)
         return True
 
     def take(self, series: int, time: int, value: float, now: int) -> bool:
@@ -73,17 +71,15 @@ class Plain:
         if not self._newest[series] < time <= now:
             return False
         self._newest[series] = time
-        self._touched.add(series)
         return True
 
     def newest_of(self, series: int) -> int:
         """Return the time of the newest plain reading, 0 where there was none, and forget it."""
         return self._newest.pop(series, 0)
 
-    def take_touched(self) -> set[int]:
-        """Return the series that had plain readings since this was last called."""
-        touched, self._touched = self._touched, set()
-        return touched
+    def touched(self) -> list[int]:
+        """Return the series that had plain readings of which nobody was told by ``newest_of``."""
+        return list(self._newest)
 
     def forget(self, series: int) -> None:
         """Find the band of a series anew."""

@@ -275,6 +275,8 @@ def test(config: Path | None) -> None:
     plan = mail_plan(configuration)
     if plan is None:
         raise ConfigurationError("There is no mail server: write host in [mail] and give --config.")
+    if not plan.recipients:
+        raise ConfigurationError("Mails about alerts go to nobody: write recipients in [mail].")
     hub = configuration.hub.name
     text = f"This is a test: mails of {hub} arrive."
     wording = Wording(f"[{hub}] Test", f"{text}\n", f"<p>{text}</p>")

@@ -249,3 +249,16 @@ def test_a_fault_in_one_report_stops_no_other(desk: Desk) -> None:
     assert len(desk.orders) == 1
     desk.look("2026-03-28T07:11:00+01:00")
     assert [decode(one.report).name for one in desk.orders] == ["e", "d"]
+
+
+def test_a_clock_that_was_wrong_stops_no_report(desk: Desk) -> None:
+    """Years ahead for a while; a clock that is set back by a second sends nothing twice."""
+    desk.look()
+    desk.look("2030-01-01T12:00:00+01:00")
+    assert len(desk.orders) == 1
+    desk.look("2026-03-28T06:00:00+01:00")
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert desk.spans()[1:] == [("03-28 05:00", "03-28 06:00")]
+    desk.look("2026-03-28T06:59:59+01:00")
+    desk.look("2026-03-28T07:00:00+01:00")
+    assert len(desk.orders) == 2

@@ -93,7 +93,7 @@ function show({ settings, people, channels }, hooks) {
       [t("notify.recipients"), mail.recipients.join(", ") || t("notify.nobody")],
     ]);
     find("#mails").replaceChildren(
-      channel(t("notify.to_recipients"), fate(known("mail")), trial("mail")),
+      ...(mail.recipients.length > 0 ? [channel(t("notify.to_recipients"), fate(known("mail")), trial("mail"))] : []),
       channel(t("notify.to_people"), fate(people)),
     );
   }
