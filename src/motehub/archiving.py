@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -113,6 +114,9 @@ class Archiving:
         self._latest = NEVER
         self.report: dict[str, Any] = self._size() | {"trouble": None}
         """What the owner may want to know: files, readings and bytes, and troubles."""
+        if find_spec("duckdb") is None:
+            # It may be a month until the first file is due.
+            self._tell("DuckDB is missing. Install it with: pip install 'motehub[parquet]'.")
 
     @property
     def at_work(self) -> bool:

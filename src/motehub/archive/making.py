@@ -146,6 +146,7 @@ def _write(
     from motehub.transfer.parquet import write_parquet
 
     seen: dict[int, tuple[int, int, int]] = {}
+    new = None
     try:
         number, name = tempfile.mkstemp(prefix=month, suffix=_UNFINISHED, dir=place)
         os.close(number)
@@ -162,6 +163,10 @@ def _write(
         _sync(place.parent)
     except OSError as error:
         raise _refused(place, error) from error
+    finally:
+        # On a full disk, what could not be finished must not stay.
+        if new is not None:
+            new.unlink(missing_ok=True)
     parts = [
         ArchivePart(path.name, series, first, last + 1, rows_)
         for series, (rows_, first, last) in seen.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -41,7 +42,7 @@ def readings_in(
     bounds = max(since, part.since), min(until, part.until)
     with _reading(path) as cursor:
         # The file is written in this order, and one thread keeps to it.
-        result = cursor.execute(query, [str(path), part.series, *bounds])
+        result = cursor.execute(query, [_literal(path), part.series, *bounds])
         while rows := result.fetchmany(_ROWS):
             times, values = zip(*rows, strict=True)
             yield array("q", times), values
@@ -64,7 +65,7 @@ def times_in(part: ArchivePart, path: Path, times: Sequence[int]) -> set[int]:
         "AND epoch_us(time) IN (SELECT unnest(?::BIGINT[]))"
     )
     with _reading(path) as cursor:
-        rows = cursor.execute(query, [str(path), part.series, *bounds, list(times)]).fetchall()
+        rows = cursor.execute(query, [_literal(path), part.series, *bounds, list(times)]).fetchall()
     return {row[0] for row in rows}
 
 
@@ -79,7 +80,7 @@ def contents_of(path: Path) -> dict[int, tuple[int, int, int]]:
         "FROM read_parquet(?) WHERE value IS NOT NULL OR text IS NOT NULL GROUP BY series"
     )
     with _reading(path) as cursor:
-        rows = cursor.execute(query, [str(path)]).fetchall()
+        rows = cursor.execute(query, [_literal(path)]).fetchall()
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
@@ -96,6 +97,11 @@ def _reading(path: Path) -> Iterator[Any]:
             f"{path} {why}. It has readings that were moved out of the history: put the file back "
             "from a back-up. 'motehub archive verify' looks at all of them."
         ) from error
+
+
+def _literal(path: Path) -> str:
+    """Return a path as DuckDB takes it, which looks for patterns in it."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def _short(error: Exception) -> str:
