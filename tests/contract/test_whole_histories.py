@@ -282,9 +282,9 @@ def test_a_snapshot_does_not_see_what_is_folded_meanwhile(
             columns.add(11, array("q", [START + 1, FOREVER - 2]), array("d", [0.0, 1.0]))
             writer.fold(make_fold([(3, Frame(START, columns, Columns(), []))], {11: 7}))
             seen = sum(len(times) for times, _ in reader.readings(11, -FOREVER, FOREVER))
-            assert (seen, reader.position()) == (PAGE + 14, 2)
+            assert (seen, reader.position()) == (PAGE + 13, 2)
         seen = sum(len(times) for times, _ in reader.readings(11, -FOREVER, FOREVER))
-        assert (seen, reader.position()) == (PAGE + 16, 3)
+        assert (seen, reader.position()) == (PAGE + 15, 3)
     writer.close()
     if url:
         postgres.drop(url)
