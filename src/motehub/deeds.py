@@ -30,6 +30,7 @@ _DEEDS: Final = {
     "change_unit": "change_unit",
     "remove_unit": "remove_unit",
     "calibrate": "calibrate",
+    "set_retention": "set_retention",
     "maintain": "maintain_device",
     "add_rule": "add_rule",
     "change_rule": "change_rule",

@@ -21,7 +21,7 @@ from tests.web_hub import WEB, WebHub
 MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
 OTHER: Final = "eleven tall sunflowers"
-SETTINGS: Final = ("people", "tokens", "certificates", "backup", "log")
+SETTINGS: Final = ("people", "tokens", "certificates", "storage", "backup", "log")
 JSON_SOCKET: Final = {"transport.json_socket": {"host": "127.0.0.1", "port": 0}}
 
 expect.set_options(timeout=PATIENCE * 1000)
@@ -239,6 +239,28 @@ def test_french(hub: WebHub, browser: Browser) -> None:
         expect(page.locator("#happened")).to_contain_text("renommé kiln se nomme désormais four")
 
 
+def test_how_long_a_device_is_kept(hub: WebHub, browser: Browser) -> None:
+    """A rule is made on the device's page, shown with the storage, and taken away again."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/device#cellar")
+        form = page.locator("#keeping form")
+        form.get_by_label("Of").select_option("temperature")
+        form.get_by_label("readings").fill("30d")
+        form.get_by_role("button").click()
+        expect(page.locator("#held")).to_contain_text("Saved")
+        expect(page.locator("#rules")).to_contain_text("readings 30 days")
+        keep(page, "keeping")
+        page.goto(f"{hub.url}/settings/storage")
+        expect(page.locator("#own")).to_contain_text("readings 30 days")
+        expect(page.locator("#usual")).to_contain_text("for ever")
+        page.goto(f"{hub.url}/device#cellar")
+        form.get_by_label("Of").select_option("temperature")
+        form.get_by_label("readings").fill("")
+        form.get_by_role("button").click()
+        expect(page.locator("#rules li")).to_have_count(0)
+
+
 def test_a_database_that_is_away(hub: WebHub, browser: Browser) -> None:
     """Health says in words that the history is not written, on every page, and when it is again."""
     with screen(browser) as page:
@@ -287,6 +309,7 @@ def test_nothing_keeps_people_out(
             "/settings/people": "#people li",
             "/settings/tokens": "#tokens li",
             "/settings/certificates": "#certificates li",
+            "/settings/storage": "#space dd",
             "/settings/backup": "main form button",
             "/settings/log": "#deeds li",
         }

@@ -195,7 +195,7 @@ def test_mail_for_people_needs_nobody_who_is_told_of_alerts(
     """Without recipients there is no channel, and links go out all the same."""
     data = tmp_path_factory.mktemp("people") / "data"
     with MailServer() as server:
-        mail = {"recipients": []}
+        mail: dict[str, object] = {"recipients": []}
         with AlertHub(data, server, (), {**OPEN, **WEB, "mail": mail}) as hub:
             stand = Stand(hub, server)
             stand.add("marie", "--role", "admin")

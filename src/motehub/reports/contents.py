@@ -30,10 +30,19 @@ class Beyond(msgspec.Struct, frozen=True):
     share: float
 
 
+class StatePart(msgspec.Struct, frozen=True):
+    """How long a series of texts said this, and what ``share`` of the time known that is."""
+
+    name: str
+    seconds: float
+    share: float
+
+
 class SeriesPart(msgspec.Struct, frozen=True):
     """What is told of one series; of texts, and where nothing came, there are no numbers.
 
-    A gap is a time without readings that is longer than ``longest_step`` seconds.
+    A gap is a time without readings that is longer than ``longest_step`` seconds. Of texts there
+    are the ``states`` that lasted longest, and how often they changed.
     """
 
     metric: str
@@ -48,6 +57,8 @@ class SeriesPart(msgspec.Struct, frozen=True):
     gaps: int = 0
     longest_gap: float = 0.0
     longest_step: float = 0.0
+    states: tuple[StatePart, ...] = ()
+    changes: int = 0
 
 
 class DevicePart(msgspec.Struct, frozen=True):

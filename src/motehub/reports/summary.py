@@ -25,6 +25,7 @@ from motehub.reports.contents import (
     Limit,
     Line,
     SeriesPart,
+    StatePart,
 )
 from motehub.reports.spans import longest_step, sweep
 from motehub.schedules.report import Report
@@ -43,6 +44,11 @@ MOST_LINES: Final = 8
 
 _Result = TypeVar("_Result")
 
+MOST_STATES: Final = 5
+"""Texts of a series of which is told how long they were said."""
+
+_STATE_CHARACTERS: Final = 100
+_MOST_NAMES: Final = 1_000
 _POINTS: Final = 320
 _MOST_TEXTS: Final = 100_000
 
@@ -177,13 +183,35 @@ def _series_part(
 
 
 def _text_part(store: HistoryStore, series: Series, since: int, until: int) -> SeriesPart:
-    count, last = 0, None
+    """Return how long a series said what: each text holds until the next one."""
+    count = changes = 0
+    last: str | None = None
+    begin = since
+    held: dict[str, int] = {}
     for times, values in store.texts(series.id, since, until):
+        for time, value in zip(times, values, strict=True):
+            if last is not None:
+                _hold(held, last, time - begin)
+                changes += value != last
+            begin, last = time, value
         count += len(times)
-        last = values[-1]
         if count >= _MOST_TEXTS:
+            until = begin
             break
-    return SeriesPart(series.metric, series.unit, series.kind, count, last=last)
+    if last is not None:
+        _hold(held, last, until - begin)
+    total = sum(held.values()) or 1
+    longest = sorted(held.items(), key=lambda one: -one[1])[:MOST_STATES]
+    states = tuple(StatePart(name, one / MICROSECONDS, one / total) for name, one in longest)
+    return SeriesPart(
+        series.metric, series.unit, series.kind, count, last=last, states=states, changes=changes
+    )
+
+
+def _hold(held: dict[str, int], text: str, time: int) -> None:
+    name = text[:_STATE_CHARACTERS]
+    if name in held or len(held) < _MOST_NAMES:
+        held[name] = held.get(name, 0) + time
 
 
 def _limits(report: Report, known: Known, device: Device, series: Series) -> tuple[Limit, ...]:

@@ -95,6 +95,12 @@ def expected(device: DevicePart) -> str:
 def notes(series: SeriesPart) -> list[str]:
     """Return what there is to say of a series beside its numbers."""
     found = [beyond(one, series.unit) for one in series.beyond]
+    found += [
+        f"{number(one.name)} for {lasting(one.seconds)}, {share(one.share)} of the time"
+        for one in series.states
+    ]
+    if series.changes:
+        found.append("1 change" if series.changes == 1 else f"{whole(series.changes)} changes")
     if series.gaps:
         longest = lasting(series.longest_gap)
         found.append(f"1 gap of {longest}" if series.gaps == 1 else _gaps(series.gaps, longest))

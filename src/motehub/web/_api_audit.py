@@ -33,6 +33,11 @@ _TOLD: Final = (
     "units",
     "address",
     "ids",
+    "metric",
+    "raw",
+    "minute",
+    "hour",
+    "day",
 )
 _PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule", "ask_for_link"})
 """What changes nothing for others."""

@@ -51,6 +51,7 @@ _STRICT: Final = (
     "NewToken",
     "NewCommand",
     "NewUnit",
+    "NewRetention",
     "NewRule",
     "RuleChange",
     "Trial",

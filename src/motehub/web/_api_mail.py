@@ -53,7 +53,7 @@ class EmailChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @post(
     "/forgotten-password",
-    responses=problems(LOGGING_IN | UNSTORED),
+    responses=problems(LOGGING_IN | {409: "This hub sends no mail."} | UNSTORED),
     status_code=202,
     summary="Ask for a link to choose another password",
 )

@@ -118,7 +118,7 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_user,
             people.remove_user,
             retention.list_rules,
-            retention.set_rule,
+            retention.set_retention,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.contract.test_rollups import DAY, HOUR, SECOND, START, fold, settle
 
 from motehub.alerts.rule import Facts, Rule, rule_of
-from motehub.frames import DeviceChanged, Entry, SeriesAdded
+from motehub.frames import DeviceChanged, Entry, SeriesAdded, TextReadings
 from motehub.history_contract import HistoryStore
 from motehub.model import Admission, Device, Kind, Series
 from motehub.reports import spans
@@ -24,6 +24,7 @@ from motehub.reports.contents import AlertPart, Contents, Limit
 from motehub.reports.sheet import MOST_ROWS, sheet_of
 from motehub.reports.spans import sweep
 from motehub.reports.summary import MOST_ALERTS, Known, select, summarise
+from motehub.reports.words import notes
 from motehub.schedules.report import Report, report_of
 from motehub.stores.sqlite import SqliteHistory
 
@@ -206,3 +207,22 @@ def test_the_file_has_all_readings_or_their_means(
     assert lines[0][3:8] == ["min", "max", "mean", "last", "count"]
     assert sum(int(line[7]) for line in lines[1:]) == 1_001
     assert len(lines) < 500 < MOST_ROWS
+
+
+def test_states_last_until_the_next(store: HistoryStore) -> None:
+    """How long each was said, and how often they changed; before the first nothing is known."""
+    said = [(0, "off"), (10, "on"), (20, "on"), (40, "off"), (50, "on")]
+    times = [START + n * MINUTE for n, _ in said]
+    fold(store, entries=[TextReadings(4, times, [text for _, text in said])])
+    found = contents(
+        store, report(devices=["attic"], metrics=["mode"]), Known(), (START, START + HOUR)
+    )
+    (mode,) = found.devices[0].series
+    assert [(one.name, one.seconds) for one in mode.states] == [("on", 2_400.0), ("off", 1_200.0)]
+    assert sum(one.share for one in mode.states) == pytest.approx(1)
+    assert (mode.count, mode.changes, mode.last) == (5, 3, "on")
+    assert notes(mode) == [
+        "on for 40 min, 66.7 % of the time",
+        "off for 20 min, 33.3 % of the time",
+        "3 changes",
+    ]

@@ -4,6 +4,7 @@ import { showCalibration } from "./calibration.js";
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
+import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
 import { showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
@@ -196,7 +197,7 @@ async function begin() {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name)]);
+  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
 }
 
 // --- commands

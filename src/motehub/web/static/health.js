@@ -1,6 +1,6 @@
 // What the hub's condition means, in words: what is wrong, and what to do.
 
-import { number, t, told } from "./words.js";
+import { dated, number, t, told } from "./words.js";
 
 const LOW_DISK = 500_000_000;
 const LATE = 60;
@@ -17,8 +17,19 @@ export function bytes(size) {
   return number(size / unit, { style: "unit", unit: name, maximumFractionDigits: 1 });
 }
 
+const PERIODS = { s: "second", m: "minute", h: "hour", d: "day", w: "week", y: "year" };
+
+// A period as the API writes it ("90d", "forever") in words.
+export function period(text) {
+  const [, count, unit] = /^([\d.]+)\s*([smhdwy])$/.exec(text) ?? [];
+  if (unit === undefined) {
+    return text === "forever" ? t("keeping.forever") : text;
+  }
+  return number(Number(count), { style: "unit", unit: PERIODS[unit], unitDisplay: "long" });
+}
+
 // What is to be said of a hub, the worst first; nothing when all is well.
-export function findings({ journal, consumers = {}, sizes, devices_pending: pending }) {
+export function findings({ journal, consumers = {}, sizes, writer, devices_pending: pending }) {
   const found = [];
   const say = (level, what, values = {}) =>
     found.push({ level, text: t(`health.${what}`, values), mend: t(`health.${what}_mend`, values) });
@@ -41,6 +52,12 @@ export function findings({ journal, consumers = {}, sizes, devices_pending: pend
   }
   if (sizes !== undefined && sizes.free < LOW_DISK) {
     say("warning", "disk", { size: bytes(sizes.free) });
+  }
+  const { trouble, budget_cut: cut } = writer?.retention ?? {};
+  if (trouble) {
+    say("problem", "full");
+  } else if (cut) {
+    say("warning", "budget", { time: dated(Date.parse(cut)) });
   }
   if (pending > 0) {
     say("hint", "pending", { count: pending });
