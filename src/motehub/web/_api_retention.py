@@ -18,7 +18,7 @@ Name = Annotated[str, PathParameter(description="Name of the device.", max_lengt
 Period = Annotated[str, msgspec.Meta(max_length=50)]
 
 
-class NewRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetentionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For how long: "30d", "2y", "forever"; null or nothing: as its device, or as all others.
 
     Without a ``metric`` it is the rule of all metrics of the device that have none of their own.
@@ -49,7 +49,7 @@ async def list_rules(request: ApiRequest) -> RetentionShape:
     summary="Say for how long readings of a device are kept",
 )
 async def set_rule(
-    request: ApiRequest, name: Name, data: Annotated[NewRule, Body(description="The rule.")]
+    request: ApiRequest, name: Name, data: Annotated[RetentionRule, Body(description="The rule.")]
 ) -> RetentionShape:
     """Give a device, or a metric of it, a rule of its own, or take that away."""
     hub = services_of(request.app).hub
