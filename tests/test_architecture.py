@@ -39,9 +39,11 @@ ALLOWED: dict[str, set[str]] = {
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
     "archived": {"model", "rollups"},
-    "history_contract": {"archived", "errors", "frames", "model", "rollups", "tables"},
+    "states": {"model", "rollups"},
+    "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
+    "rolling_states": {"history_contract", "rollups", "states"},
+    "rolling": {"history_contract", "rolling_states", "rollups"},
     "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
-    "rolling": {"history_contract", "rollups"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
@@ -50,13 +52,14 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"archived", "schedules"},
+    | {"archived", "schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"archived", "expiring", "history_contract", "rolling", "rollups", "sqlite_files", "tally"},
+    | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
+    | {"sqlite_files", "states", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},

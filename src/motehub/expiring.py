@@ -108,9 +108,10 @@ def _expire(
 ) -> tuple[bool, int]:
     """Delete what is too old of a series; tell whether all is deleted, and how many rows were."""
     deleted = 0
-    for tier in ("raw",) if one.texts else ("raw", *TIERS):
+    raw, rolled = ("text", "state") if one.texts else ("reading", "reading")
+    for tier in ("raw", *TIERS):
         until = _bound(one, tier, kept, settled)
-        table = f"reading_{tier}" if tier != "raw" else "text" if one.texts else "reading"
+        table = raw if tier == "raw" else f"{rolled}_{tier}"
         # The newest reading stays: it is what people see of a device that is silent.
         last = tables.newest(table, one.series) if tier == "raw" else until
         bound = min(until, NEVER if last is None else last)
@@ -122,6 +123,9 @@ def _expire(
             grain = _GRAINS[tier]
             until = max(far // grain * grain, first // grain * grain + grain)
         deleted += tables.delete(table, one.series, min(bound, until))
+        if tier != "raw" and not one.texts:
+            # Of the numbers that are states there are as many of these at most.
+            tables.delete(f"state_{tier}", one.series, min(bound, until))
         kept = _moved(kept, tier, until)
         tables.keep(one.series, kept)
         if far is not None:

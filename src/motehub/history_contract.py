@@ -18,6 +18,7 @@ from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
 from motehub.rollups import Kept, RollupColumns, Settled
+from motehub.states import StateRow
 from motehub.tables import Row
 
 NumberColumns = tuple["array[int]", "array[float]"]
@@ -93,7 +94,7 @@ class FoldResult(msgspec.Struct, frozen=True):
 
 
 class Expiring(msgspec.Struct, frozen=True):
-    """Until when a series is to be deleted; of ``texts`` only ``raw`` counts."""
+    """Until when a series, of ``texts`` or of numbers, is to be deleted."""
 
     series: int
     until: Kept
@@ -143,6 +144,25 @@ def check_next(position: int, fold: Fold) -> None:
         raise StorageError(
             f"Another process writes the history: it is at {position}, not at {fold.start}."
         )
+
+
+class StateReader(Protocol):
+    """Reads states that are summed up: those of texts, and of numbers that are only 0 and 1."""
+
+    def numbers(self) -> set[int]:
+        """Return the series of numbers that have never been anything but states."""
+        ...
+
+    def rows(self, series: int, tier: str, since: int, until: int) -> Iterator[list[StateRow]]:
+        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first.
+
+        What is said of those of numbers (:meth:`HistoryStore.rollups`) holds for them, too.
+        """
+        ...
+
+    def before(self, series: Series, time: int) -> tuple[int, str] | None:
+        """Return time (µs) and name of the last state before ``time``, if there is one."""
+        ...
 
 
 class HistoryStore(ArchiveNotes, Protocol):
@@ -209,6 +229,11 @@ class HistoryStore(ArchiveNotes, Protocol):
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""
+        ...
+
+    @property
+    def states(self) -> StateReader:
+        """Return what reads states that are summed up."""
         ...
 
     def kept(self, series: int) -> Kept:

@@ -17,6 +17,7 @@ import msgspec
 
 from motehub import parts
 from motehub.alerting import desk
+from motehub.core.calibrations import Calibrations, spared_of
 from motehub.core.history import wait_until_folded
 from motehub.core.moments import parse_moment
 from motehub.core.preview import facts_of
@@ -101,7 +102,8 @@ def _known(state: Mapping[str, bytes], folder: Path, order: Order) -> Known:
         if (began := parse_moment(one.began, 0)) < order.until
         and ((ended := _moment(one.ended)) is None or ended >= order.since)
     ]
-    return Known(rules, facts_of(Profiles.from_state(state)), alerts)
+    spared = spared_of(Calibrations.from_state(state).all())
+    return Known(rules, facts_of(Profiles.from_state(state)), alerts, spared)
 
 
 def _moment(text: str | None) -> int | None:

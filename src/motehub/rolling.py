@@ -14,7 +14,8 @@ from itertools import groupby
 from typing import Final, Protocol
 
 from motehub.history_contract import NumberColumns
-from motehub.rollups import NEVER, TIERS, Kept, Rollup, Settled, coarser, minutes_of
+from motehub.rolling_states import StateTables, rebuild_states, settle_states
+from motehub.rollups import NEVER, TIERS, Kept, Rollup, Settled, coarser, minutes_of, stretches
 
 READINGS_AT_ONCE: Final = 50_000
 """About how many readings one step of a rebuild sums up: other writers wait for it."""
@@ -30,6 +31,11 @@ _LEAP: Final = 30 * _DAY
 
 class Tables(Protocol):
     """The tables of a store, within a transaction."""
+
+    @property
+    def states(self) -> StateTables:
+        """Return the tables of states."""
+        ...
 
     def unrolled(self) -> dict[int, int]:
         """Return the series that are rolled up only before a time, a midnight (µs)."""
@@ -75,8 +81,8 @@ class Tables(Protocol):
         """Return the beginning of the first minute of all series at ``since`` or later."""
         ...
 
-    def gauges(self, after: int, limit: int) -> list[int]:
-        """Return the next series of numbers, ascending."""
+    def series(self, after: int, limit: int) -> list[int]:
+        """Return the next series, ascending."""
         ...
 
     def rollups_of_all(
@@ -138,22 +144,32 @@ def rebuild_some(tables: Tables) -> int:
 
     Days of which no reading is left keep the rollups that they have.
     """
-    done, settled = 0, tables.settled()
-    for series, since in sorted(tables.unrolled().items()):
-        while (first := tables.first_reading(series, since)) is not None:
+    done, settled, states = 0, tables.settled(), tables.states
+    unrolled = tables.unrolled()
+    texts = states.texts() if unrolled else set()
+    for series, since in sorted(unrolled.items()):
+        source = states if series in texts else tables
+        while (first := source.first_reading(series, since)) is not None:
             since = first // _DAY * _DAY + _DAY
-            times, values = tables.readings(series, since - _DAY, since)
-            tables.forget(series, since - _DAY, since)
-            new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
-            _add(new, settled, minutes_of(series, times, values))
-            for tier, rollups in new.items():
-                tables.replace(tier, rollups)
-            done += len(times)
+            count = rebuild_states(states, settled, series, since - _DAY, since)
+            if series not in texts:
+                count = _rebuild_day(tables, settled, series, since - _DAY)
+            done += count
             if done >= READINGS_AT_ONCE:
                 tables.mark(series, since)
                 return done
         tables.mark(series, None)
     return done
+
+
+def _rebuild_day(tables: Tables, settled: Settled, series: int, day: int) -> int:
+    times, values = tables.readings(series, day, day + _DAY)
+    tables.forget(series, day, day + _DAY)
+    new: dict[str, list[Rollup]] = {tier: [] for tier in TIERS}
+    _add(new, settled, minutes_of(series, times, values))
+    for tier, rollups in new.items():
+        tables.replace(tier, rollups)
+    return len(times)
 
 
 def settle_some(tables: Tables, until: int) -> bool:
@@ -166,13 +182,15 @@ def settle_some(tables: Tables, until: int) -> bool:
         if settled.until >= until:
             return False
         # Hours of this day may be there, and still have to become a day.
-        first = tables.first_minute(settled.until // _DAY * _DAY)
-        if first is None or first >= until:
+        day = settled.until // _DAY * _DAY
+        found = (tables.first_minute(day), tables.states.first_minute(day))
+        first = min((one for one in found if one is not None), default=until)
+        if first >= until:
             tables.settle(Settled(until, until))
             return False
         settled = Settled(settled.until, min(until, first // _DAY * _DAY + _LEAP))
     minutes = min(settled.next - settled.until, _LEAP) // _MINUTE
-    some = tables.gauges(settled.series, max(1, MINUTES_AT_ONCE // minutes))
+    some = tables.series(settled.series, max(1, MINUTES_AT_ONCE // minutes))
     if not some:
         tables.settle(Settled(settled.next, settled.next))
         return True
@@ -193,6 +211,7 @@ def _settle(tables: Tables, settled: Settled, upto: int) -> None:
             for _, rollups in groupby(found, lambda rollup: rollup[0]):
                 made += coarser(list(rollups), width)
             tables.replace(tier, made)
+            settle_states(tables.states, tier, finer, settled.series, upto, bounds)
 
 
 def _add(to: dict[str, list[Rollup]], settled: Settled, minutes: list[Rollup]) -> None:
@@ -227,27 +246,10 @@ def _sum_up_anew(tables: Tables, settled: Settled, series: int, times: array[int
     for tier, width in TIERS.items():
         if finer is not None:
             times = times[: bisect_left(times, settled.before(tier, series))]
-        for since, until in _stretches(times, width):
+        for since, until in stretches(times, width):
             if finer is None:
                 found = minutes_of(series, *tables.readings(series, since, until))
             else:
                 found = coarser(tables.rollups(finer, series, since, until), width)
             tables.replace(tier, found)
         finer = tier
-
-
-def _stretches(times: array[int], width: int) -> list[tuple[int, int]]:
-    """Return where the parts of length ``width`` begin and end that hold ``times``, ascending.
-
-    Neighbours are one, up to a day.
-    """
-    found: list[tuple[int, int]] = []
-    position = 0
-    while position < len(times):
-        start = times[position] // width * width
-        if found and found[-1][1] == start and start - found[-1][0] < _DAY:
-            found[-1] = (found[-1][0], start + width)
-        else:
-            found.append((start, start + width))
-        position = bisect_left(times, start + width, position)
-    return found

@@ -131,6 +131,23 @@ def coarser(rollups: list[Rollup], width: int) -> list[Rollup]:
     ]
 
 
+def stretches(times: array[int], width: int) -> list[tuple[int, int]]:
+    """Return where the parts of length ``width`` begin and end that hold ``times``, ascending.
+
+    Neighbours are one, up to a day.
+    """
+    found: list[tuple[int, int]] = []
+    position = 0
+    while position < len(times):
+        start = times[position] // width * width
+        if found and found[-1][1] == start and start - found[-1][0] < TIERS["day"]:
+            found[-1] = (found[-1][0], start + width)
+        else:
+            found.append((start, start + width))
+        position = bisect_left(times, start + width, position)
+    return found
+
+
 def pieces(
     since: int, until: int, tiers: list[str], settled: int
 ) -> Iterator[tuple[str | None, int, int]]:

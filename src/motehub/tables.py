@@ -19,6 +19,21 @@ class Table(msgspec.Struct, frozen=True):
 _READING: Final = Table(("series", "time", "value"), 2)
 _ROLLUP: Final = Table(("series", "start", "count", "low", "high", "total", "last_time", "last"), 2)
 
+_STATES: Final = Table(
+    (
+        "series",
+        "start",
+        "count",
+        "changes",
+        "first_time",
+        "first",
+        "last_time",
+        "last",
+        "durations",
+    ),
+    2,
+)
+
 TABLES: Final[dict[str, Table]] = {
     "device": Table(
         (
@@ -47,6 +62,10 @@ TABLES: Final[dict[str, Table]] = {
     "reading_kept": Table(("series", "raw", "minute", "hour", "day")),
     "archive_file": Table(("id", "name", "since", "until", "count", "size", "checksum")),
     "archive_part": Table(("series", "file", "since", "until", "count"), 2),
+    "state_number": Table(("series",)),
+    "state_minute": _STATES,
+    "state_hour": _STATES,
+    "state_day": _STATES,
     "text": _READING,
     "held_reading": _READING,
     "held_text": _READING,

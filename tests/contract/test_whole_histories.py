@@ -81,6 +81,7 @@ def fill(store: HistoryStore) -> None:
         SeriesAdded(Series(11, 7, "temperature", "°C")),
         SeriesAdded(Series(4, 7, "state", "", Kind.TEXT)),
         SeriesAdded(Series(5, 2, "temperature", "°C")),
+        SeriesAdded(Series(12, 7, "led", "")),
         SeriesAdded(Series(6, 2, "state", "", Kind.TEXT)),
         TextReadings(4, [START, START + 1], ["a\tb\\N\nc", "\N{SYMBOL FOR NULL}"]),
         TextReadings(4, [-5, FOREVER - 1], ["", "x" * 100_000]),
@@ -98,12 +99,13 @@ def fill(store: HistoryStore) -> None:
     readings.add(11, times, array("d", (rng.uniform(-1e9, 1e9) for _ in times)))
     odd = [-(2**62), -1, 0, FOREVER - 1]
     readings.add(11, array("q", odd), array("d", [5e-324, -0.1, 1e308, 3.0]))
+    readings.add(12, array("q", [START, START + 1]), array("d", [0.0, 1.0]))
     held.add(5, array("q", [START, START + 1]), array("d", [1.5, 2.5]))
     frames = [
         (1, Frame(START, readings, held, entries)),
         (2, Frame(START, readings, Columns(), [])),
     ]
-    assert store.fold(make_fold(frames, {})).duplicate == PAGE + 14
+    assert store.fold(make_fold(frames, {})).duplicate == PAGE + 16
     while store.settle_some(START // DAY * DAY + DAY):
         pass
     assert store.expire_some([Expiring(11, Kept(raw=-DAY))], 10) == (1, 1)

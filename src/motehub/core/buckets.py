@@ -47,7 +47,7 @@ class Buckets:
         """Take readings that are later than all before them, ascending in time."""
         position, length = 0, len(times)
         while position < length:
-            start, end = self._bucket(times[position])
+            start, end = self.bucket(times[position])
             stop = bisect_left(times, end, position)
             part = values[position:stop]
             self._join(start, min(part), max(part), _mean(part), part[-1], len(part))
@@ -57,7 +57,7 @@ class Buckets:
         """Take rollups of one of ``tiers`` later than all before them; every total is known."""
         position, length = 0, len(rollups.starts)
         while position < length:
-            start, end = self._bucket(rollups.starts[position])
+            start, end = self.bucket(rollups.starts[position])
             stop = bisect_left(rollups.starts, end, position)
             part = slice(position, stop)
             count = sum(rollups.counts[part])
@@ -68,7 +68,7 @@ class Buckets:
             self._join(start, low, high, mean, rollups.last[stop - 1], count)
             position = stop
 
-    def _bucket(self, time: int) -> tuple[int, int]:
+    def bucket(self, time: int) -> tuple[int, int]:
         """Return where the bucket of ``time`` begins and ends."""
         start = time - (time - self._origin) % self._width
         return max(start, self._since), start + self._width

@@ -110,7 +110,9 @@ class NewestOf(msgspec.Struct, frozen=True, tag="newest"):
 class Readings(msgspec.Struct, frozen=True, tag="readings"):
     """Readings of a device in ``[since, until)`` (µs), of ``metrics`` or of all (empty).
 
-    At most ``limit`` of them, or reduced to ``points`` buckets of time for each series.
+    At most ``limit`` of them, or reduced to ``points`` buckets of time for each series. ``states``
+    asks for these of texts, too, and of numbers that are only 0 and 1; the last one lasts until
+    ``now`` (µs).
     """
 
     device: str
@@ -120,6 +122,8 @@ class Readings(msgspec.Struct, frozen=True, tag="readings"):
     limit: int
     points: int | None = None
     csv: bool = False
+    states: bool = False
+    now: int | None = None
 
 
 class Quality(msgspec.Struct, frozen=True, tag="quality"):

@@ -6,7 +6,7 @@ import csv
 import io
 from array import array
 from collections.abc import Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +14,15 @@ import msgspec
 from motehub.archived import Raw
 from motehub.core.buckets import Buckets, reduce_series
 from motehub.core.moments import iso
-from motehub.core.queries import MOST_READINGS, Readings
-from motehub.core.shapes import RawColumns, ReadingsShape, ReducedColumns
+from motehub.core.queries import Readings
+from motehub.core.shapes import RawColumns, ReadingsShape, ReducedColumns, StateColumns
+from motehub.core.state_answers import (
+    STATE_NAMES,
+    check_points,
+    reduce_all_states,
+    show_states,
+    state_rows,
+)
 from motehub.errors import OwnerError, UnknownDevice
 from motehub.history_contract import HistoryStore
 from motehub.model import MICROSECONDS, Device, Kind, Series
@@ -74,14 +81,21 @@ def look_up(
 
     Raises:
         UnknownDevice: there is no such device, or it has no such metric.
-        OwnerError: texts can't be reduced.
+        OwnerError: it would be too long, or have other columns for some metrics than for others.
     """
     wanted = _wanted(store, question)
     if question.points is not None:
-        reduced = yield from _reduce(store, question, wanted, question.points)
+        numbers, with_states = _reducible(store, question, wanted)
+        check_points(question.points, len(numbers), len(with_states))
+        states = yield from reduce_all_states(store, question, with_states)
+        if question.csv and with_states:
+            return None, _csv(STATE_NAMES, state_rows(question.device, states))
+        reduced = yield from _reduce(store, question, numbers, question.points)
         if question.csv:
             return None, _csv(_REDUCED, _reduced_rows(question.device, reduced))
-        return None, _json(question, complete, None, map(_reduced_shown, reduced))
+        shown: list[RawColumns | ReducedColumns | StateColumns]
+        shown = [*map(_reduced_shown, reduced), *starmap(show_states, states)]
+        return None, _json(question, complete, None, shown)
     found, cut = yield from _gather(raw, question, wanted)
     next_ = None if cut is None else iso(cut)
     if question.csv:
@@ -97,20 +111,35 @@ def _wanted(store: HistoryStore, question: Readings) -> list[Series]:
             known = ", ".join(one.metric for one in series[:20]) or "none yet"
             raise UnknownDevice(f"{question.device} has no metric {missing[0]!r}. It has: {known}.")
         series = [one for one in series if one.metric in question.metrics]
-    if question.points is None:
-        return series
+    return series
+
+
+def _reducible(
+    store: HistoryStore, question: Readings, series: list[Series]
+) -> tuple[list[Series], list[Series]]:
+    """Return the series to be reduced as numbers, and those as states.
+
+    Raises:
+        OwnerError: both would be in one CSV file.
+    """
     numbers = [one for one in series if one.kind is Kind.GAUGE]
-    for metric in question.metrics:
-        if all(one.metric != metric for one in numbers):
+    states = [one for one in series if one.kind is Kind.TEXT]
+    if not question.states:
+        # Whoever asks so expects numbers, unless a name is that of texts alone.
+        names = {one.metric for one in numbers}
+        states = [one for one in states if question.metrics and one.metric not in names]
+    else:
+        known = store.states.numbers()
+        states += [one for one in numbers if one.id in known]
+        numbers = [one for one in numbers if one.id not in known]
+    if question.csv and states and numbers:
+        if question.metrics:
             raise OwnerError(
-                f"{metric} of {question.device} is text, which can't be reduced. Leave out points."
+                f"{numbers[0].metric} is numbers and {states[0].metric} is states: their columns "
+                "differ, so ask for them apart."
             )
-    if len(numbers) * question.points > MOST_READINGS:
-        raise OwnerError(
-            f"{question.points} points of {len(numbers)} metrics are more than {MOST_READINGS}. "
-            "Ask for fewer points or fewer metrics."
-        )
-    return numbers
+        numbers = []
+    return numbers, states
 
 
 def _gather(
@@ -172,7 +201,7 @@ def _json(
     question: Readings,
     complete: bool,
     next_: str | None,
-    series: Iterable[RawColumns | ReducedColumns],
+    series: Iterable[RawColumns | ReducedColumns | StateColumns],
 ) -> Iterator[bytes]:
     """Write the answer series by series: together they would take their memory once more."""
     since, until = iso(question.since), iso(question.until)

@@ -109,6 +109,27 @@ class ReducedColumns(msgspec.Struct, frozen=True, tag_field="form", tag="reduced
     count: list[int]
 
 
+class StateColumns(msgspec.Struct, frozen=True, tag_field="form", tag="states"):
+    """States of one metric in buckets of ``width`` seconds, by the start of each.
+
+    In ``seconds`` there is a column for each of ``states``: how long it lasted in each bucket,
+    until the next reading said otherwise. The states that lasted longest are named; how long all
+    others did together is in ``other``. ``count`` is of readings, ``changes`` of those whose state
+    is another than that before. Buckets before the first state are left out.
+    """
+
+    metric: str
+    unit: str
+    kind: Kind
+    width: float
+    times: list[float]
+    count: list[int]
+    changes: list[int]
+    states: list[str]
+    seconds: list[list[float]]
+    other: list[float]
+
+
 class ReadingsShape(msgspec.Struct, frozen=True, rename={"since": "from", "until": "to"}):
     """Readings of a device from ``from`` on and before ``to``.
 
@@ -121,7 +142,7 @@ class ReadingsShape(msgspec.Struct, frozen=True, rename={"since": "from", "until
     until: str
     complete: bool
     next: str | None
-    series: list[RawColumns | ReducedColumns]
+    series: list[RawColumns | ReducedColumns | StateColumns]
 
 
 class EventShape(msgspec.Struct, frozen=True):

@@ -54,11 +54,15 @@ _MOST_TEXTS: Final = 100_000
 
 
 class Known(msgspec.Struct, frozen=True):
-    """What the history does not know: rules, what is said of devices by id, and alerts."""
+    """What the history does not know: rules, what is said of devices by id, and alerts.
+
+    Of the series of ``spared`` not every reading is stored.
+    """
 
     rules: Sequence[Rule] = ()
     said: Mapping[int, Facts] = {}
     alerts: Sequence[AlertPart] = ()
+    spared: Sequence[int] = ()
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -146,7 +150,8 @@ def _device_part(
     series = tuple(_series_part(store, one, limits[one.id], span) for one in all_series)
     interval = known.said.get(device.id, _NOTHING).interval
     days = (Day("", *span),)
-    quality = drain(quality_of(store, device, all_series, days, span[1], interval))
+    going = quality_of(store, device, all_series, days, span[1], interval, known.spared)
+    quality = drain(going)
     share = None if quality.share is None else quality.share / 100
     return DevicePart(device.name, series, share, quality.missing)
 

@@ -22,7 +22,9 @@ from motehub.frames import (
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.rolling import roll_up, sum_up_anew
+from motehub.rolling_states import release_states, roll_up_states
 from motehub.rollups import TIERS
+from motehub.states import may_be_states
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
 from motehub.stores._postgres_partitions import make_partitions
@@ -76,7 +78,9 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
         stored = {series: count for series, _, count in _insert_numbers(db, "reading", new)}
         tally.keep((series, one.given, stored.get(series, 0)) for series, one in late.items())
     roll_up(PostgresRollups(db), readings, inserted, new)
-    tally.keep(_insert_texts(db, "text_reading", fold.texts))
+    new_texts = list(_insert_texts(db, "text_reading", fold.texts))
+    tally.keep(new_texts)
+    roll_up_states(PostgresRollups(db), fold.texts, new_texts, new, readings)
     with db.pipeline():
         _count(db, tally, fold.seen)
         for entry in fold.entries:
@@ -243,9 +247,17 @@ def _apply_to_registry(db: Connection, entry: Entry) -> None:
     elif isinstance(entry, SeriesAdded):
         series = entry.series
         db.execute(
-            "INSERT INTO series SELECT %s, device.id, %s, %s, %s FROM device "
-            "WHERE device.id = %s ON CONFLICT DO NOTHING",
-            (series.id, series.metric, series.unit, series.kind.value, series.device),
+            "WITH new AS (INSERT INTO series SELECT %s, device.id, %s, %s, %s FROM device "
+            "WHERE device.id = %s ON CONFLICT DO NOTHING RETURNING id) "
+            "INSERT INTO state_number SELECT id FROM new WHERE %s ON CONFLICT DO NOTHING",
+            (
+                series.id,
+                series.metric,
+                series.unit,
+                series.kind.value,
+                series.device,
+                may_be_states(series),
+            ),
         )
         db.execute(
             "UPDATE series SET unit = %(unit)s "
@@ -286,9 +298,11 @@ _OF_DEVICE: Final = "WHERE series IN (SELECT id FROM series WHERE device = %s)"
 def _release_held(db: Connection, device: int) -> tuple[int, int]:
     """Move a device's held readings into history; return how many there were and were new."""
     times: dict[int, array[int]] = {}
-    query = f"SELECT series, time FROM held_reading {_OF_DEVICE} ORDER BY series, time"
-    for series, time in db.execute(query, (device,)).fetchall():
-        times.setdefault(series, array("q")).append(time)
+    states: dict[int, array[int]] = {}
+    for table, found in (("held_reading", times), ("held_text", states)):
+        query = f"SELECT series, time FROM {table} {_OF_DEVICE} ORDER BY series, time"
+        for series, time in db.execute(query, (device,)).fetchall():
+            found.setdefault(series, array("q")).append(time)
     make_partitions(db, [(moments, ()) for moments in times.values()])
     stored = 0
     for held, kept in _HELD_TABLES:
@@ -299,6 +313,7 @@ def _release_held(db: Connection, device: int) -> tuple[int, int]:
             device,
         )
     sum_up_anew(PostgresRollups(db), times)
+    release_states(PostgresRollups(db), times | states)
     return _drop_held(db, device), stored
 
 
@@ -321,6 +336,8 @@ def _remove_device(db: Connection, device: int) -> None:
     for table in (*TIERS, "unrolled", "kept"):
         db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     db.execute(f"DELETE FROM archive_part {_OF_DEVICE}".encode(), (device,))
+    for table in (*TIERS, "number"):
+        db.execute(f"DELETE FROM state_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = %s", (device,))
 

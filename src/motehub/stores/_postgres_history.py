@@ -35,6 +35,7 @@ from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
 from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor, note_event
 from motehub.stores._postgres_months import drop_month, month_of
+from motehub.stores._postgres_states import PostgresStateReader
 from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
@@ -150,6 +151,11 @@ class PostgresHistory:
                 # A fold meanwhile would not be in them.
                 lock_cursor(db)
                 return settle_some(rolled.PostgresRollups(db), until)
+
+    @property
+    def states(self) -> PostgresStateReader:
+        """Return what reads states that are summed up."""
+        return PostgresStateReader(self._database.use)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""

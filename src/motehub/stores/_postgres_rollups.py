@@ -21,6 +21,7 @@ from motehub.rollups import (
 )
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
+from motehub.stores._postgres_states import PostgresStates
 
 _COLUMNS: Final = "series, start, count, low, high, total, last_time, last"
 _TYPES: Final = "qqqdddqd"
@@ -44,6 +45,11 @@ class PostgresRollups:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
+
+    @property
+    def states(self) -> PostgresStates:
+        """Return the tables of states."""
+        return PostgresStates(self._db)
 
     def unrolled(self) -> dict[int, int]:
         """Return the series that are rolled up only before a time."""
@@ -183,9 +189,9 @@ class PostgresRollups:
         ).fetchone()
         return None if row is None or row[0] is None else int(row[0])
 
-    def gauges(self, after: int, limit: int) -> list[int]:
-        """Return the next series of numbers, ascending."""
-        query = "SELECT id FROM series WHERE id > %s AND kind = 'gauge' ORDER BY id LIMIT %s"
+    def series(self, after: int, limit: int) -> list[int]:
+        """Return the next series, ascending."""
+        query = "SELECT id FROM series WHERE id > %s ORDER BY id LIMIT %s"
         return [row[0] for row in self._db.execute(query, (after, limit))]
 
     def rollups_of_all(
@@ -225,15 +231,17 @@ def begin_rebuild(db: Connection) -> None:
     db.execute(
         f"INSERT INTO reading_unrolled SELECT id, coalesce({FIRST_WHOLE_DAY}, {NEVER}) "
         "FROM series LEFT JOIN reading_kept ON reading_kept.series = series.id "
-        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)".encode()
+        "WHERE NOT EXISTS (SELECT 1 FROM reading_unrolled)".encode()
     )
 
 
 def readings_left(db: Connection) -> int:
     """Return how many readings are not rolled up."""
     row = db.execute(
-        "SELECT count(*) FROM reading_unrolled AS todo "
-        "JOIN reading ON reading.series = todo.series AND reading.time >= todo.since"
+        "SELECT coalesce(sum((SELECT count(*) FROM reading WHERE series = todo.series "
+        "AND time >= todo.since) + (SELECT count(*) FROM text_reading "
+        "WHERE series = todo.series AND time >= todo.since)), 0)::bigint "
+        "FROM reading_unrolled AS todo"
     ).fetchone()
     return int(row[0]) if row else 0
 

@@ -23,7 +23,9 @@ from motehub.frames import (
 )
 from motehub.history_contract import Fold, FoldResult, NumberColumns, TextColumns
 from motehub.rolling import roll_up, sum_up_anew
+from motehub.rolling_states import release_states, roll_up_states
 from motehub.rollups import TIERS
+from motehub.states import may_be_states
 from motehub.stores._sqlite_rollups import SqliteRollups
 from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
 
@@ -49,7 +51,9 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     stored = {series: count for series, _, count in _insert(db, "reading", new)}
     tally.keep((series, one.given, stored[series]) for series, one in late.items())
     roll_up(SqliteRollups(db), readings, inserted, new)
-    tally.keep(_insert(db, "text", fold.texts))
+    new_texts = list(_insert(db, "text", fold.texts))
+    tally.keep(new_texts)
+    roll_up_states(SqliteRollups(db), fold.texts, new_texts, new, readings)
     _count(db, tally, fold.seen)
     for entry in fold.entries:
         if isinstance(entry, DeviceRemoved):
@@ -128,11 +132,14 @@ def _apply_to_registry(db: apsw.Connection, entry: Entry) -> None:
         db.execute("UPDATE device SET online = ? WHERE id = ?", (entry.online, entry.device))
     elif isinstance(entry, SeriesAdded):
         series = entry.series
+        before = db.total_changes()
         db.execute(
             "INSERT OR IGNORE INTO series SELECT ?1, ?2, ?3, ?4, ?5 "
             "WHERE EXISTS (SELECT 1 FROM device WHERE id = ?2)",
             (series.id, series.device, series.metric, series.unit, series.kind.value),
         )
+        if may_be_states(series) and db.total_changes() > before:
+            db.execute("INSERT OR IGNORE INTO state_number VALUES (?)", (series.id,))
         db.execute(
             "UPDATE series SET unit = ?2 WHERE id = ?1 AND device = ?3 AND unit <> ?2",
             (series.id, series.unit, series.device),
@@ -171,14 +178,17 @@ _OF_DEVICE: Final = "WHERE series IN (SELECT id FROM series WHERE device = ?)"
 def _release_held(db: apsw.Connection, device: int) -> tuple[int, int]:
     """Move a device's held readings into history; return how many there were and were new."""
     times: dict[int, array[int]] = {}
-    query = f"SELECT series, time FROM held_reading {_OF_DEVICE} ORDER BY series, time"
-    for series, time in db.execute(query, (device,)):
-        times.setdefault(series, array("q")).append(time)
+    states: dict[int, array[int]] = {}
+    for table, found in (("held_reading", times), ("held_text", states)):
+        query = f"SELECT series, time FROM {table} {_OF_DEVICE} ORDER BY series, time"
+        for series, time in db.execute(query, (device,)):
+            found.setdefault(series, array("q")).append(time)
     before = db.total_changes()
     for held, kept in _HELD_TABLES:
         db.execute(f"INSERT OR IGNORE INTO {kept} SELECT * FROM {held} {_OF_DEVICE}", (device,))
     stored = db.total_changes() - before
     sum_up_anew(SqliteRollups(db), times)
+    release_states(SqliteRollups(db), times | states)
     return _drop_held(db, device), stored
 
 
@@ -195,6 +205,8 @@ def _remove_device(db: apsw.Connection, device: int) -> None:
     for table in (*TIERS, "unrolled", "kept"):
         db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
     db.execute(f"DELETE FROM archive_part {_OF_DEVICE}", (device,))
+    for table in (*TIERS, "number"):
+        db.execute(f"DELETE FROM state_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)
     db.execute("DELETE FROM device WHERE id = ?", (device,))
 

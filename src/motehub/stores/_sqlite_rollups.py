@@ -21,6 +21,7 @@ from motehub.rollups import (
     Settled,
     columns_of,
 )
+from motehub.stores._sqlite_states import SqliteStates
 
 _ROWS_AT_ONCE: Final = 50
 _MERGED: Final = (
@@ -38,6 +39,11 @@ class SqliteRollups:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
+
+    @property
+    def states(self) -> SqliteStates:
+        """Return the tables of states."""
+        return SqliteStates(self._db)
 
     def unrolled(self) -> dict[int, int]:
         """Return the series that are rolled up only before a time."""
@@ -163,9 +169,9 @@ class SqliteRollups:
         ).get
         return None if found is None else int(found)
 
-    def gauges(self, after: int, limit: int) -> list[int]:
-        """Return the next series of numbers, ascending."""
-        query = "SELECT id FROM series WHERE id > ? AND kind = 'gauge' ORDER BY id LIMIT ?"
+    def series(self, after: int, limit: int) -> list[int]:
+        """Return the next series, ascending."""
+        query = "SELECT id FROM series WHERE id > ? ORDER BY id LIMIT ?"
         return [row[0] for row in self._db.execute(query, (after, limit))]
 
     def rollups_of_all(
@@ -197,7 +203,7 @@ def begin_rebuild(db: apsw.Connection) -> None:
     db.execute(
         f"INSERT INTO reading_unrolled SELECT id, coalesce({FIRST_WHOLE_DAY}, {NEVER}) "
         "FROM series LEFT JOIN reading_kept ON reading_kept.series = series.id "
-        "WHERE kind = 'gauge' AND NOT EXISTS (SELECT 1 FROM reading_unrolled)"
+        "WHERE NOT EXISTS (SELECT 1 FROM reading_unrolled)"
     )
 
 
@@ -206,6 +212,7 @@ def readings_left(db: apsw.Connection) -> int:
     return int(
         db.execute(
             "SELECT coalesce(sum((SELECT count(*) FROM reading WHERE series = todo.series "
+            "AND time >= todo.since) + (SELECT count(*) FROM text WHERE series = todo.series "
             "AND time >= todo.since)), 0) FROM reading_unrolled AS todo"
         ).get
     )

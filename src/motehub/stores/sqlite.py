@@ -42,6 +42,7 @@ from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
 from motehub.stores._sqlite_fold import fold_into, note_event
+from motehub.stores._sqlite_states import SqliteStateReader
 from motehub.tables import TABLES, Row
 
 FILE_NAME: Final = "motehub.db"
@@ -154,6 +155,11 @@ class SqliteHistory(SqliteFile):
                 return False
             with transaction(db):
                 return settle_some(rolled.SqliteRollups(db), until)
+
+    @property
+    def states(self) -> SqliteStateReader:
+        """Return what reads states that are summed up."""
+        return SqliteStateReader(self._storage)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""

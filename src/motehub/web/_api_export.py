@@ -31,7 +31,8 @@ MOST_SERIES: Final = 50
             generate_examples=False,
             media_type="text/csv",
             description="time,device,metric,value,unit, device by device in order of time; with "
-            "points time,device,metric,min,max,mean,last,count,unit, series by series.",
+            "points time,device,metric,min,max,mean,last,count,unit, series by series; of texts "
+            "time,device,metric,state,seconds,changes,count.",
         ),
         **problems({**READING, **NAMED, 503: "The history can't be read at the moment."}),
     },
@@ -62,23 +63,27 @@ async def export_readings(
     services = services_of(request.app)
     start, end = time_asked(services.clock(), since, until)
     questions = []
+    kinds: set[Kind] = set()
     for device, metrics in _by_device(series).items():
         check_may_read(request.auth, device)
         # A mistake that is found later would cut the file off.
-        for metric in metrics:
-            _check_series(services.hub.registry, device, metric, numbers=points is not None)
-        questions.append(Readings(device, metrics, start, end, MOST_READINGS, points, csv=True))
+        kinds |= {_kind_of(services.hub.registry, device, metric) for metric in metrics}
+        questions.append(
+            Readings(
+                device, metrics, start, end, MOST_READINGS, points, csv=True, now=services.clock()
+            )
+        )
+    if points is not None and len(kinds) > 1:
+        raise OwnerError("Numbers and texts have other columns with points: ask for them apart.")
     return Exporting(services.queries, questions)
 
 
-def _check_series(registry: Registry, device: str, metric: str, *, numbers: bool) -> None:
+def _kind_of(registry: Registry, device: str, metric: str) -> Kind:
     number = registry.by_name(device).id
-    if registry.find_series(number, metric, Kind.GAUGE) is not None:
-        return
-    if registry.find_series(number, metric, Kind.TEXT) is None:
-        raise UnknownDevice(f"{device} has no metric {metric[:64]!r}.")
-    if numbers:
-        raise OwnerError(f"{metric} of {device} is text, which can't be reduced.")
+    for kind in (Kind.GAUGE, Kind.TEXT):
+        if registry.find_series(number, metric, kind) is not None:
+            return kind
+    raise UnknownDevice(f"{device} has no metric {metric[:64]!r}.")
 
 
 def _by_device(series: list[str]) -> dict[str, tuple[str, ...]]:

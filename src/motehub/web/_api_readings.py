@@ -88,6 +88,10 @@ async def list_readings(
             le=MOST_READINGS,
         ),
     ] = 10_000,
+    states: Annotated[
+        bool,
+        QueryParameter(description="With points: also texts, and numbers that are only 0 and 1."),
+    ] = False,
     shape: Annotated[
         Literal["json", "csv"], QueryParameter(name="format", description="Form of the answer.")
     ] = "json",
@@ -98,7 +102,9 @@ async def list_readings(
     services.hub.registry.by_name(device)
     start, end = time_asked(services.clock(), since, until)
     metrics = tuple(dict.fromkeys(metric or ()))
-    question = Readings(device, metrics, start, end, limit, points, shape == "csv")
+    question = Readings(
+        device, metrics, start, end, limit, points, shape == "csv", states, services.clock()
+    )
     return Answering(services.queries, question)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 from tests.unit.core.support import START
 from tests.unit.web.stand import SECOND, Stand, many, numbers, open_stand, texts
@@ -219,8 +221,35 @@ async def test_points_leave_out_empty_times_and_texts(stand: Stand) -> None:
     answer = good(await stand.get("/readings", device="x", points=1000))
     (one,) = answer["series"]
     assert one["count"] == [1, 1]
-    said = problem(await stand.get("/readings", device="x", metric="state", points=10), 400)
-    assert "state" in said
+    await stand.say("x", numbers(0, 1, 0, metric="led", unit="", step=60))
+    (one, led) = good(await stand.get("/readings", device="x", points=1000))["series"]
+    assert (one["form"], led["form"]) == ("reduced", "reduced")
+
+
+async def test_points_of_states(stand: Stand) -> None:
+    """How long each lasted and how often they changed: of texts by name, or of all with states."""
+    await stand.say("x", numbers(1, 2, step=3600))
+    await stand.say("x", numbers(0, 1, 0, metric="led", unit="", step=60))
+    early = texts("on", "on", "off")
+    times = array("q", [time - 600 * SECOND for time in early.times])
+    await stand.say("x", msgspec.structs.replace(early, times=times))
+    asked: dict[str, Any] = {"device": "x", "points": 1, "from": "-30m"}
+    (state,) = good(await stand.get("/readings", metric="state", **asked))["series"]
+    assert (state["form"], state["states"]) == ("states", ["off", "on"])
+    assert (state["seconds"], state["other"]) == ([[600.0], [2.0]], [0.0])
+    assert (state["changes"], state["count"]) == ([1], [3])
+    found = good(await stand.get("/readings", states=True, **asked))["series"]
+    forms = {one["metric"]: one["form"] for one in found}
+    assert forms == {"temperature": "reduced", "state": "states", "led": "states"}
+    assert [one["changes"] for one in found if one["metric"] == "led"] == [[2]]
+    rows = rows_of(await stand.get("/readings", metric="state", format="csv", **asked))
+    assert rows[0] == ["time", "device", "metric", "state", "seconds", "changes", "count"]
+    assert [row[1:] for row in rows[1:]] == [
+        ["x", "state", "off", "600.0", "1", "3"],
+        ["x", "state", "on", "2.0", "1", "3"],
+    ]
+    mixed = await stand.get("/readings", metric=["state", "temperature"], format="csv", **asked)
+    assert "apart" in problem(mixed, 400)
 
 
 async def test_points_as_csv(plain: Stand) -> None:
@@ -261,7 +290,7 @@ async def test_most_readings_in_one_answer(stand: Stand) -> None:
         ({"device": "x", "limit": "100001"}, "limit"),
         ({"device": "x", "points": "many"}, "points"),
         ({"device": "x", "format": "xml"}, "format"),
-        ({"device": "x", "form": "-1h"}, "device, format, from, limit, metric, points, to"),
+        ({"device": "x", "form": "-1h"}, "device, format, from, limit, metric, points, states, to"),
     ],
 )
 async def test_what_can_not_be_understood_is_named(

@@ -1,6 +1,7 @@
 // One device, whose name is behind the # of the address: its series, commands and events.
 
 import { showCalibration } from "./calibration.js";
+import { Bands } from "./bands.js";
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
@@ -64,8 +65,15 @@ function measure(series, time, value) {
   one.value.title = dated(time * 1000);
 }
 
-function chart(series) {
-  let one = charts.get(series.metric);
+// The chart of a series: a line, or bands for what has states.
+function chart(series, Shape) {
+  const key = `${series.metric} ${series.kind}`;
+  let one = charts.get(key);
+  if (one !== undefined && !(one instanceof Shape)) {
+    // It was only 0 and 1 until now.
+    one.figure.remove();
+    one = undefined;
+  }
   if (one === undefined) {
     const figure = element("figure");
     const caption = element("figcaption", title(series.metric));
@@ -74,14 +82,15 @@ function chart(series) {
     copy.setAttribute("download", `${name} ${series.metric}.csv`);
     const compare = element("a", t("device.compare"));
     compare.href = `/history#${new URLSearchParams({ show: `${name}/${series.metric}` })}`;
-    links.append(compare, copy);
+    links.append(...(Shape === Chart ? [compare, copy] : [copy]));
     caption.append(links);
     const box = element("div");
     figure.append(caption, box);
     find("#charts").append(figure);
-    one = new Chart(box, series, span);
+    one = new Shape(box, series, span);
     one.copy = copy;
-    charts.set(series.metric, one);
+    one.figure = figure;
+    charts.set(key, one);
   }
   return one;
 }
@@ -104,12 +113,12 @@ async function load() {
   if (!span.live) {
     part.set("to", new Date(to * 1000).toISOString());
   }
-  const { series } = await ask(`readings?${part}&points=${POINTS}`);
+  const { series } = await ask(`readings?${part}&points=${POINTS}&states=true`);
   if (mine !== asked) {
     return;
   }
   for (const one of series) {
-    const shown = chart(one);
+    const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
     const rows = new URLSearchParams(part);
@@ -298,8 +307,8 @@ const heard = {
   readings: ({ series: all }) => {
     for (const one of all) {
       measure(one, one.times.at(-1), one.values.at(-1));
-      if (one.kind !== "text" && span.live) {
-        const shown = chart(one);
+      const shown = charts.get(`${one.metric} ${one.kind}`) ?? (one.kind === "text" ? undefined : chart(one, Chart));
+      if (shown !== undefined && span.live) {
         one.times.forEach((time, i) => shown.add(time, one.values[i]));
       }
     }

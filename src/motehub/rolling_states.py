@@ -1,0 +1,178 @@
+"""How rollups of states are kept up in a store's own transactions: the same in every store.
+
+The minutes of whatever comes are made anew from the readings that are stored; hours and days as
+those of numbers are (:mod:`motehub.rolling`), as far as these are settled.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain, groupby
+from typing import Protocol
+
+from motehub.history_contract import NumberColumns, TextColumns
+from motehub.rollups import TIERS, Kept, Settled, stretches
+from motehub.states import StateRow, are_states, coarser_states, state_minutes
+
+
+class StateTables(Protocol):
+    """The tables of states of a store, within a transaction."""
+
+    def texts(self) -> set[int]:
+        """Return the series of texts."""
+        ...
+
+    def numbers(self) -> set[int]:
+        """Return the series of numbers that have never been anything but states."""
+        ...
+
+    def drop(self, series: Collection[int]) -> None:
+        """Note that series of numbers have no states, and delete what was summed up of them."""
+        ...
+
+    def first_reading(self, series: int, since: int) -> int | None:
+        """Return the time of the first text at ``since`` or later."""
+        ...
+
+    def named(self, series: int, since: int, until: int) -> TextColumns:
+        """Return times and names of the states of a series in ``[since, until)``.
+
+        Of numbers nothing, if one of them is none; then the series is dropped.
+        """
+        ...
+
+    def rows(self, tier: str, series: int, since: int, until: int) -> list[StateRow]:
+        """Return the rollups that begin in ``[since, until)``, oldest first."""
+        ...
+
+    def rows_of_all(
+        self, tier: str, after: int, upto: int, since: int, until: int
+    ) -> list[StateRow]:
+        """Return what ``rows`` does of every series of ``(after, upto]``, one after another."""
+        ...
+
+    def replace(self, tier: str, rows: Sequence[StateRow]) -> None:
+        """Put rollups in the place of those with the same beginning."""
+        ...
+
+    def forget(self, series: int, since: int, until: int) -> None:
+        """Delete the rollups of all tiers that begin in ``[since, until)``."""
+        ...
+
+    def first_minute(self, since: int) -> int | None:
+        """Return the beginning of the first minute of all series at ``since`` or later."""
+        ...
+
+
+class Bounds(Protocol):
+    """What a store has noted of all its rollups."""
+
+    @property
+    def states(self) -> StateTables:
+        """Return the tables of states."""
+        ...
+
+    def unrolled(self) -> dict[int, int]:
+        """Return the series that are rolled up only before a time, a midnight (µs)."""
+        ...
+
+    def settled(self) -> Settled:
+        """Return how far hours and days have been made."""
+        ...
+
+    def kept(self, series: Iterable[int]) -> dict[int, Kept]:
+        """Return what is deleted of these series; those of which nothing is may be missing."""
+        ...
+
+
+def roll_up_states(
+    tables: Bounds,
+    texts: Mapping[int, TextColumns],
+    inserted: Iterable[tuple[int, int, int]],
+    *numbers: Mapping[int, NumberColumns],
+) -> None:
+    """Bring the rollups up to texts and numbers that have just been inserted.
+
+    ``inserted`` gives series, texts given and texts that were new. Of ``numbers`` late ones, from
+    before what is kept, come first.
+    """
+    changed = {series: texts[series][0] for series, _, stored in inserted if stored}
+    if any(numbers):
+        known = tables.states.numbers()
+        others: set[int] = set()
+        for series, (times, values) in chain.from_iterable(one.items() for one in numbers):
+            if series not in known:
+                continue
+            if are_states(values):
+                changed[series] = times
+            else:
+                others.add(series)
+        if others:
+            tables.states.drop(others)
+            changed = {series: one for series, one in changed.items() if series not in others}
+    if changed:
+        sum_up_states_anew(tables, changed)
+
+
+def sum_up_states_anew(tables: Bounds, times: Mapping[int, array[int]]) -> None:
+    """Sum up again the minutes, hours and days of readings at ``times`` by series, ascending."""
+    unrolled, settled, kept = tables.unrolled(), tables.settled(), tables.kept(times)
+    for series, moments in times.items():
+        # What is late is in no rollup where what was around it is deleted.
+        begin = bisect_left(moments, kept.get(series, Kept()).raw)
+        end = bisect_left(moments, unrolled[series]) if series in unrolled else len(moments)
+        _sum_up_anew(tables.states, settled, series, moments[begin:end])
+
+
+def release_states(tables: Bounds, times: Mapping[int, array[int]]) -> None:
+    """Sum up readings at ``times``, ascending, which have just been released."""
+    states = tables.states
+    texts, numbers = states.texts(), states.numbers()
+    for series in numbers & times.keys():
+        _, names = states.named(series, times[series][0], times[series][-1] + 1)
+        if not names:
+            numbers.discard(series)
+    own = {series: moments for series, moments in times.items() if series in texts | numbers}
+    sum_up_states_anew(tables, own)
+
+
+def rebuild_states(
+    states: StateTables, settled: Settled, series: int, since: int, until: int
+) -> int:
+    """Sum up a day of a series, if it has states; return of how many readings."""
+    times, names = states.named(series, since, until)
+    states.forget(series, since, until)
+    rows = state_minutes(series, times, names)
+    states.replace("minute", rows)
+    for tier in ("hour", "day"):
+        before = settled.before(tier, series)
+        rows = coarser_states([row for row in rows if row[1] < before], TIERS[tier])
+        states.replace(tier, rows)
+    return len(times)
+
+
+def settle_states(
+    states: StateTables, tier: str, finer: str, after: int, upto: int, bounds: tuple[int, int]
+) -> None:
+    """Make the rollups of a tier within ``bounds`` of the series ``(after, upto]``."""
+    made: list[StateRow] = []
+    found = states.rows_of_all(finer, after, upto, *bounds)
+    for _, rows in groupby(found, lambda row: row[0]):
+        made += coarser_states(rows, TIERS[tier])
+    states.replace(tier, made)
+
+
+def _sum_up_anew(states: StateTables, settled: Settled, series: int, times: array[int]) -> None:
+    finer: str | None = None
+    for tier, width in TIERS.items():
+        if finer is not None:
+            times = times[: bisect_left(times, settled.before(tier, series))]
+        for since, until in stretches(times, width):
+            if finer is None:
+                found = state_minutes(series, *states.named(series, since, until))
+            else:
+                found = coarser_states(states.rows(finer, series, since, until), width)
+            states.replace(tier, found)
+        finer = tier

@@ -1,0 +1,173 @@
+"""The tables of states in PostgreSQL; see :mod:`motehub.rolling_states`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from motehub.history_contract import TextColumns
+from motehub.model import Kind, Series
+from motehub.rollups import TIERS
+from motehub.states import StateRow, are_states, name_of, names_of_numbers
+from motehub.stores._postgres_connection import Connection
+
+_CHUNK: Final = 20_000
+_COLUMNS: Final = "series, start, count, changes, first_time, first, last_time, last, durations"
+
+
+class PostgresStates:
+    """See :class:`motehub.rolling_states.StateTables`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def texts(self) -> set[int]:
+        """Return the series of texts."""
+        return {row[0] for row in self._db.execute("SELECT id FROM series WHERE kind = 'text'")}
+
+    def numbers(self) -> set[int]:
+        """Return the series of numbers that have never been anything but states."""
+        return {row[0] for row in self._db.execute("SELECT series FROM state_number")}
+
+    def drop(self, series: Collection[int]) -> None:
+        """Note that series of numbers have no states, and delete what was summed up of them."""
+        for table in ("number", *TIERS):
+            query = f"DELETE FROM state_{table} WHERE series = ANY(%s::bigint[])"
+            self._db.execute(query.encode(), (list(series),))
+
+    def first_reading(self, series: int, since: int) -> int | None:
+        """Return the time of the first text at ``since`` or later."""
+        query = "SELECT min(time) FROM text_reading WHERE series = %s AND time >= %s"
+        row = self._db.execute(query, (series, since)).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def named(self, series: int, since: int, until: int) -> TextColumns:
+        """Return times and names of the states of a series in ``[since, until)``."""
+        times, values = self._read("text_reading", series, since, until)
+        if times:
+            return times, [name_of(value) for value in values]
+        query = "SELECT 1 FROM state_number WHERE series = %s"
+        if self._db.execute(query, (series,)).fetchone() is None:
+            return array("q"), []
+        times, values = self._read("reading", series, since, until)
+        if not are_states(values):
+            self.drop([series])
+            return array("q"), []
+        return times, names_of_numbers(values)
+
+    def rows(
+        self, tier: str, series: int, since: int, until: int, limit: int | None = None
+    ) -> list[StateRow]:
+        """Return the first ``limit`` rollups that begin in ``[since, until)``."""
+        query = (
+            f"SELECT {_COLUMNS} FROM state_{tier} "
+            "WHERE series = %s AND start >= %s AND start < %s ORDER BY start LIMIT %s"
+        )
+        found: list[StateRow] = self._db.execute(
+            query.encode(), (series, since, until, limit)
+        ).fetchall()
+        return found
+
+    def rows_of_all(
+        self, tier: str, after: int, upto: int, since: int, until: int
+    ) -> list[StateRow]:
+        """Return what ``rows`` does of every series of ``(after, upto]``."""
+        query = (
+            # OFFSET 0 keeps it one stretch of the key for each series.
+            "SELECT finer.* FROM (SELECT id FROM series WHERE id > %s AND id <= %s ORDER BY id) "
+            f"AS known, LATERAL (SELECT {_COLUMNS} FROM state_{tier} WHERE series = known.id "
+            "AND start >= %s AND start < %s ORDER BY start OFFSET 0) AS finer "
+            "ORDER BY known.id, finer.start"
+        )
+        found: list[StateRow] = self._db.execute(
+            query.encode(), (after, upto, since, until)
+        ).fetchall()
+        return found
+
+    def replace(self, tier: str, rows: Sequence[StateRow]) -> None:
+        """Put rollups in the place of those with the same beginning."""
+        changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS.split(", ")[2:])
+        query = (
+            f"INSERT INTO state_{tier} SELECT * FROM unnest(%s::bigint[], %s::bigint[], "
+            "%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], "
+            f"%s::text[]) ON CONFLICT (series, start) DO UPDATE SET {changes}"
+        )
+        if rows:
+            columns = zip(*rows, strict=True)
+            self._db.execute(query.encode(), [list(column) for column in columns])
+
+    def forget(self, series: int, since: int, until: int) -> None:
+        """Delete the rollups of all tiers that begin in ``[since, until)``."""
+        for tier in TIERS:
+            query = f"DELETE FROM state_{tier} WHERE series = %s AND start >= %s AND start < %s"
+            self._db.execute(query.encode(), (series, since, until))
+
+    def first_minute(self, since: int) -> int | None:
+        """Return the beginning of the first minute of all series at ``since`` or later."""
+        row = self._db.execute(
+            "SELECT min((SELECT min(start) FROM state_minute "
+            "WHERE series = known.id AND start >= %s)) FROM series AS known",
+            (since,),
+        ).fetchone()
+        return None if row is None or row[0] is None else int(row[0])
+
+    def before(self, series: Series, time: int) -> tuple[int, str] | None:
+        """Return time and name of the last state before ``time``."""
+        table = "text_reading" if series.kind is Kind.TEXT else "reading"
+        query = (
+            f"SELECT time, value FROM {table} WHERE series = %s AND time < %s "
+            "ORDER BY time DESC LIMIT 1"
+        )
+        rows = self._db.execute(query.encode(), (series.id, time)).fetchall()
+        named = [(int(at), _name(value)) for at, value in rows]
+        for tier in TIERS:
+            query = (
+                f"SELECT last_time, last FROM state_{tier} WHERE series = %s AND start < %s "
+                "AND last_time < %s ORDER BY start DESC LIMIT 1"
+            )
+            named += self._db.execute(query.encode(), (series.id, time, time)).fetchall()
+        return max(named, default=None)
+
+    def _read(
+        self, table: str, series: int, since: int, until: int
+    ) -> tuple[array[int], Sequence[Any]]:
+        query = (
+            f"SELECT time, value FROM {table} "
+            "WHERE series = %s AND time >= %s AND time < %s ORDER BY time"
+        )
+        rows = self._db.execute(query.encode(), (series, since, until), binary=True).fetchall()
+        times, values = zip(*rows, strict=True) if rows else ((), ())
+        return array("q", times), values
+
+
+def _name(value: float | str) -> str:
+    return name_of(value) if isinstance(value, str) else names_of_numbers([value])[0]
+
+
+class PostgresStateReader:
+    """See :class:`motehub.history_contract.StateReader`."""
+
+    def __init__(self, storage: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._storage = storage
+
+    def numbers(self) -> set[int]:
+        """Return the series of numbers that have never been anything but states."""
+        with self._storage() as db:
+            return PostgresStates(db).numbers()
+
+    def rows(self, series: int, tier: str, since: int, until: int) -> Iterator[list[StateRow]]:
+        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
+        while True:
+            with self._storage() as db:
+                rows = PostgresStates(db).rows(tier, series, since, until, _CHUNK)
+            if not rows:
+                return
+            yield rows
+            since = rows[-1][1] + 1
+
+    def before(self, series: Series, time: int) -> tuple[int, str] | None:
+        """Return time and name of the last state before ``time``."""
+        with self._storage() as db:
+            return PostgresStates(db).before(series, time)
