@@ -78,9 +78,10 @@ class DeskOfBackups:
             await self._done()
 
     def _forget(self, name: str) -> None:
-        if self._waiting.pop(name, None) is not None:
-            # Kept here, since nothing else does.
-            self._forgetting = asyncio.get_running_loop().create_task(self._done())
+        # Also where it was asked for, by somebody who went before the first piece.
+        self._waiting.pop(name, None)
+        # Kept here, since nothing else does.
+        self._forgetting = asyncio.get_running_loop().create_task(self._done())
 
     async def _done(self) -> None:
         making, self._making = self._making, None

@@ -28,6 +28,9 @@ from motehub.web.problems import unavailable
 MOST_STREAMS: Final = 2_000
 """How many may look on at the same time."""
 
+MOST_OF_ONE: Final = 600
+"""How many of these one person, in all browsers, or one token may open."""
+
 COMMENT_SECONDS: Final = 15.0
 """Longest silence of a stream: then a comment shows that it lives."""
 
@@ -113,7 +116,7 @@ class LiveStreams:
         self._people = people
         self._clock = clock
         self._written: OrderedDict[int, dict[tuple[int | None, bool], bytes]] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str | bytes] = {}
         self._ended = False
 
     def stream(self, token: Token, devices: frozenset[str] | None, last: int | None) -> LiveStream:
@@ -122,19 +125,26 @@ class LiveStreams:
         ``last`` is the position of the newest news it has heard of.
 
         Raises:
-            Problem: too many do already, or the hub stops.
+            Problem: too many do already, or too many of this one, or the hub stops.
         """
         if self._ended:
             raise unavailable("The hub is stopping.", 5)
         if len(self._tasks) >= MOST_STREAMS:
             raise unavailable(f"{MOST_STREAMS} streams are open already.", 30)
+        who = self._who(token)
+        if sum(one == who for one in self._tasks.values()) >= MOST_OF_ONE:
+            raise unavailable(f"You have {MOST_OF_ONE} streams open already: close some.", 30)
         return LiveStream(self, token, devices, last)
 
     def end(self) -> None:
         """End all streams, since the hub stops; their clients come back."""
         self._ended = True
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
+
+    def _who(self, token: Token) -> str | bytes:
+        """Return what is the same for all streams of one person, or of one token."""
+        return token.name if self._people.has(token) else token.digest
 
     def _knows(self, token: Token) -> bool:
         return self._tokens.has(token) or self._people.has(token)
@@ -185,11 +195,11 @@ class LiveStream:
         """Send what is new until the client goes, the token ends or the hub stops."""
         follow = asyncio.create_task(self._follow(send))
         gone = asyncio.create_task(_client_gone(receive))
-        self._streams._tasks.add(follow)
+        self._streams._tasks[follow] = self._streams._who(self._token)
         try:
             await asyncio.wait({follow, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._streams._tasks.discard(follow)
+            self._streams._tasks.pop(follow, None)
             ended = follow.done()
             for task in (follow, gone):
                 task.cancel()

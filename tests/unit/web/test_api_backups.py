@@ -78,6 +78,22 @@ async def test_one_that_nobody_fetches_is_forgotten(
     assert (await admin.get("/backups")).json()["last"] is None
 
 
+async def test_one_whose_taker_goes_at_once_is_forgotten(
+    stand: Stand, admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for a back-up and is gone before its first byte doesn't keep others from theirs."""
+    monkeypatch.setattr(desk, "WAIT_SECONDS", 0.5)
+    path = (await admin.post("/backups")).json()["path"].removeprefix("/api/v1/backups/")
+    pieces = stand.backups.fetch(path)
+    assert pieces is not None
+    await pieces.aclose()
+    async with asyncio.timeout(20):
+        while (await admin.get("/backups")).json()["busy"]:
+            await asyncio.sleep(0.01)
+    path = (await admin.post("/backups")).json()["path"].removeprefix("/api/v1")
+    assert (await admin.get(path)).status_code == 200
+
+
 async def test_a_failure_is_said_before_anything_is_sent(
     stand: Stand, admin: httpx.AsyncClient
 ) -> None:
