@@ -38,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "units": {"errors", "model", "quantities"},
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
+    "archived": {"model", "rollups"},
     "states": {"model", "rollups"},
-    "history_contract": {"errors", "frames", "model", "rollups", "states", "tables"},
+    "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
     "rolling_states": {"history_contract", "rollups", "states"},
     "rolling": {"history_contract", "rolling_states", "rollups"},
+    "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
@@ -50,13 +52,13 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"schedules", "states"},
+    | {"archived", "schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"expiring", "history_contract", "rolling", "rolling_states", "rollups"}
+    | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
     | {"sqlite_files", "states", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
@@ -88,12 +90,14 @@ ALLOWED: dict[str, set[str]] = {
     "people_requests": FOUNDATION | {"core"},
     "retention_requests": FOUNDATION | {"core"},
     "simulate": FOUNDATION | {"protocols"},
-    "transfer": FOUNDATION | {"core", "history_contract", "reports"},
+    "transfer": FOUNDATION | {"archived", "core", "history_contract", "reports"},
 }
 """Areas that are not named here are above all others: app, cli, config and what they use."""
 
 ABOVE = {
     "announcing",
+    "archiver",
+    "archiving",
     "backup",
     "app",
     "base",

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from motehub.archived import ArchiveNotes
 from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
@@ -164,7 +165,7 @@ class StateReader(Protocol):
         ...
 
 
-class HistoryStore(Protocol):
+class HistoryStore(ArchiveNotes, Protocol):
     """Keeps registry, readings, events and rejected payloads; one writer, many readers."""
 
     def position(self) -> int:

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from motehub import parts
+from motehub.archive.history import WholeHistory
 from motehub.core.answers import Pause, Steps, answer
 from motehub.core.queries import WINDOW, Failed, Frames, Head, Mark, Query, frame
 from motehub.errors import NewerSchema, OwnerError, StorageError, UnknownDevice
@@ -92,7 +93,8 @@ class Reader:
     def _answer(self, query: Query) -> Steps:
         if self._store is None:
             self._store = parts.store(self._store_name).open(self._folder, self._url, True)
-        yield from answer(self._store, query)
+        raw = WholeHistory(self._store, self._folder)
+        yield from answer(self._store, query, raw=raw)
 
     def _step(self, number: int, job: _Job) -> list[bytes]:
         try:

@@ -60,6 +60,8 @@ TABLES: Final[dict[str, Table]] = {
     "reading_unrolled": Table(("series", "since")),
     "reading_settled": Table(("until", "next", "series")),
     "reading_kept": Table(("series", "raw", "minute", "hour", "day")),
+    "archive_file": Table(("id", "name", "since", "until", "count", "size", "checksum")),
+    "archive_part": Table(("series", "file", "since", "until", "count"), 2),
     "state_number": Table(("series",)),
     "state_minute": _STATES,
     "state_hour": _STATES,

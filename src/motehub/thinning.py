@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from motehub.archived import month_after, month_of
+from motehub.archiving import Archiving
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
-from motehub.history_contract import Expiring, HistoryStore
+from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
-from motehub.model import Kind
-from motehub.rollups import TIERS, Kept
+from motehub.model import MICROSECONDS, Kind
+from motehub.rollups import NEVER, TIERS, Kept
 
 ROWS_AT_ONCE: Final = 10_000
 """About how many rows one step deletes: other writers wait for it."""
@@ -27,15 +29,25 @@ _logger = Logger("motehub.retention")
 class Thinning:
     """Deletes in small steps what the owner's rules say; see ``docs/guides/history.md``.
 
-    ``rules`` returns them as they are now. ``clock`` returns UTC microseconds.
+    ``rules`` returns them as they are now. ``clock`` returns UTC microseconds. With ``archiving``
+    nothing is deleted that is not in the archive.
     """
 
     def __init__(
-        self, store: HistoryStore, rules: Callable[[], Retention], clock: Callable[[], int]
+        self,
+        store: HistoryStore,
+        rules: Callable[[], Retention],
+        clock: Callable[[], int],
+        archiving: Archiving | None = None,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._archiving = archiving
+        self._to_archive: list[Expiring] = []
+        self._goal: int | None = None
+        self._wanted: frozenset[Expiring] = frozenset()
+        self._not_before = NEVER
         self._todo: list[Expiring] = []
         self._common: int | None = None
         self._done: frozenset[Expiring] = frozenset()
@@ -45,10 +57,12 @@ class Thinning:
         self._edge_before: dict[int, int] = {}
         self.report: dict[str, Any] = {}
         """What the owner may want to know: bytes used and allowed, what was deleted, troubles."""
+        if archiving is not None:
+            self.report["archive"] = archiving.report
 
     def begin(self) -> None:
         """Look whether there is something to delete, unless that is going on."""
-        if self._todo or self._common is not None:
+        if self._is_busy or self._clock() < self._not_before:
             return
         rules = self._rules()
         self._plan = rules.plan
@@ -58,10 +72,11 @@ class Thinning:
             Expiring(one.id, self._rounded(until), texts=one.kind is Kind.TEXT)
             for one, until in limits
         ]
-        self._todo = [one for one in todo if one not in self._done]
-        self._done = frozenset(todo)
-        if self._todo:
-            self._common = min((one.until.raw for one in todo if not one.texts), default=None)
+        changed = [one for one in todo if one not in self._done]
+        if changed:
+            common = min((one.until.raw for one in todo if not one.texts), default=None)
+            self._wanted = frozenset(todo)
+            self._delete(changed if self._archiving is None else todo, common)
 
     def measure(self) -> None:
         """See that the history keeps to the disk budget."""
@@ -69,30 +84,91 @@ class Thinning:
 
     def step(self) -> bool:
         """Delete a little; tell whether there may be more to do at once."""
-        store = self._store
-        if self._common is not None:
-            if store.drop_whole(self._common):
-                return True
-            self._common = None
-        if self._todo:
-            done, deleted = store.expire_some(self._todo, ROWS_AT_ONCE)
-            del self._todo[:done]
-            self._count(deleted)
+        if self._archiving is not None and self._archiving.at_work and not self._take_archived():
+            return False
+        if self._common is not None or self._todo:
+            self._delete_some()
             return True
-        if store.give_back():
+        if self._to_archive and self._archiving is not None:
+            self._archiving.begin(self._to_archive)
+            self._to_archive = []
+            return False
+        if self._store.give_back():
             return True
         if self._budget_due:
             self._budget_due = self._keep_to_budget()
-        return self._budget_due
+        return self._budget_due and not self._is_archiving
+
+    def hear(self, fold: Fold) -> None:
+        """Take notice of a fold: nothing of it may be deleted that is not in the archive."""
+        if self._archiving is not None:
+            self._archiving.hear(fold)
+
+    def stop(self) -> None:
+        """End what works beside."""
+        if self._archiving is not None:
+            self._archiving.stop()
+
+    @property
+    def _is_archiving(self) -> bool:
+        return self._archiving is not None and self._archiving.at_work
+
+    @property
+    def _is_busy(self) -> bool:
+        going_on = self._todo or self._common is not None or self._to_archive
+        return bool(going_on) or self._is_archiving
+
+    def _delete(self, todo: list[Expiring], common: int | None) -> None:
+        """Begin to delete, or to archive what is to be deleted then."""
+        if self._archiving is None:
+            self._todo, self._common = todo, common
+        else:
+            self._goal = common
+            self._archiving.begin(todo)
+
+    def _take_archived(self) -> bool:
+        """Go on with what is archived; tell whether the archiver has ended."""
+        assert self._archiving is not None
+        cleared = self._archiving.finished()
+        if cleared is None:
+            return False
+        self.report["archive"] = self._archiving.report
+        if cleared.failed:
+            self._not_before = self._clock() + round(LOOK_SECONDS * MICROSECONDS)
+            self._wanted = frozenset()
+            if self._cut is not None:
+                self._tell_devices(self._cut)
+                self._cut = None
+            return True
+        self._todo, self._to_archive = cleared.todo, cleared.rest
+        self._common = self._goal
+        if self._goal is not None and cleared.until is not None:
+            self._common = min(self._goal, cleared.until)
+        return True
+
+    def _delete_some(self) -> None:
+        late = self._archiving.late if self._archiving is not None else frozenset()
+        if late:
+            # They are looked at again soon, and archived then.
+            self._common, self._wanted = None, frozenset()
+            self._todo = [one for one in self._todo if one.series not in late]
+        if self._common is not None and self._store.drop_whole(self._common):
+            return
+        self._common = None
+        if self._todo:
+            done, deleted = self._store.expire_some(self._todo, ROWS_AT_ONCE)
+            del self._todo[:done]
+            self._count(deleted)
+        if not self._todo and not self._to_archive:
+            self._done = self._wanted
 
     def _rounded(self, until: Kept) -> Kept:
         day = TIERS["day"]
-        return Kept(
-            self._store.whole_before(until.raw),
-            until.minute // day * day,
-            until.hour // day * day,
-            until.day // day * day,
-        )
+        raw = self._store.whole_before(until.raw)
+        if self._archiving is not None:
+            raw = month_of(raw)
+        # None is later than that of a finer tier.
+        return Kept(raw, *(min(raw, until.of(tier) // day * day) for tier in TIERS))
 
     def _count(self, deleted: int) -> None:
         if deleted:
@@ -106,9 +182,10 @@ class Thinning:
         self.report["budget"] = budget
         trouble = None
         if budget is not None and used > budget:
-            oldest, now = self._store.oldest_reading(), self._clock()
-            until = None if oldest is None else self._store.whole_after(oldest)
-            if until is not None and until <= self._store.whole_before(now) and until != self._cut:
+            if self._clock() < self._not_before:
+                return False
+            until = self._next_cut()
+            if until is not None and until != self._cut:
                 self._cut_at(until, used, budget)
                 return True
             trouble = (
@@ -124,19 +201,31 @@ class Thinning:
         self.report["trouble"] = trouble
         return False
 
+    def _next_cut(self) -> int | None:
+        """Return to where readings go next for the budget, if there are some that may."""
+        oldest, now = self._store.oldest_reading(), self._clock()
+        if oldest is None:
+            return None
+        if self._archiving is not None and (month := month_after(oldest)) <= month_of(now):
+            return month
+        until = self._store.whole_after(oldest)
+        return until if until <= self._store.whole_before(now) else None
+
     def _cut_at(self, until: int, used: int, budget: int) -> None:
-        _logger.warning(
-            "oldest readings are deleted: disk budget", before=iso(until), used=used, budget=budget
-        )
+        event = f"oldest readings are {self._gone}: disk budget"
+        _logger.warning(event, before=iso(until), used=used, budget=budget)
         series = self._store.registry()[1]
         if self._cut is None:
             self._edge_before = {one.id: self._store.kept(one.id).raw for one in series}
         self._cut = until
         self.report["budget_cut"] = iso(until)
-        self._common = until
-        self._todo = [
-            Expiring(one.id, Kept(raw=until)) for one in series if one.kind is not Kind.TEXT
-        ]
+        numbers = [one.id for one in series if one.kind is not Kind.TEXT]
+        self._wanted = self._done
+        self._delete([Expiring(one, Kept(raw=until)) for one in numbers], until)
+
+    @property
+    def _gone(self) -> str:
+        return "deleted" if self._archiving is None else "moved to the archive"
 
     def _tell_devices(self, until: int) -> None:
         """Leave an event with each device of which readings went for the budget."""
@@ -145,6 +234,6 @@ class Thinning:
             for one in self._store.registry()[1]
             if self._edge_before.get(one.id, until) < self._store.kept(one.id).raw
         }
-        text = f"readings before {iso(until)} were deleted: the disk budget was used up"
+        text = f"readings before {iso(until)} were {self._gone}: the disk budget was used up"
         self._store.note_event(sorted(affected), self._clock(), "thinned", text)
         self._edge_before = {}

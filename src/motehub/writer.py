@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub import parts
+from motehub.archiving import Archiving, starter
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.retention import Plan, Retention, Rule
@@ -45,6 +46,13 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
     if opened is None:
         return 1
     consumer, effect, thinning = opened
+    try:
+        return _fold(hub, consumer, effect, thinning)
+    finally:
+        thinning.stop()
+
+
+def _fold(hub: Hub, consumer: Consumer, effect: FoldIntoHistory, thinning: Thinning) -> int:
     upkeep = Upkeep(effect.store, thinning)
     told: dict[str, Any] = {}
 
@@ -81,9 +89,14 @@ def _open(
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
-            store = parts.store(store_name).open(folder, os.environ.get(STORE_URL, ""), False)
-            effect = FoldIntoHistory(store, reader, reader.journal())
-            thinning = Thinning(store, partial(_rules, reader), lambda: time.time_ns() // 1000)
+            url = os.environ.get(STORE_URL, "")
+            store = parts.store(store_name).open(folder, url, False)
+            archiving = None
+            if _plan().archive:
+                archiving = Archiving(store, starter(folder, store_name, url))
+            rules = partial(_rules, reader)
+            thinning = Thinning(store, rules, lambda: time.time_ns() // 1000, archiving)
+            effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear)
             return Consumer("history", reader, effect), effect, thinning
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))
@@ -96,9 +109,12 @@ def _open(
 
 def _rules(reader: SqliteLogReader) -> Retention:
     """Return the owner's rules: those of the configuration, and what the journal has over them."""
+    return Retention.from_state(_plan(), reader.state())
+
+
+def _plan() -> Plan:
     given = os.environ.get(RETENTION_PLAN)
-    plan = msgspec.json.decode(given, type=Plan) if given else Plan(Rule())
-    return Retention.from_state(plan, reader.state())
+    return msgspec.json.decode(given, type=Plan) if given else Plan(Rule())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import psycopg
@@ -135,3 +136,11 @@ def test_a_reader_waits_until_the_history_is_brought_up_to_date(old: Open) -> No
         old(True)
     with closing(old(False)), closing(old(True)) as reader:
         assert reader.position() == 5
+
+
+@pytest.mark.parametrize("kind", parts.store_names())
+def test_each_version_has_one_script(kind: str) -> None:
+    """Of two with the same number one would never be carried out."""
+    package = f"motehub.stores.schema.{kind}"
+    names = [one.name for one in files(package).iterdir() if one.name.endswith(".sql")]
+    assert sorted(int(name[:4]) for name in names) == list(range(1, len(names) + 1))

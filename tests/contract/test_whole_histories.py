@@ -15,6 +15,7 @@ import pytest
 from tests.servers import PostgresServer
 
 from motehub import parts
+from motehub.archived import ArchiveFile, ArchivePart
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory, make_fold
 from motehub.errors import OwnerError, StaleJournal, StorageError
@@ -108,6 +109,9 @@ def fill(store: HistoryStore) -> None:
     while store.settle_some(START // DAY * DAY + DAY):
         pass
     assert store.expire_some([Expiring(11, Kept(raw=-DAY))], 10) == (1, 1)
+    name = "2001-01-0123456789ab.parquet"
+    part = ArchivePart(name, 11, -5, 6, 2)
+    store.note_archived(ArchiveFile(name, -5, 6, 2, 800, "0" * 64), [part])
 
 
 def everything(store: HistoryStore) -> dict[str, Any]:

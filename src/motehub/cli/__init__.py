@@ -16,6 +16,7 @@ import click
 from motehub import __version__
 from motehub.cli import (
     alerts,
+    archive,
     backup,
     base,
     certs,
@@ -99,6 +100,7 @@ for command in (
     units.group,
     rollups.group,
     retention.group,
+    archive.group,
     tools.status,
     tools.doctor,
     simulate.simulate,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @data_option
 def readings(device: str, metric: str | None, since: str, format_: Format, data: Path) -> None:
     """Print a device's readings, oldest first."""
+    from motehub.archive.history import WholeHistory
     from motehub.cli.opening import find_series, history_of, parse_since, rows_of
     from motehub.cli.printing import print_rows, shown, warn_incomplete
 
@@ -28,8 +29,9 @@ def readings(device: str, metric: str | None, since: str, format_: Format, data:
     rows: list[tuple[int, str, float | str, str]] = []
     with history_of(data) as (store, complete):
         _, found = find_series(store, device, [metric] if metric else [])
+        raw = WholeHistory(store, data)
         for series in found:
-            rows += ((t, series.metric, v, series.unit) for t, v in rows_of(store, series, start))
+            rows += ((t, series.metric, v, series.unit) for t, v in rows_of(raw, series, start))
     warn_incomplete(complete)
     rows.sort(key=lambda row: row[0])
     columns = ("time", "metric", "value", "unit")
@@ -149,6 +151,7 @@ def rejected(limit: int, format_: Format, data: Path) -> None:
 
 
 def _curves_of_hub(data: Path, device: str | None, metrics: list[str], start: int) -> list[Curve]:
+    from motehub.archive.history import WholeHistory
     from motehub.cli.opening import columns, find_series, history_of
     from motehub.cli.printing import warn_incomplete
     from motehub.model import Kind
@@ -160,7 +163,7 @@ def _curves_of_hub(data: Path, device: str | None, metrics: list[str], start: in
         for name in names:
             for series in find_series(store, name, metrics if device else [])[1]:
                 if series.kind is Kind.GAUGE:
-                    readings = columns(store, series, start)
+                    readings = columns(WholeHistory(store, data), series, start)
                     curves.append(Curve(name, series.metric, series.unit, *readings))
     warn_incomplete(complete)
     return curves

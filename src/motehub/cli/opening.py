@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from motehub import data_folder
+from motehub.archived import Raw
 from motehub.config import ENVIRONMENT_PREFIX, Configuration, load
 from motehub.control import Request, answers, ask
 from motehub.core.history import wait_until_folded
@@ -145,17 +146,17 @@ def find_series(store: HistoryStore, name: str, metrics: list[str]) -> tuple[Dev
     return device, [one for one in series if not metrics or one.metric in metrics]
 
 
-def rows_of(store: HistoryStore, series: Series, since: int) -> Iterator[tuple[int, float | str]]:
+def rows_of(raw: Raw, series: Series, since: int) -> Iterator[tuple[int, float | str]]:
     """Yield time (µs) and value of all readings of ``series`` from ``since`` on."""
-    parts = store.texts if series.kind is Kind.TEXT else store.readings
+    parts = raw.texts if series.kind is Kind.TEXT else raw.readings
     for times, values in parts(series.id, since, FOREVER):
         yield from zip(times, values, strict=True)
 
 
-def columns(store: HistoryStore, series: Series, since: int) -> tuple[array[int], array[float]]:
+def columns(raw: Raw, series: Series, since: int) -> tuple[array[int], array[float]]:
     """Return all readings of a series of numbers from ``since`` (µs) on as two columns."""
     times, values = array("q"), array("d")
-    for some_times, some_values in store.readings(series.id, since, FOREVER):
+    for some_times, some_values in raw.readings(series.id, since, FOREVER):
         times.extend(some_times)
         values.extend(some_values)
     return times, values

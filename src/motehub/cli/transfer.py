@@ -113,6 +113,7 @@ def export(
 
     Without DEVICE those of all devices. What comes in meanwhile is not in it.
     """
+    from motehub.archive.history import WholeHistory
     from motehub.cli.opening import FOREVER, history_of, parse_since
     from motehub.cli.printing import warn_incomplete
     from motehub.cli.progress import Bar
@@ -125,7 +126,7 @@ def export(
     selection = Selection(devices, metrics, begin, end)
     with history_of(data) as (store, complete), store.snapshot(), Bar("readings") as bar:
         warn_incomplete(complete)
-        parts = parts_of(store, selection)
+        parts = parts_of(store, WholeHistory(store, data), selection)
         count = write(parts, Format(format_), output, lambda n: bar.show("Exporting", n, None))
     if output is not None:
         click.echo(f"Wrote {count:,} readings to {output}.", err=True)

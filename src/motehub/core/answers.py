@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub.alerts.rule import decode
+from motehub.archived import Raw
 from motehub.core import readings
 from motehub.core.calibrations import AS_IT_IS, Calibration
 from motehub.core.preview import preview
@@ -63,8 +64,15 @@ Step = None | Pause | Head | bytes
 Steps = Generator[Step, None, None]
 
 
-def answer(store: HistoryStore, query: Query, now: Callable[[], float] = time.monotonic) -> Steps:
+def answer(
+    store: HistoryStore,
+    query: Query,
+    now: Callable[[], float] = time.monotonic,
+    raw: Raw | None = None,
+) -> Steps:
     """Answer ``query`` from ``store``; ``now`` returns seconds.
+
+    Readings that are not reduced are from ``raw``, if it is given: it may have older ones.
 
     Raises:
         OwnerError: there is no such device or metric, or it can't be shown like this.
@@ -72,7 +80,7 @@ def answer(store: HistoryStore, query: Query, now: Callable[[], float] = time.mo
     """
     complete = yield from _wait_for_fold(store, query, now)
     try:
-        yield from _answer(store, query.question, complete)
+        yield from _answer(store, raw or store, query.question, complete)
     except UnknownDevice as error:
         if complete:
             raise
@@ -81,10 +89,10 @@ def answer(store: HistoryStore, query: Query, now: Callable[[], float] = time.mo
         ) from error
 
 
-def _answer(store: HistoryStore, question: Question, complete: bool) -> Steps:
+def _answer(store: HistoryStore, raw: Raw, question: Question, complete: bool) -> Steps:
     match question:
         case Readings():
-            next_, content = yield from readings.look_up(store, question, complete)
+            next_, content = yield from readings.look_up(store, raw, question, complete)
             yield Head(CSV if question.csv else JSON, complete, next_)
             yield from _pieces(content)
         case OneDevice(name, said):

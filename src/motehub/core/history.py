@@ -35,15 +35,23 @@ _logger = Logger("motehub.history")
 class FoldIntoHistory:
     """The journal consumer that keeps the history; see :class:`motehub.contracts.Effect`.
 
-    ``journal`` is the id of the one that ``reader`` reads.
+    ``journal`` is the id of the one that ``reader`` reads. ``on_fold`` hears of each fold before
+    it is stored.
 
     Raises:
         StaleJournal: the history in ``store`` is of another journal.
         StorageError: it can't be used now.
     """
 
-    def __init__(self, store: HistoryStore, reader: LogReader, journal: str) -> None:
+    def __init__(
+        self,
+        store: HistoryStore,
+        reader: LogReader,
+        journal: str,
+        on_fold: Callable[[Fold], None] = lambda _: None,
+    ) -> None:
         store.bind(journal)
+        self._on_fold = on_fold
         self.store = store
         self._reader = reader
         self._devices: dict[int, int] = {}
@@ -67,6 +75,7 @@ class FoldIntoHistory:
         if frames[0][0] != self._position + 1 or any(frame.damaged for _, frame in frames):
             known = Registry.from_state(self._reader.state()).entries()
         fold = make_fold(frames, self._devices, known)
+        self._on_fold(fold)
         result = self.store.fold(fold)
         self._position = fold.end
         self.total = FoldResult(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from motehub.archived import Raw
 from motehub.core.buckets import Buckets, reduce_series
 from motehub.core.moments import iso
 from motehub.core.queries import Readings
@@ -72,9 +73,11 @@ def find_device(store: HistoryStore, name: str) -> tuple[Device, list[Series]]:
 
 
 def look_up(
-    store: HistoryStore, question: Readings, complete: bool
+    store: HistoryStore, raw: Raw, question: Readings, complete: bool
 ) -> Generator[None, None, tuple[str | None, Iterator[bytes]]]:
     """Return where the rest begins, if there is one, and the answer's bytes; yield at times.
+
+    Readings themselves are from ``raw``, what they are reduced to from the ``store``.
 
     Raises:
         UnknownDevice: there is no such device, or it has no such metric.
@@ -93,7 +96,7 @@ def look_up(
         shown: list[RawColumns | ReducedColumns | StateColumns]
         shown = [*map(_reduced_shown, reduced), *starmap(show_states, states)]
         return None, _json(question, complete, None, shown)
-    found, cut = yield from _gather(store, question, wanted)
+    found, cut = yield from _gather(raw, question, wanted)
     next_ = None if cut is None else iso(cut)
     if question.csv:
         return next_, _csv(_ROW, _rows(question.device, found))
@@ -140,7 +143,7 @@ def _reducible(
 
 
 def _gather(
-    store: HistoryStore, question: Readings, wanted: list[Series]
+    raw: Raw, question: Readings, wanted: list[Series]
 ) -> Generator[None, None, tuple[list[_Found], int | None]]:
     """Read the oldest readings of all series together, and where those begin that don't fit.
 
@@ -152,7 +155,7 @@ def _gather(
     for series in wanted:
         found = _Found(series)
         gathered.append(found)
-        parts = store.texts if series.kind is Kind.TEXT else store.readings
+        parts = raw.texts if series.kind is Kind.TEXT else raw.readings
         for times, values in parts(series.id, question.since, until):
             found.times.extend(times)
             found.values.extend(values)

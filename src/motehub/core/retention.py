@@ -54,10 +54,14 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the writer goes by: the rule of all series, and how many bytes the history may need."""
+    """What the writer goes by: the rule of all series, and how many bytes the history may need.
+
+    With ``archive`` readings are moved to files, and not just deleted.
+    """
 
     rule: Rule = Rule("90d", "1y", FOREVER, FOREVER)
     disk_budget: int | None = None
+    archive: bool = False
 
 
 Overrides = dict[str, Rule]
@@ -139,6 +143,13 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             'sums stay. "" = no limit.'
         ),
     ] = ""
+    archive: Annotated[
+        bool,
+        Meta(
+            description="Move old readings to Parquet files by month in the data folder's "
+            "'archive', and delete them then; needs the package duckdb."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         """Check what is written."""
@@ -151,7 +162,7 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     def plan(self) -> Plan:
         """What the writer goes by."""
         rule = Rule(self.raw, self.minute, self.hour, self.day)
-        return Plan(rule, budget_of(self.disk_budget))
+        return Plan(rule, budget_of(self.disk_budget), self.archive)
 
 
 def seconds(period: str) -> float:

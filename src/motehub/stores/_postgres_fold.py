@@ -335,6 +335,7 @@ def _remove_device(db: Connection, device: int) -> None:
         db.execute(f"DELETE FROM {kept} {_OF_DEVICE}", (device,))
     for table in (*TIERS, "unrolled", "kept"):
         db.execute(f"DELETE FROM reading_{table} {_OF_DEVICE}", (device,))
+    db.execute(f"DELETE FROM archive_part {_OF_DEVICE}".encode(), (device,))
     for table in (*TIERS, "number"):
         db.execute(f"DELETE FROM state_{table} {_OF_DEVICE}", (device,))
     _drop_held(db, device)

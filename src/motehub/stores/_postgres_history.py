@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from motehub.archived import ArchiveFile, ArchivePart
 from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.expiring import expire_some
 from motehub.frames import EventOccurred
@@ -27,6 +28,7 @@ from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
 from motehub.rollups import TIERS, Kept, RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
+from motehub.stores import _postgres_archive as archive
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_lists as lists
 from motehub.stores import _postgres_rollups as rolled
@@ -189,6 +191,26 @@ class PostgresHistory:
         with self._database.use() as db, db.transaction():
             for device in devices:
                 note_event(db, EventOccurred(device, time, kind, text))
+
+    def archive_files(self) -> list[ArchiveFile]:
+        """Return all files of the archive, in the order in which they were noted."""
+        with self._database.use() as db:
+            return archive.files(db)
+
+    def archive_parts(self, series: int, since: int, until: int) -> list[ArchivePart]:
+        """Return what files have of a series in ``[since, until)``, by where that begins."""
+        with self._database.use() as db:
+            return archive.parts(db, series, since, until)
+
+    def note_archived(self, file: ArchiveFile, parts: Sequence[ArchivePart]) -> None:
+        """Note a file of the archive that is there, complete and durable."""
+        with self._database.use() as db, db.transaction():
+            archive.note(db, file, parts)
+
+    def first_time(self, series: Series, since: int) -> int | None:
+        """Return the time of the first reading, or text, at ``since`` or later."""
+        with self._database.use() as db:
+            return archive.first_time(db, series, since)
 
     def used_bytes(self) -> int:
         """Return the size of the database."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import apsw
 
+from motehub.archived import ArchiveFile, ArchivePart
 from motehub.errors import StorageError
 from motehub.expiring import expire_some
 from motehub.frames import EventOccurred
@@ -36,6 +37,7 @@ from motehub.sqlite_files import (
     transaction,
     upgrade_schema,
 )
+from motehub.stores import _sqlite_archive as archive
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
@@ -192,6 +194,26 @@ class SqliteHistory(SqliteFile):
             for device in devices:
                 note_event(db, EventOccurred(device, time, kind, text))
 
+    def archive_files(self) -> list[ArchiveFile]:
+        """Return all files of the archive, in the order in which they were noted."""
+        with self._storage() as db:
+            return archive.files(db)
+
+    def archive_parts(self, series: int, since: int, until: int) -> list[ArchivePart]:
+        """Return what files have of a series in ``[since, until)``, by where that begins."""
+        with self._storage() as db:
+            return archive.parts(db, series, since, until)
+
+    def note_archived(self, file: ArchiveFile, parts: Sequence[ArchivePart]) -> None:
+        """Note a file of the archive that is there, complete and durable."""
+        with self._storage() as db, transaction(db):
+            archive.note(db, file, parts)
+
+    def first_time(self, series: Series, since: int) -> int | None:
+        """Return the time of the first reading, or text, at ``since`` or later."""
+        with self._storage() as db:
+            return archive.first_time(db, series, since)
+
     def used_bytes(self) -> int:
         """Return how many bytes the file needs, without its free pages."""
         with self._storage() as db:
@@ -206,7 +228,8 @@ class SqliteHistory(SqliteFile):
         with self._storage() as db:
             if int(db.execute("PRAGMA freelist_count").get) <= SPARE_PAGES:
                 return False
-            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+            # It frees one page for each row that is fetched.
+            db.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
             return int(db.execute("PRAGMA freelist_count").get) > SPARE_PAGES
 
     def begin_rebuild(self) -> int:

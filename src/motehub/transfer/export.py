@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from motehub.archived import Raw
 from motehub.errors import OwnerError, UnknownDevice
 from motehub.history_contract import HistoryStore
 from motehub.model import Device, Kind, Series
@@ -63,8 +64,8 @@ class _Row(msgspec.Struct, frozen=True):
     value: float | str
 
 
-def parts_of(store: HistoryStore, selection: Selection) -> Iterator[Part]:
-    """Yield the readings by device, series and time; the caller holds a snapshot of the store.
+def parts_of(store: HistoryStore, raw: Raw, selection: Selection) -> Iterator[Part]:
+    """Yield readings of ``raw`` by device, series and time; the caller holds a snapshot.
 
     Raises:
         UnknownDevice: there is no device of a name that was given.
@@ -72,7 +73,7 @@ def parts_of(store: HistoryStore, selection: Selection) -> Iterator[Part]:
     """
     names = {device.id: device.name for device in _devices(store, selection)}
     for series in _series(store, selection, names):
-        read = store.texts if series.kind is Kind.TEXT else store.readings
+        read = raw.texts if series.kind is Kind.TEXT else raw.readings
         for times, values in read(series.id, selection.since, selection.until):
             yield Part(names[series.device], series, times, values)
 

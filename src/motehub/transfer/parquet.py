@@ -29,21 +29,23 @@ except ImportError as error:
 _COPY: Final = """
 COPY (
     SELECT device, metric, unit, make_timestamptz(time) AS time,
-        CASE is_text WHEN 0 THEN value END AS value, CASE is_text WHEN 1 THEN text END AS text
+        CASE is_text WHEN 0 THEN value END AS value, CASE is_text WHEN 1 THEN text END AS text{}
     FROM read_csv(?, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"',
         new_line = '\\n', nullstr = '', allow_quoted_nulls = false, parallel = false,
         max_line_size = 4194304, columns = {{
             'device': 'VARCHAR', 'metric': 'VARCHAR', 'unit': 'VARCHAR', 'time': 'BIGINT',
-            'value': 'DOUBLE', 'is_text': 'UTINYINT', 'text': 'VARCHAR'}})
+            'value': 'DOUBLE', 'is_text': 'UTINYINT', 'text': 'VARCHAR', 'series': 'BIGINT'}})
 ) TO '{}' (FORMAT parquet, COMPRESSION zstd)
 """
 
 
-def write_parquet(parts: Iterator[Part], path: Path, progress: Progress) -> int:
+def write_parquet(
+    parts: Iterator[Part], path: Path, progress: Progress, *, with_series: bool = False
+) -> int:
     """Write the readings to ``path`` and return how many there are.
 
     Columns: device, metric, unit, time (with time zone, µs), value (float64) and text, one of
-    the last two being null.
+    the last two being null; ``with_series`` also the number of the series (int64).
 
     Raises:
         StorageError: DuckDB can't write it.
@@ -53,7 +55,9 @@ def write_parquet(parts: Iterator[Part], path: Path, progress: Progress) -> int:
         try:
             with feeder, duckdb.connect() as connection:
                 connection.execute("SET threads = 1")
-                statement = _COPY.format(str(path).replace("'", "''"))
+                statement = _COPY.format(
+                    ", series" if with_series else "", str(path).replace("'", "''")
+                )
                 connection.execute(statement, [str(feeder.pipe)])
         except duckdb.Error as error:
             detail = " ".join(str(error).split())[:300]
@@ -100,6 +104,7 @@ class _Feeder:
 def _rows(part: Part) -> Iterator[tuple[object, ...]]:
     series = part.series
     fixed = (repeat(part.device), repeat(series.metric), repeat(series.unit))
+    number = repeat(series.id)
     if series.kind is Kind.TEXT:
-        return zip(*fixed, part.times, repeat(0.0), repeat(1), part.values, strict=False)
-    return zip(*fixed, part.times, part.values, repeat(0), repeat(""), strict=False)
+        return zip(*fixed, part.times, repeat(0.0), repeat(1), part.values, number, strict=False)
+    return zip(*fixed, part.times, part.values, repeat(0), repeat(""), number, strict=False)

@@ -374,6 +374,7 @@ async def test_devices_and_series(stand: Stand) -> None:
     assert good(await stand.get(f"/devices/{quote('a ü')}"))["name"] == "a ü"
     series = good(await stand.get("/devices/b/series"))
     plain = {"offset": 0.0, "scale": 1.0, "low": None, "high": None}
+    plain |= {"deadband": 0.0, "spacing": 0.0}
     at = {"latest_time": iso(START), "calibration": plain}
     assert sorted(series, key=lambda one: one["metric"]) == [
         {"metric": "state", "unit": "", "kind": "text", "latest": "on", **at},

@@ -36,6 +36,10 @@ export function findings({ journal, consumers = {}, sizes, writer, devices_pendi
   if (journal.held_back !== null) {
     say("problem", "held_back", { reason: told(journal.held_back) });
   }
+  const archive = consumers.history?.retention?.archive;
+  if (archive?.trouble) {
+    say("warning", "archive", { reason: told(archive.trouble) });
+  }
   for (const [name, { pid, trouble, behind, age }] of Object.entries(consumers)) {
     const history = name === "history";
     if (trouble !== null) {

@@ -59,6 +59,7 @@ function show(health) {
       ["journal_size", size(sizes.journal)],
       ["history_size", size(sizes.history)],
       ["growth", size(growth?.history)],
+      ["archive_size", size(consumers.history?.retention?.archive?.bytes)],
       ["free", size(sizes.free)],
       ["backup", backup ? dated(Date.parse(backup.time)) : undefined],
       ["journal_head", number(journal.head)],

@@ -1,0 +1,108 @@
+"""Readings are archived while others come, and archivers and writers are killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from contextlib import closing
+from pathlib import Path
+
+from tests.fault.load import Sender
+from tests.harness import OPEN, HubProcess
+
+from motehub.archive.history import WholeHistory
+from motehub.archived import FOLDER
+from motehub.archiving import Archiving, starter
+from motehub.core.history import make_fold
+from motehub.core.retention import Plan, Retention, Rule
+from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
+from motehub.model import MICROSECONDS, Admission, Device, Series
+from motehub.stores.sqlite import SqliteHistory
+from motehub.thinning import Thinning
+
+DAY = 86_400 * MICROSECONDS
+START = 20_000 * DAY
+DAYS = 70
+
+
+def test_archivers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    """Wherever it was: what it left behind is removed, and the month is written again."""
+    with closing(SqliteHistory(tmp_path)) as store:
+        device = Device(1, "a", "x", ("i",), Admission.ACCEPTED, 5)
+        entries: list[Entry] = [DeviceChanged(device), SeriesAdded(Series(1, 1, "t", ""))]
+        times = array("q", range(START, START + DAYS * DAY, DAY // 2_000))
+        made = Columns()
+        made.add(1, times, array("d", range(len(times))))
+        store.fold(make_fold([(1, Frame(1, made, Columns(), entries))], {}))
+        rule, now = Rule("1d", "1d", "forever", "forever"), START + (DAYS + 40) * DAY
+        whole = WholeHistory(store, tmp_path)
+        folder = tmp_path / FOLDER
+        for kills in (3, 0):
+            archiving = Archiving(store, starter(tmp_path, "sqlite", ""))
+            thinning = Thinning(
+                store,
+                lambda: Retention(Plan(rule), {}),
+                lambda: now,
+                archiving,
+            )
+            killed = 0
+            thinning.begin()
+            while thinning.step() or archiving.at_work:
+                if killed < kills and list(folder.glob("*.new")):
+                    archiving.stop()
+                    killed += 1
+                    thinning.begin()
+            thinning.stop()
+            found = [time for some, _ in whole.readings(1, 0, 2**62) for time in some]
+            assert found == list(times)
+        files = store.archive_files()
+        assert sum(one.rows for one in files) == len(times)
+        assert sorted(one.name for one in files) == sorted(one.name for one in folder.iterdir())
+        assert sum(len(some) for some, _ in store.readings(1, 0, 2**62)) == 1
+
+
+def test_readings_are_archived_while_others_come_and_the_writer_is_killed(folder: Path) -> None:
+    """Each is found once by commands, in the history or in the archive; the hub says how much."""
+    settings = {**OPEN, "retention": {"raw": "30d", "minute": "forever", "archive": True}}
+    with HubProcess(folder, settings) as hub:
+        with Sender(hub.port, hub.ca, most=60_000) as old:
+            hub.wait_until(lambda: old.sent >= 60_000, "it is sent")
+            sent = old.finish()
+        hub.wait_folded()
+        for number in range(3):
+            with Sender(hub.port, hub.ca, "127.0.0.2", most=(number + 1) * 2_000) as other:
+                hub.kill_writer()
+                hub.wait_until(
+                    lambda: hub.status()["writer"]["restarts"] > number,  # noqa: B023
+                    "it is replaced",
+                )
+                others = other.finish()
+
+        def archived() -> int:
+            retention = hub.status()["writer"]["retention"]
+            return int(retention.get("archive", {}).get("readings", 0))
+
+        hub.wait_until(lambda: archived() >= 2 * sent, "they are archived")
+        hub.wait_folded()
+        exported = hub.cli("export")
+        rows = [
+            (device, metric, time)
+            for device, metric, _, time, _ in csv.reader(io.StringIO(exported.stdout))
+        ][1:]
+        assert len(rows) == len(set(rows))
+        of_old = [row for row in rows if row[0] == "dht-127.0.0.1"]
+        assert len(of_old) == 2 * sent
+        assert len(rows) - len(of_old) == 2 * others
+        name, metric, _ = of_old[0]
+        shown = hub.cli("readings", name, metric, "--since", "2020-09-13", "--format", "csv")
+        assert len(shown.stdout.splitlines()) == sent + 1
+        files = hub.json("archive", "list")
+        assert {one["month"] for one in files} == {"2020-09"}
+        assert sum(one["readings"] for one in files) >= 2 * sent
+        verified = hub.cli("archive", "verify")
+        assert verified.returncode == 0, verified.stderr
+        (folder / FOLDER / files[0]["file"]).write_bytes(b"spoilt")
+        verified = hub.cli("archive", "verify")
+        assert verified.returncode == 1
+        assert f"{files[0]['file']} has 6 bytes" in verified.stdout
