@@ -13,6 +13,7 @@ import msgspec
 
 from motehub.archived import Raw
 from motehub.core.buckets import Buckets, reduce_series
+from motehub.core.cells import harmless
 from motehub.core.moments import iso
 from motehub.core.queries import Readings
 from motehub.core.shapes import RawColumns, ReadingsShape, ReducedColumns, StateColumns
@@ -278,4 +279,4 @@ def _csv(names: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> Iterator[by
         text = io.StringIO()
         csv.writer(text).writerows(some)
         yield text.getvalue().encode()
-        some = list(islice(rows, _CSV_ROWS))
+        some = [tuple(map(harmless, row)) for row in islice(rows, _CSV_ROWS)]

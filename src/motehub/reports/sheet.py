@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub.core.buckets import reduce_series
+from motehub.core.cells import harmless
 from motehub.core.moments import iso
 from motehub.history_contract import HistoryStore
 from motehub.model import Device, Kind, Series
@@ -26,8 +27,6 @@ MOST_BYTES: Final = 5_000_000
 
 _RAW: Final = ("time", "device", "metric", "value", "unit")
 _REDUCED: Final = ("time", "device", "metric", "min", "max", "mean", "last", "count", "unit")
-# Programs for tables take a text that begins so for something to be worked out.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -70,10 +69,10 @@ def _rows_of(
     store: HistoryStore, device: Device, series: Series, since: int, until: int
 ) -> Iterator[tuple[int, str, str, float | str, str]]:
     parts = store.texts if series.kind is Kind.TEXT else store.readings
-    name, metric, unit = map(_harmless, (device.name, series.metric, series.unit))
+    name, metric, unit = map(harmless, (device.name, series.metric, series.unit))
     for times, values in parts(series.id, since, until):
         for time, value in zip(times, values, strict=True):
-            yield time, name, metric, _harmless(value), unit
+            yield time, name, metric, harmless(value), unit
 
 
 def _reduced_rows(
@@ -85,7 +84,7 @@ def _reduced_rows(
 ) -> Iterator[tuple[Any, ...]]:
     for device, series in members:
         buckets = drain(reduce_series(store, series.id, since, until, points))
-        name, metric, unit = map(_harmless, (device.name, series.metric, series.unit))
+        name, metric, unit = map(harmless, (device.name, series.metric, series.unit))
         for start, *numbers in zip(
             buckets.starts,
             buckets.low,
@@ -108,10 +107,3 @@ def _written(names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:
             writer.writerow(["the rest is left out: the file would be too long"])
             break
     return text.getvalue().encode()
-
-
-def _harmless(value: Any) -> Any:
-    """Return a text that no program for tables works out; numbers are what they are."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value

@@ -152,6 +152,22 @@ async def test_next_leads_through_all_readings_once(stand: Stand) -> None:
     assert len(seen) == len(set(seen)) == 81
 
 
+async def test_csv_has_no_formulas(tmp_path: Path) -> None:
+    """What a device says is worked out by no program for tables; numbers are as they are."""
+    async with open_stand(tmp_path) as stand:
+        await stand.say("=x", texts('=HYPERLINK("x")', "-5", "on"), numbers(-1.5, metric="-m"))
+        rows = rows_of(await stand.get("/readings", device="=x", format="csv"))
+        assert {row[1] for row in rows[1:]} == {"'=x"}
+        assert [row[3] for row in rows[1:] if row[2] == "state"] == [
+            '\'=HYPERLINK("x")',
+            "-5",
+            "on",
+        ]
+        assert [row[3] for row in rows[1:] if row[2] == "'-m"] == ["-1.5"]
+        found = (await stand.get("/readings", device="=x", metric="state")).json()
+        assert found["series"][0]["values"][0] == '=HYPERLINK("x")'
+
+
 async def test_csv_tells_where_the_rest_begins(plain: Stand) -> None:
     """An answer in CSV has next in a header."""
     await plain.say("x", numbers(1, 2, 3))
