@@ -59,11 +59,7 @@ class Pictures:
         def work() -> None:
             try:
                 for one in wanted:
-                    if (content := self._draw(one, now)) is not None:
-                        made[one.alert] = Picture(f"alert-{one.alert}", content)
-            # Whatever it is, a mail without a picture says the same.
-            except Exception as error:
-                _occasional.info("mail goes without a picture", reason=repr(error)[:200])
+                    self._add(made, one, now)
             finally:
                 self._busy.release()
                 done.set()
@@ -71,6 +67,14 @@ class Pictures:
         threading.Thread(target=work, name="pictures", daemon=True).start()
         done.wait(seconds)
         return dict(made)
+
+    def _add(self, made: dict[int, Picture], one: Told, now: int) -> None:
+        try:
+            if (content := self._draw(one, now)) is not None:
+                made[one.alert] = Picture(f"alert-{one.alert}", content)
+        # Whatever it is, a mail without a picture says the same.
+        except Exception as error:
+            _occasional.info("mail goes without a picture", reason=repr(error)[:200])
 
     def _draw(self, one: Told, now: int) -> bytes | None:
         until = max(now, one.time)

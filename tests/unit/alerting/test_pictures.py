@@ -106,6 +106,15 @@ def test_what_can_not_be_drawn_costs_no_mail(monkeypatch: pytest.MonkeyPatch) ->
     assert Pictures(look_back, PARIS).of([TOLD], NOW, LONG) == {}
 
 
+def test_one_that_can_not_be_drawn_keeps_no_other_back() -> None:
+    """Numbers beyond all arithmetic of one device cost the pictures of that device alone."""
+    first = [
+        msgspec.structs.replace(TOLD, alert=1, severity="critical", lines=(1e308, -1e308)),
+        msgspec.structs.replace(TOLD, alert=2, severity="info"),
+    ]
+    assert set(Pictures(look_back, PARIS).of(first, NOW, LONG)) == {2}
+
+
 def test_nobody_waits_for_a_picture() -> None:
     """A history that hangs holds up one mail for a moment, and others not at all."""
     go_on = threading.Event()
