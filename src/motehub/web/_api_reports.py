@@ -300,8 +300,8 @@ async def leave_report(request: AnyRequest, token: Token) -> Leaving:
 
 
 _MEDIA_TYPES: Final = {
-    "html": "text/html; charset=utf-8",
-    "txt": "text/plain; charset=utf-8",
+    "html": "text/html",
+    "txt": "text/plain",
     "pdf": "application/pdf",
 }
 
