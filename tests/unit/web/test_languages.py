@@ -121,6 +121,8 @@ def test_errors_of_forms_are_translated() -> None:
         "people",
         "profiles",
         "registry",
+        "reports",
+        "retention",
     )
     own = {
         name
