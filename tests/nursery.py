@@ -176,7 +176,10 @@ def _bear(orders: socket.socket) -> Callable[[], object]:
         # An orphan is adopted by the hub, which may wait for it only then.
         while os.getppid() == midwife:
             time.sleep(0.001)
-        orders.send(_NUMBER.pack(os.getpid()))
+        try:
+            orders.send(_NUMBER.pack(os.getpid()))
+        except BrokenPipeError:
+            os._exit(0)  # The hub was killed meanwhile, and with it who would have had a child.
         orders.close()
         return _grown(json.loads(text), files)
 
