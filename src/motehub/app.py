@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -72,6 +71,10 @@ if TYPE_CHECKING:
 
 # What the hub itself opens at most: databases, logs, listeners, pipes, control connections.
 _OWN_FILES: Final = 100
+_MUTE: Final = (
+    "Nothing can connect: the configuration has neither [web], for the pages, nor a [transport.…] "
+    "section. `motehub init` writes one with all of them."
+)
 
 _logger = Logger("motehub.app")
 
@@ -81,16 +84,16 @@ class RunningHub:
 
     def __init__(
         self,
-        folder: Path,
+        configuration: Configuration,
         hub: Hub,
         journal: Journal,
         consumers: dict[str, ConsumerProcess],
         transports: dict[str, Transport],
-        history: str,
         troubles: Troubles,
     ) -> None:
-        self.folder = folder
-        self._history = history
+        self.folder = configuration.data_dir
+        self._history = where_history_is(configuration)
+        self._configuration = configuration
         self.hub = hub
         self.listeners = {
             name: listener
@@ -100,13 +103,13 @@ class RunningHub:
         self._journal = journal
         self.consumers = consumers
         self.writer = consumers[HISTORY]
-        self._reader = SqliteLogReader(folder)
+        self._reader = SqliteLogReader(self.folder)
         self._transports = transports
         self._units = _unit_desk(transports)
         self._troubles = troubles
         self._since = utc_microseconds()
         self._growth = Growth()
-        self._growth.per_day(sizes(folder, history)["history"])
+        self._growth.per_day(sizes(self.folder, self._history)["history"])
 
     @property
     def setup_link(self) -> str | None:
@@ -157,6 +160,8 @@ class RunningHub:
             database=self._history,
             ca=str((self.folder / CA_FILE).absolute()),
             listeners=self.listeners,
+            name=self._configuration.hub.name,
+            time_zone=self._configuration.hub.time_zone,
         ).write(self.folder)
 
     def renew_run_file(self) -> None:
@@ -188,6 +193,8 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {shown_address(listener)}{' (TLS)' if listener.tls else ''}")
+                if configuration.web is None and not configuration.transport:
+                    tell(_MUTE)
                 if (link := hub.setup_link) is not None:
                     tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
@@ -276,9 +283,7 @@ async def running(
             )
         # From here on a stop must not wait for a full disk, however many senders do.
         stack.callback(journal.hurry)
-        running_hub = RunningHub(
-            folder, hub, journal, consumers, transports, where_history_is(configuration), troubles
-        )
+        running_hub = RunningHub(configuration, hub, journal, consumers, transports, troubles)
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
         yield running_hub

@@ -13,7 +13,10 @@ RUN_FILE: Final = "run.json"
 
 
 class RunFile(msgspec.Struct, frozen=True):
-    """What is in it; without a history ``database`` is empty, without certificates ``ca``."""
+    """What is in it; without a history ``database`` is empty, without certificates ``ca``.
+
+    ``name`` and ``time_zone`` are those of ``[hub]``.
+    """
 
     pid: int
     writer_pid: int | None
@@ -21,6 +24,8 @@ class RunFile(msgspec.Struct, frozen=True):
     database: str
     ca: str
     listeners: dict[str, Listener]
+    name: str = "motehub"
+    time_zone: str = ""
 
     def write(self, folder: Path) -> None:
         """Write it into ``folder``, whole or not at all."""

@@ -18,7 +18,6 @@ REPORTS: list[dict[str, object]] = [
     {
         "name": "Weekly",
         "schedule": "0 7 * * 1",
-        "time_zone": "Europe/Paris",
         "recipients": ["owner@example.org", "Zoë <zoe@example.org>"],
         "csv": True,
     }
@@ -59,7 +58,8 @@ class Stand:
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """One hub for all tests of this file."""
     folder = tmp_path_factory.mktemp("reports")
-    settings = {**WEB, "alerts": {"link": "https://hub.example.org"}, "hub": {"admission": "open"}}
+    own = {"admission": "open", "time_zone": "Europe/Paris"}
+    settings = {**WEB, "alerts": {"link": "https://hub.example.org"}, "hub": own}
     with (
         MailServer() as server,
         ReportHub(folder / "data", server, REPORTS, RULES, settings) as hub,
@@ -102,8 +102,10 @@ def test_who_leaves_gets_no_more_until_the_owner_says_so(stand: Stand) -> None:
     assert (status, headers["location"]) == (303, f"/unsubscribe#{token}".lower())
     assert stand.api("GET", "/reports/Weekly")[1]["left"] == []
     assert stand.hub.curl("/unsubscribe")[0] == 200
-    wrong = stand.hub.curl(f"/api/v1/unsubscribe/{'x' * 24}", "-X", "POST")
-    assert wrong[0] == 404
+    unknown = f"/api/v1/unsubscribe/{'x' * 24}"
+    assert stand.hub.curl(unknown)[0] == 303, "the page says it to people"
+    assert stand.hub.curl(f"{unknown}/report")[0] == 404
+    assert stand.hub.curl(unknown, "-X", "POST")[0] == 404
     form = ("-X", "POST", "-H", "Content-Type: application/x-www-form-urlencoded")
     for _ in range(2):
         answer = stand.hub.curl(
@@ -178,6 +180,7 @@ def test_a_report_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
     done = stand.hub.cli("report", "Weekly", "--since", "1d")
     assert done.returncode == 0, done.stderr
     assert "temperature °C" in done.stdout
+    assert "(Europe/Paris)" in done.stdout
     for kind, begin in (("html", b"<!doctype html>"), ("pdf", b"%PDF-"), ("txt", b"Weekly\n")):
         file = tmp_path / f"r.{kind}"
         done = stand.hub.cli("report", "Weekly", "-o", str(file))

@@ -92,9 +92,14 @@ class _Pen:
         began = max(self._left, self._x(curve.began))
         ended = max(began, min(self._right, self._x(curve.ended)))
         draw.rectangle((began, self._top, ended, self._bottom), fill=_ALARM)
-        for number in (min(curve.low), max(curve.high)):
+        least, greatest = min(curve.low), max(curve.high)
+        room = self._y(least) - self._y(greatest)
+        for number in (least, greatest):
             y = self._y(number)
             draw.line((self._left, y, self._right, y), fill=_GRID, width=_SCALE)
+            if number < greatest and room < (_TEXT + 2) * _SCALE:
+                # Its number would stand on that of the greatest.
+                continue
             text = f"{number:.4g}" + (f" {curve.unit}" if len(curve.unit) <= 3 else "")
             draw.text((self._left - 6 * _SCALE, y), text, fill=_INK, font=self._font, anchor="rm")
         days = curve.until - curve.since > 36 * 3_600 * MICROSECONDS

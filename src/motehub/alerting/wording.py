@@ -139,7 +139,7 @@ def compose(
     where = [f"{link.rstrip('/')}/"] if link else []
     if link and len({one.device for one in order}) == 1:
         where = [_address(link, order[0].device)]
-    text = "\n\n".join([*lines, *rest, *where, f"-- \n{hub}, a motehub"]) + "\n"
+    text = "\n\n".join([*lines, *rest, *where, f"-- \nSent by the hub {hub}"]) + "\n"
     return Wording(
         _subject(order, hub), text, _html(order[:LINES], rest, hub, link, zone, pictures or {})
     )
@@ -195,7 +195,7 @@ def _html(
         '<body style="margin:0;padding:16px;font-family:sans-serif;color:#1f2328">'
         '<table role="presentation" cellpadding="0" cellspacing="0" '
         f'style="width:100%;max-width:640px;border-collapse:collapse">{rows}</table>{more}'
-        f'<p style="color:#59636e;font-size:13px">{escape(hub)}, a motehub</p></body></html>'
+        f'<p style="color:#59636e;font-size:13px">Sent by the hub {escape(hub)}</p></body></html>'
     )
 
 

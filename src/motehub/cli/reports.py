@@ -45,7 +45,11 @@ LETTER_COLUMNS: Final = (
     type=click.Path(path_type=Path),
     help="Write an .html, .pdf or .txt file instead of text on the screen.",
 )
-@click.option("--time-zone", metavar="ZONE", help="Zone of its times, if it has none of its own.")
+@click.option(
+    "--time-zone",
+    metavar="ZONE",
+    help="Zone of its times, if it has none of its own; else that of the running hub.",
+)
 @data_option
 def report(
     name: str, since: str | None, output: Path | None, time_zone: str | None, data: Path
@@ -72,7 +76,8 @@ def report(
         raise OwnerError(f"There is no report called {name!r}. Known reports: {known}.")
     said = {k: v for k, v in there[name].items() if k not in ("origin", "left")}
     found = report_of(said)
-    zone = found.time_zone or time_zone or ""
+    name_of_hub, zone_of_hub = _hub_of(data)
+    zone = found.time_zone or time_zone or zone_of_hub
     now = time.time_ns() // 1000
     place = find_zone(zone) if zone else local_zone()
     span = usual_period(found.period, found.schedule, place, now)
@@ -84,7 +89,9 @@ def report(
         # What was acknowledged is in the history then, whether a hub runs or not.
         pass
     store = configuration_of(data).store
-    order = Order(str(data), store.type, encode(found), *span, zone=zone, wants=wants)
+    order = Order(
+        str(data), store.type, encode(found), *span, zone=zone, hub=name_of_hub, wants=wants
+    )
     made = make(order, {STORE_URL: store.url})
     warn_incomplete(made.complete)
     if output is None:
@@ -96,6 +103,19 @@ def report(
         raise OwnerError(f"Can't write {output}: {error.strerror}.") from error
     days = (span[1] - span[0]) / MICROSECONDS / 86_400
     click.echo(f"Wrote a report about {days:.3g} days to {output}.")
+
+
+def _hub_of(data: Path) -> tuple[str, str]:
+    """Return name and zone of the hub that runs on ``data``; where none does, the usual ones."""
+    import msgspec
+
+    from motehub.run_file import RUN_FILE, RunFile
+
+    try:
+        found = msgspec.json.decode((data / RUN_FILE).read_bytes(), type=RunFile)
+    except (OSError, msgspec.MsgspecError):
+        return "motehub", ""
+    return found.name, found.time_zone
 
 
 @click.group("reports")

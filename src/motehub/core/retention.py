@@ -49,7 +49,10 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
                 try:
                     seconds(period)
                 except OwnerError as error:
-                    raise OwnerError(f"{tier}: {error}, or 'forever'.") from error
+                    raise OwnerError(
+                        f"{tier}: {period!r:.80} is no time such as '12h', '30d' or '2y', "
+                        "nor 'forever'."
+                    ) from error
         return self
 
 

@@ -77,7 +77,7 @@ def closing(hub: str, link: str, leave: str) -> str:
     return (
         '<tr><td style="height:16px;font-size:1px">&nbsp;</td></tr>'
         f'<tr><td style="padding:16px;{_QUIET};font-size:12px;border-top:1px solid #d1d9e0">'
-        f"{own}, a motehub{end}</td></tr></table></td></tr></table></body></html>"
+        f"Sent by the hub {own}{end}</td></tr></table></td></tr></table></body></html>"
     )
 
 

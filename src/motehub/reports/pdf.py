@@ -88,7 +88,7 @@ class _Sheet(FPDF):
         self.set_y(-13)
         self.set_font(_FAMILY, size=8)
         self.set_text_color(*_QUIET)
-        self.cell(0, 5, f"{_seen(self._hub)}, a motehub", align="L")
+        self.cell(0, 5, f"Made by the hub {_seen(self._hub)}", align="L")
         self.set_x(_MARGIN)
         self.cell(0, 5, f"{self.page_no()}/{{nb}}", align="R")
 

@@ -49,7 +49,7 @@ def ending(hub: str, link: str, leave: str) -> str:
     """Return the end of the text; ``leave`` is where its reader leaves the report, or ""."""
     where = f"{link}\n" if link else ""
     last = f"Send me this report no more: {leave}\n" if leave else ""
-    return f"\n{where}{last}-- \n{hub}, a motehub\n"
+    return f"\n{where}{last}-- \nSent by the hub {hub}\n"
 
 
 def _alert(one: AlertPart, zone: tzinfo) -> Iterator[str]:

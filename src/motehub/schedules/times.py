@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 _FIELDS: Final = 5
 _CHARACTERS: Final = 100
+# What is right where cronsim says that something is bad.
+_MEANT: Final = {
+    "bad minute": "a minute is 0 to 59",
+    "bad hour": "an hour is 0 to 23",
+    "bad day-of-month": "a day of the month is 1 to 31, or L",
+    "bad month": "a month is 1 to 12, or JAN to DEC",
+    "bad day-of-week": "a day of the week is 0 to 7, or MON to SUN",
+}
 _LONGEST: Final = 366 * 86_400 * MICROSECONDS
 _DAY: Final = 86_400 * MICROSECONDS
 # Longer than any change of a clock.
@@ -38,7 +46,8 @@ def check_schedule(schedule: str) -> None:
     try:
         found = next(_simulation(schedule, datetime(2024, 1, 1, tzinfo=UTC)), None)
     except CronSimError as error:
-        raise ValueError(f"schedule {schedule!r}: {str(error).lower()}") from error
+        said = str(error).lower()
+        raise ValueError(f"schedule {schedule!r}: {_MEANT.get(said, said)}") from error
     if found is None:
         raise ValueError(f"schedule {schedule!r}: there is no such day")
 

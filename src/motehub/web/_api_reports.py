@@ -6,6 +6,7 @@ import asyncio
 from datetime import tzinfo
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response, delete, get, patch, post
@@ -270,8 +271,8 @@ async def list_letters(
 )
 async def ask_to_leave(request: AnyRequest, token: Token) -> Response[None]:
     """Lead to a page with a button; programs that look at links ahead of people change nothing."""
-    services_of(request.app).hub.reports.whose(token)
-    return Response(None, status_code=303, headers={"Location": f"/unsubscribe#{token}"})
+    # The page also says when the link leads nowhere: who reads mail has no use for JSON.
+    return Response(None, status_code=303, headers={"Location": f"/unsubscribe#{quote(token)}"})
 
 
 @get(

@@ -96,6 +96,17 @@ def test_what_the_hub_says_is_still_said_so() -> None:
     there |= {
         "There is no device called {}. GET /api/v1/devices lists the names.",
         "{} announced itself as this device, which is online from {}",
+        *(
+            shape.format(f"{{}} {limit}{held}")
+            for shape in ("{}", "{{}}: {{}} is {{}} ({})")
+            for limit in ("above {}", "below {}", "above {} or below {}")
+            for held in ("", " for {}")
+        ),
+        "{} does not change for {}",
+        "no data",
+        "no data for {}",
+        "{}: stored when it changes by {}",
+        "{}: stored every {} s at most",
         "{} is below {}, the least that is valid",
         "{} is above {}, the most that is valid",
         "{} is too large a number when it is calibrated",
@@ -121,6 +132,8 @@ def test_errors_of_forms_are_translated() -> None:
         "people",
         "profiles",
         "registry",
+        "reports",
+        "retention",
     )
     own = {
         name

@@ -2,7 +2,7 @@
 
 import { button, none, onSubmit, row } from "./forms.js";
 import { ask, change, complain, element, session } from "./hub.js";
-import { moment, t } from "./words.js";
+import { moment, t, told } from "./words.js";
 
 const HOUR = 3_600;
 const MINUTE = 60;
@@ -31,7 +31,7 @@ function alertRow(alert) {
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(alert.text, facts, ...actions);
+  return row(told(alert.text), facts, ...actions);
 }
 
 async function listAlerts() {
@@ -42,7 +42,7 @@ async function listAlerts() {
 }
 
 function ruleRow(rule) {
-  const facts = [rule.when, ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
+  const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
   if (!rule.enabled) {

@@ -1,6 +1,6 @@
 // The states of one series as bands in time: what it was, for how long, and how often it changed.
 
-import { element, title } from "./hub.js";
+import { element, reading, title } from "./hub.js";
 import { dated, known, locale, number, t } from "./words.js";
 
 const HIGH = 30;
@@ -9,12 +9,15 @@ const COLOURS = 8;
 const SVG = "http://www.w3.org/2000/svg";
 const OTHERS = null;
 
-// What a state is called: booleans come as 0 and 1.
-function called(state, kind) {
+// What a state is called: booleans come as 0 and 1; a button's as its newest value is.
+function called(state, { metric, kind }) {
   if (state === OTHERS) {
     return t("bands.others");
   }
-  return kind === "text" ? state || "–" : known(`bands.state_${state}`, state);
+  if (kind === "text") {
+    return state || "–";
+  }
+  return metric === "button" ? reading({ metric, kind }, Number(state)) : known(`bands.state_${state}`, state);
 }
 
 // A time in seconds as people say it.
@@ -128,7 +131,7 @@ export class Bands {
     const rows = [...totals].filter(([, time]) => time > 0).toSorted(([, a], [, b]) => b - a);
     const words = rows.map(([state, time]) => {
       const share = (time / whole).toLocaleString(locale, percent);
-      return t("bands.state", { state: called(state, this.kind), time: spoken(time), share });
+      return t("bands.state", { state: called(state, this), time: spoken(time), share });
     });
     const items = rows.map(([state], i) => {
       const item = element("li");

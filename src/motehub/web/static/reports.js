@@ -2,7 +2,7 @@
 
 import { button, none, onSubmit, row } from "./forms.js";
 import { ask, change, complain, element } from "./hub.js";
-import { moment, t } from "./words.js";
+import { locale, moment, t } from "./words.js";
 
 const SHOWN = 20;
 const find = (selector) => document.querySelector(selector);
@@ -19,8 +19,24 @@ function look(text, name, format) {
   return made;
 }
 
+// The commonest schedules as people say them; others stay in the five fields of cron.
+function often({ schedule, time_zone: zone }) {
+  const found = /^(\d+) (\d+) (\*|1) \* (\*|[0-7])$/.exec(schedule);
+  if (found === null || (found[3] === "1" && found[4] !== "*")) {
+    return schedule;
+  }
+  const [, minute, hour, date, weekday] = found;
+  // The seventh of January 2024 was a Sunday.
+  const one = new Date(2024, 0, 7 + (Number(weekday) || 0), hour, minute);
+  const time = one.toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" }) + (zone ? ` (${zone})` : "");
+  if (weekday !== "*") {
+    return t("reports.every_week", { time, day: one.toLocaleDateString(locale, { weekday: "long" }) });
+  }
+  return t(date === "1" ? "reports.every_month" : "reports.every_day", { time });
+}
+
 function facts(report) {
-  const found = [report.schedule, report.recipients.join(", ")];
+  const found = [often(report), report.recipients.join(", ")];
   if (report.next === null) {
     found.push(element("span", t("reports.off"), "bad"));
   } else {

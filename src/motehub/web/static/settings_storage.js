@@ -22,7 +22,8 @@ function showRules({ default: usual, rules }) {
   const shown = rules.map((one) => {
     const name = one.metric === null ? one.device : t("keeping.of", { metric: title(one.metric), device: one.device });
     const periods = TIERS.filter((tier) => one[tier]).map((tier) => t(`keeping.${tier}_for`, { period: period(one[tier]) }));
-    const link = Object.assign(element("a", one.device), { href: `/device#${encodeURIComponent(one.device)}` });
+    const link = Object.assign(element("a", t("keeping.go")), { href: `/device#${encodeURIComponent(one.device)}` });
+    link.setAttribute("aria-label", `${t("keeping.go")}: ${one.device}`);
     return row(name, [periods.join(", "), link]);
   });
   find("#own").replaceChildren(...(shown.length > 0 ? shown : [none()]));

@@ -31,13 +31,17 @@ let patterns;
 
 function pattern(text) {
   const parts = text.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${parts.join("(.*?)")}$`, "s");
+  // Some texts are said as sentences of their own, with a full stop.
+  return new RegExp(`^${parts.join("(.*?)")}(\\.?)$`, "s");
 }
 
 // What the hub says in English, in the reader's language as far as it is known there.
 export function told(text) {
   if (said[text] !== undefined || text.length > LONGEST) {
     return said[text] ?? text;
+  }
+  if (text.endsWith(".") && said[text.slice(0, -1)] !== undefined) {
+    return `${said[text.slice(0, -1)]}.`;
   }
   // What leaves least open comes first.
   patterns ??= Object.keys(said)
@@ -47,7 +51,7 @@ export function told(text) {
   for (const [shape, words] of patterns) {
     const found = shape.exec(text);
     if (found !== null) {
-      return words.replace(/\{(\d)\}/g, (_, i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2")));
+      return words.replace(/\{(\d)\}/g, (_, i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2"))) + found.at(-1);
     }
   }
   return text;
