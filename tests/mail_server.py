@@ -57,6 +57,7 @@ class MailServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._controller.hang_up()
         self.hanging.clear()
         self._controller.stop()
 
@@ -92,6 +93,26 @@ class MailServer:
 
 
 class _Controller(Controller):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._taken: list[SMTP] = []
+        super().__init__(*args, **options)
+
+    def factory(self) -> SMTP:
+        """Return what speaks on a new connection."""
+        self._taken.append(super().factory())  # type: ignore[no-untyped-call]
+        return self._taken[-1]
+
+    def hang_up(self) -> None:
+        """End the connections that are open, before their loop does."""
+
+        async def abort() -> None:
+            for one in self._taken:
+                if one.transport is not None:
+                    cast("asyncio.Transport", one.transport).abort()
+            await asyncio.sleep(0.01)
+
+        asyncio.run_coroutine_threadsafe(abort(), self.loop).result(PATIENCE)
+
     def _trigger_server(self) -> None:
         """Connect to see whether it listens: to the port that was free."""
         self.port = cast("Any", self.server).sockets[0].getsockname()[1]
