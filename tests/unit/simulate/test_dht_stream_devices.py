@@ -50,7 +50,7 @@ class Server:
         tls = self.context.wrap_bio(incoming, outgoing, server_side=True)
         self.peers.append(writer.get_extra_info("peername")[0])
         payload, goodbye, shaken = b"", False, False
-        while not goodbye and (data := await reader.read(65536)):
+        while not goodbye and (data := await read(reader)):
             incoming.write(data)
             try:
                 if not shaken:
@@ -71,6 +71,14 @@ class Server:
     def rows(self) -> list[Row]:
         """Return all readings, by connection and in order."""
         return [row for payload in self.payloads for row in rows_in(payload)]
+
+
+async def read(reader: asyncio.StreamReader) -> bytes:
+    """Return what has come; nothing at the end, also if that is a reset."""
+    try:
+        return await reader.read(65536)
+    except ConnectionResetError:
+        return b""
 
 
 def rows_in(payload: bytes) -> list[Row]:
