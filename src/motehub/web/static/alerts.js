@@ -2,7 +2,7 @@
 
 import { button, none, onSubmit, row } from "./forms.js";
 import { ask, change, complain, element, session } from "./hub.js";
-import { moment, t, told } from "./words.js";
+import { moment, t, telling } from "./words.js";
 
 const HOUR = 3_600;
 const MINUTE = 60;
@@ -10,7 +10,11 @@ const SHOWN = 50;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
-function alertRow(alert) {
+const words = telling("rules");
+// Rules whose alerts say what their owner has written.
+let own = new Set();
+
+function alertRow(alert, told) {
   const over = alert.ended !== null;
   const state = element("span", t(`alerts.state_${alert.state.replace(" ", "_")}`), over ? "good" : "bad");
   const facts = [state, t(over ? "alerts.over" : "alerts.since", { time: at(over ? alert.ended : alert.began) })];
@@ -31,17 +35,17 @@ function alertRow(alert) {
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(told(alert.text), facts, ...actions);
+  return row(own.has(alert.rule) ? alert.text : told(alert.text), facts, ...actions);
 }
 
 async function listAlerts() {
-  const rows = await ask(`alerts?all=true&limit=${SHOWN}`);
+  const [rows, told] = await Promise.all([ask(`alerts?all=true&limit=${SHOWN}`), words]);
   rows.sort((one, other) => (one.ended !== null) - (other.ended !== null));
-  const shown = rows.length > 0 ? rows.map(alertRow) : [element("li", t("alerts.clear"), "quiet")];
+  const shown = rows.length > 0 ? rows.map((one) => alertRow(one, told)) : [element("li", t("alerts.clear"), "quiet")];
   find("#alerts").replaceChildren(...shown);
 }
 
-function ruleRow(rule) {
+function ruleRow(rule, told) {
   const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
@@ -66,8 +70,10 @@ function ruleRow(rule) {
 }
 
 async function listRules() {
-  const rules = await ask("rules");
-  find("#rules").replaceChildren(...(rules.length > 0 ? rules.map(ruleRow) : [none()]));
+  const [rules, told] = await Promise.all([ask("rules"), words]);
+  own = new Set(rules.filter(({ message }) => message !== "").map(({ name }) => name));
+  const rows = rules.map((one) => ruleRow(one, told));
+  find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
 
 async function offer() {
@@ -119,4 +125,4 @@ if (session.role === "admin") {
   offer().catch(complain);
 }
 
-Promise.all([listAlerts(), listRules()]).catch(complain);
+listRules().then(listAlerts).catch(complain);
