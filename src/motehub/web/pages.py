@@ -16,6 +16,7 @@ from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
 from motehub.web.bundles import Bundles
+from motehub.web.compression import takes_gzip
 from motehub.web.languages import (
     LANGUAGES,
     SELDOM,
@@ -71,10 +72,6 @@ _ALWAYS: Final = (
 _VARIES: Final = (b"vary", b"accept-language, cookie")
 
 _SCRIPT: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></script>')
-_GZIP: Final = re.compile(
-    rb"(?<![\w-])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
-)
-
 _WELCOME: Final = (
     "This is motehub. Readings are taken at POST /api/v1/readings; "
     "/api/openapi.json describes the API.\n"
@@ -187,13 +184,9 @@ def _file(content: bytes, kind: bytes, keeping: tuple[bytes, bytes]) -> Answer:
     )
 
     def answer(request: Request) -> Response:
-        body, own, headers = short if _takes_gzip(request) else whole
+        body, own, headers = short if takes_gzip(request.header(b"accept-encoding")) else whole
         if request.header(b"if-none-match") == own:
             return Response(304, ((b"etag", own), *fixed))
         return Response(200, ((b"etag", own), *headers), body)
 
     return answer
-
-
-def _takes_gzip(request: Request) -> bool:
-    return _GZIP.search(request.header(b"accept-encoding")) is not None

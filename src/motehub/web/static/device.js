@@ -105,16 +105,21 @@ function stillFor(metric) {
 
 let asked = 0;
 
-// Fetches what is to be shown; an answer that comes after a later question is not used.
-async function load() {
-  const mine = (asked += 1);
+// Asks for what is to be shown.
+function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
   const part = new URLSearchParams({ device: name, from: new Date(from * 1000).toISOString() });
   if (!span.live) {
     part.set("to", new Date(to * 1000).toISOString());
   }
-  const { series } = await ask(`readings?${part}&points=${POINTS}&states=true`);
+  return { part, answer: ask(`readings?${part}&points=${POINTS}&states=true`) };
+}
+
+// Shows the answer; one that comes after a later question is not used.
+async function load({ part, answer } = question()) {
+  const mine = (asked += 1);
+  const { series } = await answer;
   if (mine !== asked) {
     return;
   }
@@ -194,6 +199,9 @@ function list(rows, shown, none) {
 }
 
 async function begin() {
+  // What it comes to is told of the first question that fails.
+  const early = question();
+  early.answer.catch(() => {});
   try {
     series = await ask(`${of(name)}/series`);
   } catch (error) {
@@ -208,7 +216,7 @@ async function begin() {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
+  await Promise.all([count(), load(early), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
 }
 
 // --- commands
