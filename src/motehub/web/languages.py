@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -19,6 +20,9 @@ import msgspec
 
 LANGUAGES: Final = ("en", "fr")
 """What the pages are written in; the first one is for readers of all others."""
+
+asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
+"""The language that a browser prefers whose request is being answered."""
 
 Message = str | dict[str, str]
 
