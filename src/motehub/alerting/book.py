@@ -213,10 +213,25 @@ class AlertBook(SqliteFile):
                 (count, now, trouble, channel),
             )
 
-    def failed(self, channel: str, batch: str, now: int, trouble: str, *, give_up: bool) -> None:
-        """Note that a batch has not arrived: it waits on, or is given up."""
+    def failed(
+        self,
+        channel: str,
+        batch: str,
+        now: int,
+        trouble: str,
+        *,
+        give_up: bool,
+        due: int | None = None,
+    ) -> None:
+        """Note that a batch has not arrived: it waits on, or is given up.
+
+        With ``due`` (µs) it was refused, and waits until then while others go out. Of several
+        messages each half has a key of its own then: one may be refused and the other not.
+        """
         with self._noting() as db:
             count = _end(db, channel, batch, now, GIVEN_UP if give_up else WAITS)
+            if due is not None and not give_up:
+                _put_off(db, channel, batch, due)
             db.execute(
                 "UPDATE channel SET failed = failed + 1, given_up = given_up + ?, "
                 "last_failure = ?, trouble = ? WHERE name = ?",
@@ -353,3 +368,13 @@ def _end(db: apsw.Connection, channel: str, batch: str, now: int, state: int) ->
         (state, now, channel, batch),
     )
     return db.changes()
+
+
+def _put_off(db: apsw.Connection, channel: str, batch: str, due: int) -> None:
+    which = "channel = ? AND batch = ? AND state = 0"
+    db.execute(f"UPDATE message SET due = ? WHERE {which}", (due, channel, batch))  # noqa: S608
+    query = f"SELECT id FROM message WHERE {which} ORDER BY id"  # noqa: S608
+    ids = [row[0] for row in db.execute(query, (channel, batch))]
+    half = ids[len(ids) // 2 :] if len(ids) > 1 else []
+    key = secrets.token_hex(12)
+    db.executemany("UPDATE message SET batch = ? WHERE id = ?", ((key, one) for one in half))
