@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from motehub.alerting.book import AlertBook, Waiting
+from motehub.alerting.book import AlertBook
 from motehub.alerting.mail import NotDelivered
+from motehub.alerting.outbox import Waiting
 from motehub.alerting.wording import Told
 from motehub.errors import StorageError
 from motehub.logs import Logger, OccasionalLogger

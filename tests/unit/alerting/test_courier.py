@@ -82,6 +82,8 @@ def test_a_service_that_apprise_knows() -> None:
         notifier.send(WORDING, "critical")
         said = json.loads(receiver.received[0].body)
         assert (said["title"], said["message"], said["type"]) == ("subject", "text", "failure")
+        notifier.send(WORDING, "over")
+        assert json.loads(receiver.received[1].body)["type"] == "success"
         receiver.behave = lambda _: 500
         with pytest.raises(NotDelivered, match=r"has not taken it.*500"):
             notifier.send(WORDING, "info")
@@ -123,10 +125,13 @@ class Outbox:
         return self.now
 
     def tell(self, *numbers: int) -> None:
-        with self.book.writing("j", 0) as writing:
+        with self.book.writing("j", 0, self.now) as writing:
             for number in numbers:
-                alert = Alert(number, *["r", 1, 1, "d", "t", ""], "warning", "firing", *[TIME] * 2,
-                              None, *["", "", "", ""])  # fmt: skip
+                alert = Alert(
+                    id=number, rule="r", subject=1, device_id=1, device="d", metric="t", unit="",
+                    severity="warning", state="firing", began=TIME, noticed=TIME, ended=None,
+                    value="", limits="", text="", notify="",
+                )  # fmt: skip
                 writing.tell("c", alert, self.now, self.now, "", told(number))
 
     def run(self, done: Callable[[], bool]) -> None:
@@ -169,7 +174,7 @@ def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, refuse)
     outbox.tell(1)
     outbox.run(lambda: channels(tmp_path)[0].given_up == 1)
-    assert channels(tmp_path)[0].failed == 3
+    assert channels(tmp_path)[0].failed == 2
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])
