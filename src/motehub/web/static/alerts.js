@@ -1,11 +1,12 @@
-// Alerts, the rules that make them, and a form for the commonest rule.
+// Alerts, and the rules that make them.
 
-import { button, none, onSubmit, row } from "./forms.js";
+import { button, none, row } from "./forms.js";
 import { ask, change, complain, element, session } from "./hub.js";
+import { showMaintenance } from "./maintenance.js";
+import { begin, kindOf, setUp } from "./rule.js";
 import { moment, t, told } from "./words.js";
 
 const HOUR = 3_600;
-const MINUTE = 60;
 const SHOWN = 50;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
@@ -53,6 +54,9 @@ function ruleRow(rule) {
       await change("PATCH", path, { enabled: !rule.enabled });
       await listRules();
     };
+    if (kindOf(rule) !== undefined) {
+      actions.push(button(t("alerts.change"), () => begin(rule)));
+    }
     actions.push(button(t(rule.enabled ? "alerts.switch_off" : "alerts.switch_on"), turn));
     if (rule.origin === "added") {
       const remove = async () => {
@@ -70,53 +74,9 @@ async function listRules() {
   find("#rules").replaceChildren(...(rules.length > 0 ? rules.map(ruleRow) : [none()]));
 }
 
-async function offer() {
-  const devices = await ask("devices");
-  for (const { name } of devices) {
-    find("[name=device]").append(new Option(name, name));
-  }
-  const all = await Promise.all(devices.slice(0, 20).map(({ name }) => ask(`devices/${encodeURIComponent(name)}/series`)));
-  const metrics = new Set(all.flat().filter(({ kind }) => kind === "gauge").map(({ metric }) => metric));
-  find("#metrics").replaceChildren(...[...metrics].sort().map((one) => new Option(one)));
-}
-
-function ruleOf(fields) {
-  const device = fields.get("device");
-  const limit = Number(fields.get("limit"));
-  const hold = Number(fields.get("minutes")) * MINUTE;
-  const side = fields.get("side");
-  return {
-    name: fields.get("name"),
-    devices: device === "" ? [] : [device],
-    metric: fields.get("metric"),
-    ...(side === "stuck" ? { stuck: limit * HOUR } : { [side]: limit, for: hold }),
-    severity: fields.get("severity"),
-  };
-}
-
 if (session.role === "admin") {
-  const form = find("form");
-  find("#adding").hidden = false;
-  onSubmit(form, async (fields) => {
-    await change("POST", "rules", ruleOf(fields));
-    form.reset();
-    find("#previewed").textContent = "";
-    await listRules();
-  });
-  find("#preview").addEventListener("click", async () => {
-    if (!form.reportValidity()) {
-      return;
-    }
-    const wrong = form.querySelector("[role=alert]");
-    wrong.textContent = "";
-    try {
-      const { count } = await change("POST", "rule-preview", { ...ruleOf(new FormData(form)), from: "-7d" });
-      find("#previewed").textContent = t("alerts.previewed", { count });
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-  });
-  offer().catch(complain);
+  setUp(listRules);
 }
+showMaintenance();
 
 Promise.all([listAlerts(), listRules()]).catch(complain);
