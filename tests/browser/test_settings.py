@@ -358,6 +358,9 @@ def test_the_keyboard_is_enough(hub: WebHub, browser: Browser) -> None:
     """Somebody without a mouse logs in, goes to the settings, and sees where they are."""
     with screen(browser) as page:
         page.goto(f"{hub.url}/login")
+        # Before these the browser may be loaded, and keys still go nowhere.
+        expect(page.locator("input[name=name]")).to_be_focused()
+        expect(page.locator("main form button")).to_be_enabled()
         page.keyboard.type(VERA["name"])
         page.keyboard.press("Tab")
         page.keyboard.type(VERA["password"])
