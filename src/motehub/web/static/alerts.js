@@ -1,13 +1,14 @@
 // Alerts, and the rules that make them.
 
 import { button, none, row } from "./forms.js";
-import { ask, change, complain, element, session } from "./hub.js";
+import { ask, change, complain, element, follow, oneByOne, session } from "./hub.js";
 import { showMaintenance } from "./maintenance.js";
 import { begin, kindOf, setUp } from "./rule.js";
 import { moment, t, told } from "./words.js";
 
 const HOUR = 3_600;
 const SHOWN = 50;
+const AGAIN = 15_000;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
@@ -27,7 +28,7 @@ function alertRow(alert) {
     const answer = (path, body) => async () => {
       await change("POST", `alerts/${alert.id}/${path}`, body);
       // What was answered is known to those who look after alerts a moment later.
-      setTimeout(() => listAlerts().catch(complain), 500);
+      setTimeout(() => look().catch(complain), 500);
     };
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
@@ -35,8 +36,14 @@ function alertRow(alert) {
   return row(told(alert.text), facts, ...actions);
 }
 
+let known;
+
 async function listAlerts() {
   const rows = await ask(`alerts?all=true&limit=${SHOWN}`);
+  // A button that has the focus keeps it while nothing changes.
+  if (known === (known = JSON.stringify(rows))) {
+    return;
+  }
   rows.sort((one, other) => (one.ended !== null) - (other.ended !== null));
   const shown = rows.length > 0 ? rows.map(alertRow) : [element("li", t("alerts.clear"), "quiet")];
   find("#alerts").replaceChildren(...shown);
@@ -79,4 +86,10 @@ if (session.role === "admin") {
 }
 showMaintenance();
 
-Promise.all([listAlerts(), listRules()]).catch(complain);
+const look = oneByOne(listAlerts);
+follow({
+  begin: () => Promise.all([look(), listRules()]),
+  event: ({ kind }) => kind === "alert" && look().catch(complain),
+});
+// Nobody is told when somebody answers one.
+setInterval(() => document.hidden || look().catch(complain), AGAIN);

@@ -7,7 +7,7 @@ import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
 import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
-import { showQuality } from "./quality.js";
+import { showAlerts, showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, known, number, t, told } from "./words.js";
 
@@ -109,11 +109,12 @@ async function load() {
   const mine = (asked += 1);
   const [from, to] = span.bounds();
   fetched = Date.now();
-  const part = new URLSearchParams({ device: name, from: new Date(from * 1000).toISOString() });
+  const whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
-    part.set("to", new Date(to * 1000).toISOString());
+    whole.set("to", new Date(to * 1000).toISOString());
   }
-  const { series } = await ask(`readings?${part}&points=${POINTS}&states=true`);
+  const part = new URLSearchParams({ device: name });
+  const { series } = await ask(`readings?${part}&${whole}&points=${POINTS}&states=true`);
   if (mine !== asked) {
     return;
   }
@@ -121,9 +122,7 @@ async function load() {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
-    const rows = new URLSearchParams(part);
-    rows.set("metric", one.metric);
-    shown.copy.href = `/api/v1/readings?${rows}&format=csv&limit=100000`;
+    shown.copy.href = `/api/v1/export?${whole}&${new URLSearchParams({ series: `${name}/${one.metric}` })}`;
   }
   draw();
 }
@@ -319,6 +318,9 @@ const heard = {
     find("#happened .quiet:not(time)")?.remove();
     find("#happened").prepend(happened(event));
     find("#happened").children[MOST_EVENTS]?.remove();
+    if (event.kind === "alert") {
+      showAlerts(name).catch(complain);
+    }
   },
 };
 
