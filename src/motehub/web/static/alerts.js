@@ -4,7 +4,7 @@ import { button, none, row } from "./forms.js";
 import { ask, change, complain, element, follow, oneByOne, session } from "./hub.js";
 import { showMaintenance } from "./maintenance.js";
 import { begin, kindOf, setUp } from "./rule.js";
-import { moment, t, told } from "./words.js";
+import { moment, t, telling } from "./words.js";
 
 const HOUR = 3_600;
 const SHOWN = 50;
@@ -12,7 +12,11 @@ const AGAIN = 15_000;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
-function alertRow(alert) {
+const words = telling("rules");
+// Rules whose alerts say what their owner has written.
+let own = new Set();
+
+function alertRow(alert, told) {
   const over = alert.ended !== null;
   const state = element("span", t(`alerts.state_${alert.state.replace(" ", "_")}`), over ? "good" : "bad");
   const facts = [state, t(over ? "alerts.over" : "alerts.since", { time: at(over ? alert.ended : alert.began) })];
@@ -33,23 +37,23 @@ function alertRow(alert) {
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(told(alert.text), facts, ...actions);
+  return row(own.has(alert.rule) ? alert.text : told(alert.text), facts, ...actions);
 }
 
 let known;
 
 async function listAlerts() {
-  const rows = await ask(`alerts?all=true&limit=${SHOWN}`);
+  const [rows, told] = await Promise.all([ask(`alerts?all=true&limit=${SHOWN}`), words]);
   // A button that has the focus keeps it while nothing changes.
   if (known === (known = JSON.stringify(rows))) {
     return;
   }
   rows.sort((one, other) => (one.ended !== null) - (other.ended !== null));
-  const shown = rows.length > 0 ? rows.map(alertRow) : [element("li", t("alerts.clear"), "quiet")];
+  const shown = rows.length > 0 ? rows.map((one) => alertRow(one, told)) : [element("li", t("alerts.clear"), "quiet")];
   find("#alerts").replaceChildren(...shown);
 }
 
-function ruleRow(rule) {
+function ruleRow(rule, told) {
   const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
@@ -77,8 +81,10 @@ function ruleRow(rule) {
 }
 
 async function listRules() {
-  const rules = await ask("rules");
-  find("#rules").replaceChildren(...(rules.length > 0 ? rules.map(ruleRow) : [none()]));
+  const [rules, told] = await Promise.all([ask("rules"), words]);
+  own = new Set(rules.filter(({ message }) => message !== "").map(({ name }) => name));
+  const rows = rules.map((one) => ruleRow(one, told));
+  find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
 
 if (session.role === "admin") {
@@ -88,7 +94,7 @@ showMaintenance();
 
 const look = oneByOne(listAlerts);
 follow({
-  begin: () => Promise.all([look(), listRules()]),
+  begin: () => listRules().then(look),
   event: ({ kind }) => kind === "alert" && look().catch(complain),
 });
 // Nobody is told when somebody answers one.
