@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -20,6 +21,9 @@ import msgspec
 
 LANGUAGES: Final = ("en", "fr")
 """What the pages are written in; the first one is for readers of all others."""
+
+asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
+"""The language that a browser prefers whose request is being answered."""
 
 SELDOM: Final = ("reasons", "rules")
 """What few pages tell: why payloads are rejected, and when rules fire."""

@@ -84,6 +84,8 @@ TOLD: Final = {
 }
 PUT_TOGETHER: Final = {
     " (line {})",
+    "message: {} stands for nothing. Did you mean {}?",
+    "message: {} stands for nothing. Known: {}",
     "no {} for {}",
     "offline for {}",
     *(
@@ -205,6 +207,7 @@ def test_what_the_hub_says_is_still_said_so() -> None:
             assert english in there | PUT_TOGETHER, english
             places = {int(one) for one in re.findall(r"\{(\d)\}", other)}
             assert max(places, default=0) <= english.count("{}"), english
+            assert 0 not in places, english
 
 
 def all_said(language: str) -> Iterator[tuple[str, str]]:

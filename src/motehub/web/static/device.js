@@ -7,7 +7,7 @@ import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
 import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
-import { showQuality } from "./quality.js";
+import { showAlerts, showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, known, number, t, telling, told } from "./words.js";
 
@@ -109,15 +109,16 @@ let asked = 0;
 function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
-  const part = new URLSearchParams({ device: name, from: new Date(from * 1000).toISOString() });
+  const whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
-    part.set("to", new Date(to * 1000).toISOString());
+    whole.set("to", new Date(to * 1000).toISOString());
   }
-  return { part, answer: ask(`readings?${part}&points=${POINTS}&states=true`) };
+  const part = new URLSearchParams({ device: name });
+  return { part, whole, answer: ask(`readings?${part}&${whole}&points=${POINTS}&states=true`) };
 }
 
 // Shows the answer; one that comes after a later question is not used.
-async function load({ part, answer } = question()) {
+async function load({ part, whole, answer } = question()) {
   const mine = (asked += 1);
   const { series } = await answer;
   if (mine !== asked) {
@@ -127,9 +128,8 @@ async function load({ part, answer } = question()) {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
-    const rows = new URLSearchParams(part);
-    rows.set("metric", one.metric);
-    shown.copy.href = `/api/v1/readings?${rows}&format=csv&limit=100000`;
+    const own = new URLSearchParams({ series: `${name}/${one.metric}` });
+    shown.copy.href = `/api/v1/export?${whole}&${own}`;
   }
   draw();
 }
@@ -329,6 +329,9 @@ const heard = {
     find("#happened .quiet:not(time)")?.remove();
     find("#happened").prepend(happened(event));
     find("#happened").children[MOST_EVENTS]?.remove();
+    if (event.kind === "alert") {
+      showAlerts(name).catch(complain);
+    }
   },
 };
 
