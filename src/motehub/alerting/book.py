@@ -29,6 +29,8 @@ MOST_WAITING: Final = 10_000
 MOST_KEPT: Final = 10_000
 """Alerts and messages that are over which are kept: the newest."""
 
+_MOST_UNDELIVERED: Final = 20
+
 ALERT_COLUMNS: Final = (
     "id, rule, subject, device_id, device, metric, unit, severity, state, began, noticed, ended, "
     "value, limits, text, notify, acknowledged, acknowledged_by, snoozed, due, told"
@@ -200,6 +202,19 @@ class AlertBook(Outbox):
             found["waiting"] = int(db.execute("SELECT count(*) FROM message WHERE state = 0").get)
             found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
             return found
+
+    def undelivered(self) -> list[tuple[str, str, str]]:
+        """Return which channels and reports did not get out the last time, and why."""
+        with self.storage() as db:
+            rows = db.execute(
+                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL UNION "
+                "SELECT 'report', report, result FROM schedule WHERE NOT ok UNION "
+                "SELECT 'report', report, max(trouble) FROM letter "
+                "WHERE state = 0 AND trouble IS NOT NULL GROUP BY report "
+                "ORDER BY 1, 2 LIMIT ?",
+                (_MOST_UNDELIVERED,),
+            )
+            return [(str(kind), str(name), str(reason)) for kind, name, reason in rows]
 
     def _prepare(self, connection: apsw.Connection) -> None:
         upgrade_schema(connection, self._path, "motehub.alerting.schema")

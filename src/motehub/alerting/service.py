@@ -29,7 +29,7 @@ from motehub.core.rules import AlertNews
 from motehub.errors import MotehubError, StorageError
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
-from motehub.webhooks.service import Hub, Tell, clock
+from motehub.webhooks.service import Hub, Tell, Undelivered, clock
 from motehub.zones import find_zone, local_zone
 
 TellHub = Callable[[str, Sequence[AlertNews]], None]
@@ -88,6 +88,7 @@ class AlertService:
         self._reporter = _Reporter(self._book, tell_hub)
         self._others = list(self._make_reporters(folder, plan, reports))
         self._counts: dict[str, int] = {}
+        self._undelivered: Undelivered = []
         self._counted = 0.0
         self.consumer = Consumer("alerts", reader, self._effect, may_miss=True)
 
@@ -157,7 +158,8 @@ class AlertService:
             nonlocal reported
             if time.monotonic() - reported >= seconds:
                 reported = time.monotonic()
-                tell(effect.committed, self._count(), consumer.trouble)
+                counts = self._count()
+                tell(effect.committed, counts, consumer.trouble, self._undelivered)
 
         woken = False
         while all(one.is_alive() for one in (*self._couriers, self._reporter, *self._others)):
@@ -210,6 +212,7 @@ class AlertService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._book.counts(), "missed": self._effect.missed}
+                self._undelivered = self._book.undelivered()
         return self._counts
 
 

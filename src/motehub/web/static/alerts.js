@@ -1,17 +1,22 @@
 // Alerts, and the rules that make them.
 
 import { button, none, row } from "./forms.js";
-import { ask, change, complain, element, session } from "./hub.js";
+import { ask, change, complain, element, follow, oneByOne, session } from "./hub.js";
 import { showMaintenance } from "./maintenance.js";
 import { begin, kindOf, setUp } from "./rule.js";
-import { moment, t, told } from "./words.js";
+import { moment, t, telling } from "./words.js";
 
 const HOUR = 3_600;
 const SHOWN = 50;
+const AGAIN = 15_000;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
-function alertRow(alert) {
+const words = telling("rules");
+// Rules whose alerts say what their owner has written.
+let own = new Set();
+
+function alertRow(alert, told) {
   const over = alert.ended !== null;
   const state = element("span", t(`alerts.state_${alert.state.replace(" ", "_")}`), over ? "good" : "bad");
   const facts = [state, t(over ? "alerts.over" : "alerts.since", { time: at(over ? alert.ended : alert.began) })];
@@ -27,22 +32,28 @@ function alertRow(alert) {
     const answer = (path, body) => async () => {
       await change("POST", `alerts/${alert.id}/${path}`, body);
       // What was answered is known to those who look after alerts a moment later.
-      setTimeout(() => listAlerts().catch(complain), 500);
+      setTimeout(() => look().catch(complain), 500);
     };
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(told(alert.text), facts, ...actions);
+  return row(own.has(alert.rule) ? alert.text : told(alert.text), facts, ...actions);
 }
 
+let known;
+
 async function listAlerts() {
-  const rows = await ask(`alerts?all=true&limit=${SHOWN}`);
+  const [rows, told] = await Promise.all([ask(`alerts?all=true&limit=${SHOWN}`), words]);
+  // A button that has the focus keeps it while nothing changes.
+  if (known === (known = JSON.stringify(rows))) {
+    return;
+  }
   rows.sort((one, other) => (one.ended !== null) - (other.ended !== null));
-  const shown = rows.length > 0 ? rows.map(alertRow) : [element("li", t("alerts.clear"), "quiet")];
+  const shown = rows.length > 0 ? rows.map((one) => alertRow(one, told)) : [element("li", t("alerts.clear"), "quiet")];
   find("#alerts").replaceChildren(...shown);
 }
 
-function ruleRow(rule) {
+function ruleRow(rule, told) {
   const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
@@ -70,8 +81,10 @@ function ruleRow(rule) {
 }
 
 async function listRules() {
-  const rules = await ask("rules");
-  find("#rules").replaceChildren(...(rules.length > 0 ? rules.map(ruleRow) : [none()]));
+  const [rules, told] = await Promise.all([ask("rules"), words]);
+  own = new Set(rules.filter(({ message }) => message !== "").map(({ name }) => name));
+  const rows = rules.map((one) => ruleRow(one, told));
+  find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
 
 if (session.role === "admin") {
@@ -79,4 +92,10 @@ if (session.role === "admin") {
 }
 showMaintenance();
 
-Promise.all([listAlerts(), listRules()]).catch(complain);
+const look = oneByOne(listAlerts);
+follow({
+  begin: () => listRules().then(look),
+  event: ({ kind }) => kind === "alert" && look().catch(complain),
+});
+// Nobody is told when somebody answers one.
+setInterval(() => document.hidden || look().catch(complain), AGAIN);
