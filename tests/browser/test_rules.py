@@ -109,7 +109,7 @@ def test_rules_of_every_kind_are_added(hub: WebHub, browser: Browser) -> None:
             form.get_by_label("Name of the rule").fill(f"it {name}")
             form.get_by_label("It fires when").select_option(name)
             form.get_by_label("What is looked at").fill("temperature")
-            form.get_by_label(label).fill(value)
+            form.get_by_label(label).locator("visible=true").fill(value)
             form.locator("#keep").click()
             expect(rules).to_contain_text(f"it {name}")
         form.get_by_label("Name of the rule").fill("it leaves")
