@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,39 @@ def test_what_is_refused_holds_up_nothing_else(tmp_path: Path, error: Exception)
     (row,) = channels(tmp_path)
     assert (row.waiting, row.delivered, row.given_up) == (1, 7, 0)
     assert row.failed >= 4
+
+
+def test_what_hangs_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else tells the others; the owner sees that nobody has answered."""
+    released = threading.Event()
+
+    def refuse(numbers: list[int]) -> None:
+        if numbers == [1]:
+            released.wait(PATIENCE)
+
+    monkeypatch.setattr("motehub.alerting.courier.HANGS_SECONDS", 0.1)
+    outbox = Outbox(tmp_path, refuse)
+    outbox.tell(1)
+    first = outbox.courier
+    first.start()
+    deadline = time.monotonic() + PATIENCE
+    while not first.hangs:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    outbox.courier = first.replaced()
+    (row,) = channels(tmp_path)
+    assert (row.waiting, row.failed, row.trouble) == (1, 1, "no answer within 0.00166667 min")
+    outbox.tell(2)
+    outbox.courier.start()
+    while outbox.sent != [[2]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    released.set()
+    for one in (first, outbox.courier):
+        one.stop()
+        one.join(PATIENCE)
+    assert channels(tmp_path)[0].waiting == 0
+    outbox.book.close()
 
 
 def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
