@@ -275,6 +275,23 @@ async def snooze_alert(
     await _answer(request, number, SNOOZE, until)
 
 
+@get(
+    "/maintenance",
+    guards=[needs(Scope.READ)],
+    responses=problems(READING),
+    summary="List devices in maintenance",
+)
+async def list_maintenance(request: ApiRequest) -> list[MaintenanceShape]:
+    """Return the devices of whose alerts nobody is told, and until when."""
+    devices = visible(request.auth)
+    found = services_of(request.app).hub.rules.maintained()
+    return [
+        MaintenanceShape(name, iso(until))
+        for name, until in found.items()
+        if devices is None or name in devices
+    ]
+
+
 @put(
     "/devices/{name:str}/maintenance",
     guards=[needs(Scope.CONTROL)],

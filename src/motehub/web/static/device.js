@@ -9,7 +9,7 @@ import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
 import { showAlerts, showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
-import { dated, known, number, t, told } from "./words.js";
+import { dated, known, number, t, telling, told } from "./words.js";
 
 const POINTS = 600;
 const MOST_EVENTS = 50;
@@ -81,7 +81,8 @@ function chart(series, Shape) {
     const copy = element("a", "CSV");
     copy.setAttribute("download", `${name} ${series.metric}.csv`);
     const compare = element("a", t("device.compare"));
-    compare.href = `/history#${new URLSearchParams({ show: `${name}/${series.metric}` })}`;
+    const show = `${name}/${series.metric}`;
+    compare.href = `/history#${new URLSearchParams({ show })}`;
     links.append(...(Shape === Chart ? [compare, copy] : [copy]));
     caption.append(links);
     const box = element("div");
@@ -178,9 +179,10 @@ async function events() {
 
 async function refusals() {
   const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
+  const why = rows.length > 0 ? await telling("reasons") : undefined;
   const shown = (one) => {
     const row = element("li");
-    row.append(when(one.time), element("b", told(one.reason)), element("code", one.payload));
+    row.append(when(one.time), element("b", why(one.reason)), element("code", one.payload));
     return row;
   };
   find("#refusals").replaceChildren(...list(rows, shown, t("device.none")));

@@ -218,6 +218,9 @@ for (const one of document.querySelectorAll("[data-admin]")) {
 for (const one of document.querySelectorAll("[data-control]")) {
   one.hidden = !mayControl;
 }
+// On a phone the menu is a row that goes on.
+const menu = document.querySelector("#pages");
+menu.scrollLeft = menu.querySelector("[aria-current]")?.offsetLeft - menu.clientWidth / 2;
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
   try {
