@@ -154,7 +154,7 @@ class Hub:
         batch = Batch()
         old = self.registry.by_name(name)
         device = accept_device(self.registry, batch, old, new_name, self._clock())
-        self._tokens_follow(batch, old, device)
+        self._follow(batch, old, device)
         await self._journal.append(batch)
         return device
 
@@ -171,7 +171,7 @@ class Hub:
         batch = Batch()
         device = msgspec.structs.replace(old, name=self.registry.check_new_name(new_name))
         self.registry.replace(batch, device)
-        self._tokens_follow(batch, old, device)
+        self._follow(batch, old, device)
         self._note_event(batch, device, "renamed", f"renamed from {name} to {new_name}")
         await self._journal.append(batch)
         return device
@@ -354,14 +354,16 @@ class Hub:
         _logger.info("token revoked", name=token.name)
         return token
 
-    def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
-        """Bind the tokens of a device that was renamed to its new name.
+    def _follow(self, batch: Batch, old: Device, new: Device) -> None:
+        """Bind what names a device that was renamed to its new name: tokens, rules, reports.
 
-        Whoever waits (or was blocked) has only called himself so: a token of that name was made
+        Whoever waits (or was blocked) has only called himself so: what has that name was made
         for another device, which the owner knows and which may not have come yet.
         """
-        if old.admission is Admission.ACCEPTED:
+        if old.admission is Admission.ACCEPTED and old.name != new.name:
             self.tokens.follow(batch, old.name, new.name)
+            self.rules.follow(batch, old.name, new.name)
+            self.reports.follow(batch, old.name, new.name)
 
     def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))
