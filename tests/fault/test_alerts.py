@@ -200,3 +200,7 @@ def test_mail_over_tls_with_a_password(
         done = hub.cli("mail", "test", "--config", str(hub.config))
         assert done.returncode == 1
         assert "refuses user or password" in done.stderr
+        secret.write_text("grün", "utf-8")
+        done = hub.cli("mail", "test", "--config", str(hub.config))
+        assert done.returncode == 1
+        assert "must be ASCII" in done.stderr

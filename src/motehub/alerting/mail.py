@@ -93,6 +93,8 @@ def send_letter(mail: Mail, letter: Letter, key: str, now: int, hub: str) -> str
         raise NotDelivered(f"TLS failed: {error.reason or error}; is mail.tls right?") from error
     except TimeoutError as error:
         raise NotDelivered(f"no answer within {mail.timeout:g} s from {where}") from error
+    except UnicodeError as error:
+        raise NotDelivered(_unsayable(mail)) from error
     except (OSError, smtplib.SMTPException) as error:
         if isinstance(error.__context__, TimeoutError):
             # How the library says that an answer did not come in time.
@@ -123,6 +125,13 @@ def _connected(mail: Mail) -> Iterator[smtplib.SMTP]:
         yield server
     finally:
         server.close()
+
+
+def _unsayable(mail: Mail) -> str:
+    """Say what of the settings can't be said to a mail server."""
+    if not (mail.user + mail.password).isascii():
+        return "user and password of [mail] must be ASCII: another one is needed"
+    return f"{mail.host[:80]!r} can't be the name of a mail server: see host in [mail]"
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:

@@ -22,7 +22,7 @@ from motehub.alerting.mail import send_mail
 from motehub.alerting.pictures import LookBack, Pictures
 from motehub.alerting.plan import MAIL, Plan
 from motehub.alerting.postman import Postman
-from motehub.alerting.wording import Told, compose
+from motehub.alerting.wording import OVER, Told, by_urgency, compose
 from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
 from motehub.core.rules import AlertNews
@@ -144,7 +144,9 @@ class AlertService:
 
     def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
-        notifier.send(compose(told, plan.hub, plan.link, self._zone), told[0].severity)
+        worst = by_urgency(told)[0]
+        severity = OVER if worst.kind == OVER else worst.severity
+        notifier.send(compose(told, plan.hub, plan.link, self._zone), severity)
         return ""
 
     def _follow(self, hub: Hub, tell: Tell) -> bool:
@@ -162,12 +164,13 @@ class AlertService:
         woken = False
         while all(one.is_alive() for one in (*self._couriers, self._reporter, *self._others)):
             began = time.process_time()
+            # Before anything is judged, which would pass the time that never was.
+            if jump := steady.jump():
+                _logger.warning("the clock has jumped: that is no silence", seconds=round(jump))
+                effect.begin_silence(round(jump * MICROSECONDS))
             told = hub.news() if woken else None
             done = consumer.catch_up(after_bite=report, look=not woken, told=told)
             if done:
-                if steady.has_jumped():
-                    _logger.warning("the clock has jumped: silence counts anew")
-                    effect.begin_silence()
                 done = self._pass_time()
             for courier in self._couriers:
                 courier.wake()
@@ -223,10 +226,11 @@ class _Steadiness:
     def __init__(self) -> None:
         self._difference = time.time() - time.monotonic()
 
-    def has_jumped(self) -> bool:
-        """Tell whether it has since this was last called."""
+    def jump(self) -> float:
+        """Return by how many seconds it has since this was last called, 0 where it has not."""
         before, self._difference = self._difference, time.time() - time.monotonic()
-        return abs(self._difference - before) > _JUMP_SECONDS
+        jump = self._difference - before
+        return jump if abs(jump) > _JUMP_SECONDS else 0.0
 
 
 class _Reporter(threading.Thread):

@@ -150,6 +150,7 @@ def make_api(services: ApiServices) -> Litestar:
             settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
+            alerts.list_maintenance,
             alerts.maintain_device,
             reports.list_reports,
             reports.show_report,
