@@ -29,7 +29,7 @@ from motehub.core.rules import AlertNews
 from motehub.errors import MotehubError, StorageError
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
-from motehub.webhooks.service import Hub, Tell, Undelivered, clock
+from motehub.webhooks.service import TOLD_OF, Hub, Tell, Undelivered, clock
 from motehub.zones import find_zone, local_zone
 
 TellHub = Callable[[str, Sequence[AlertNews]], None]
@@ -224,7 +224,7 @@ class AlertService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._book.counts(), "missed": self._effect.missed}
-                self._undelivered = self._book.undelivered()
+                self._undelivered = self._book.undelivered(clock() - TOLD_OF)
         return self._counts
 
 
