@@ -27,6 +27,7 @@ from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
 from motehub.core.rules import AlertNews
 from motehub.errors import MotehubError, StorageError
+from motehub.languages import Words
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.webhooks.service import Hub, Tell, clock
@@ -138,12 +139,13 @@ class AlertService:
         assert plan.mail is not None
         pictures = self._pictures.of(told, now) if self._pictures is not None else {}
         names = {alert: one.name for alert, one in pictures.items()}
-        wording = compose(told, plan.hub, plan.link, self._zone, names)
+        wording = compose(told, plan.hub, plan.link, self._zone, Words(plan.language), names)
         return send_mail(plan.mail, wording, key, now, plan.hub, pictures.values())
 
     def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
-        notifier.send(compose(told, plan.hub, plan.link, self._zone), told[0].severity)
+        words = Words(notifier.language or plan.language)
+        notifier.send(compose(told, plan.hub, plan.link, self._zone, words), told[0].severity)
         return ""
 
     def _follow(self, hub: Hub, tell: Tell) -> bool:

@@ -15,7 +15,8 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
-from motehub.web.languages import LANGUAGES, preferred, rendered, script
+from motehub.languages import LANGUAGES
+from motehub.web.languages import preferred, rendered, script
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",

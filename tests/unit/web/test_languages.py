@@ -15,8 +15,9 @@ import pytest
 import motehub.web
 from motehub import errors
 from motehub.http_exchange import Request
+from motehub.languages import LANGUAGES, catalogue, said
 from motehub.web import pages
-from motehub.web.languages import LANGUAGES, catalogue, keys_of, preferred, said
+from motehub.web.languages import keys_of, preferred
 
 PACKAGE: Final = Path(motehub.web.__file__).parents[1]
 # These have words of their own on the pages to which they lead.
@@ -103,6 +104,9 @@ def test_what_the_hub_says_is_still_said_so() -> None:
             for held in ("", " for {}")
         ),
         "{} does not change for {}",
+        *(f"{{}} {word} by more than {{}} within {{}}" for word in ("rises", "falls", "changes")),
+        "{}: {} is {} for {}",
+        "no {} for {}",
         "no data",
         "no data for {}",
         "{}: stored when it changes by {}",

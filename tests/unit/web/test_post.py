@@ -8,8 +8,8 @@ import pytest
 from tests.mail_server import MailServer, plain
 
 from motehub.alerting.plan import Mail
+from motehub.languages import LANGUAGES
 from motehub.web.attempts import FROM_ADDRESS, LINKS, LinkRequests
-from motehub.web.languages import LANGUAGES
 from motehub.web.letters import Note, note
 from motehub.web.post import AT_ONCE, MOST_WAITING, Post
 
