@@ -29,6 +29,9 @@ class Language(enum.Enum):
 LANGUAGES: Final = tuple(one.value for one in Language)
 """The same by their names."""
 
+SELDOM: Final = ("reasons", "rules")
+"""What few pages tell: why payloads are rejected, and when rules fire."""
+
 Message = str | dict[str, str]
 
 _PLACE: Final = re.compile(r"\{(\w+)\}")
@@ -43,12 +46,13 @@ def catalogue(language: str) -> Mapping[str, Message]:
     return _messages(_pages().joinpath(language))
 
 
-def said(language: str) -> Mapping[str, str]:
+def said(language: str, about: str = "said") -> Mapping[str, str]:
     """Return what the hub says in English, each with what it is in one of ``LANGUAGES``.
 
     Where the hub puts something in, the English has ``{}``, the other ``{1}``, ``{2}`` and so on.
+    ``about`` may also be one of ``SELDOM``.
     """
-    file = _pages().joinpath(f"{language}.said.json")
+    file = _pages().joinpath(f"{language}.{about}.json")
     return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.is_file() else {}
 
 
@@ -120,7 +124,8 @@ class _Sayings(msgspec.Struct, frozen=True):
 
 @cache
 def _sayings(language: str) -> _Sayings:
-    all_said = said(language)
+    # Mails tell of alerts, and so of rules.
+    all_said = {**said(language), **said(language, "rules")}
     order = sorted(all_said, key=lambda one: -len(one.replace("{}", "")))
     shapes = []
     for english in order:

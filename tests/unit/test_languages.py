@@ -39,7 +39,7 @@ def test_no_message_is_there_for_nobody() -> None:
         for folder in ("reports", "alerting", "web", "cli")
         for file in (PACKAGE / folder).glob("*.py")
     )
-    asked = re.findall(r'"((?:alert|letter|report|when)\.[a-z0-9_]*)(\{)?', source)
+    asked = re.findall(r'["\']((?:alert|letter|report|when)\.[a-z0-9_]*)(\{)?', source)
     whole = {key for key, more in asked if not more}
     begun = {key for key, more in asked if more}
     areas = {"letter."} | begun
@@ -74,8 +74,8 @@ def test_a_number_chooses_the_form() -> None:
             "There is no rule called 'x'. Known rules: y.",
             "Il n’y a pas de règle nommée x. Règles connues : y.",
         ),
-        ("c: nothing comes any more of t", "c : plus rien n’arrive de t"),
-        ("c: door is open for 5 min", "c : door vaut open depuis 5 min"),
+        ("c: nothing comes any more of t", "c : plus rien n’arrive pour t"),
+        ("c: door is open for 5 min", "c : door vaut open pendant 5 min"),
         (
             "c: t is 21.5 °C (t rises by more than 3 within 10 min)",
             "c : t vaut 21.5 °C (t monte de plus de 3 en 10 min)",

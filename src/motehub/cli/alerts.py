@@ -43,7 +43,9 @@ def list_rules(data: Path, format_: Format) -> None:
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import print_rows
 
-    print_rows(RULE_COLUMNS, tell_hub(data, ListRules())["rules"], format_, "There are no rules.")
+    rows = tell_hub(data, ListRules())["rules"]
+    others = {key for row in rows for key in row if key not in RULE_COLUMNS}
+    print_rows(RULE_COLUMNS, rows, format_, "There are no rules.", not_in_table=others)
 
 
 def _rule_options(command: Any) -> Any:
@@ -86,6 +88,13 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
 
 
+def _about(rule: dict[str, Any]) -> str:
+    # A name that is misspelt would never be heard of again.
+    if rule["about"] or not rule["enabled"]:
+        return ""
+    return " Nothing that it is about is there yet: are device, label and metric right?"
+
+
 @rules.command()
 @click.argument("name")
 @_rule_options
@@ -97,7 +106,7 @@ def add(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.printing import shown
 
     rule = tell_hub(data, AddRule({"name": name, **_fields(given)}))
-    click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.")
+    click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.{_about(rule)}")
 
 
 @rules.command()
@@ -112,7 +121,7 @@ def change(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.printing import shown
 
     rule = tell_hub(data, ChangeRule(name, _fields(given)))
-    click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.")
+    click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.{_about(rule)}")
 
 
 @rules.command()
@@ -238,15 +247,21 @@ def snooze(number: int, duration: str, data: Path) -> None:
 
 
 @alerts.command()
-@click.argument("device")
-@click.argument("duration")
+@click.argument("device", required=False)
+@click.argument("duration", required=False)
 @data_option
-def maintenance(device: str, duration: str, data: Path) -> None:
-    """Tell nobody of DEVICE for DURATION ('2h'); '0' ends it."""
-    from motehub.alert_requests import Maintain
+def maintenance(device: str | None, duration: str | None, data: Path) -> None:
+    """Tell nobody of DEVICE for DURATION ('2h'); '0' ends it. Without DEVICE: list those."""
+    from motehub.alert_requests import ListMaintenance, Maintain
     from motehub.cli.opening import tell_hub
-    from motehub.cli.printing import shown
+    from motehub.cli.printing import local_time, shown
 
+    if device is None:
+        for name, end in tell_hub(data, ListMaintenance())["devices"].items():
+            click.echo(f"{shown(name)} until {local_time(end)}")
+        return
+    if duration is None:
+        raise click.UsageError("Say for how long: 2h, or 0 to end it.")
     until = 0 if duration == "0" else _until(duration)
     tell_hub(data, Maintain(device, until))
     click.echo(f"{shown(device)} is {'in' if until else 'out of'} maintenance.")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Final
 
 import msgspec
 
 from motehub.languages import LANGUAGES, catalogue, said
+
+asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
+"""The language that a browser prefers whose request is being answered."""
 
 _RANGE: Final = re.compile(
     r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d*)?))?"
@@ -19,12 +23,29 @@ _MOST_RANGES: Final = 20
 _PLACE: Final = re.compile(r"\{\{(>?)\s*([a-z0-9_.]+)\s*\}\}")
 
 
-def script(language: str) -> bytes:
-    """Return a module whose default export is an object of the messages, beside ``said``."""
+def seldom_said(language: str, about: str) -> bytes:
+    """Return a module whose default export is what ``said`` returns about one of ``SELDOM``."""
+    return b"export default %b;\n" % msgspec.json.encode(said(language, about))
+
+
+def script(language: str, keys: Callable[[str], bool] = lambda _: True) -> bytes:
+    """Return a module: its default export has the messages with these keys, beside it ``said``."""
+    messages = {key: message for key, message in catalogue(language).items() if keys(key)}
     return b"export default %b;\nexport const said = %b;\n" % (
-        msgspec.json.encode(catalogue(language)),
+        msgspec.json.encode(messages),
         msgspec.json.encode(said(language)),
     )
+
+
+def asked_for(scripts: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells of a message's key whether any of these scripts asks for it."""
+    areas = "|".join({key.partition(".")[0] for key in catalogue(LANGUAGES[0])})
+    # "area.name" and `area.name_${what}`.
+    key = re.compile(rf"[\"`]((?:{areas})\.[a-z0-9_]*)(\$\{{)?")
+    found = [pair for text in scripts for pair in key.findall(text)]
+    whole = {name for name, more in found if not more}
+    beginnings = tuple({name for name, more in found if more})
+    return lambda key: key in whole or key.startswith(beginnings)
 
 
 def preferred(accept: bytes) -> str:

@@ -54,7 +54,8 @@ def test_a_server_that_is_slow_gets_the_letter_again(tmp_path: Path) -> None:
         letters.add(Schedule("R", "t", 1), DOCUMENT, ["a@example.org"], clock())
         wait_until(lambda: any(one.trouble for one in report_desk.letters(tmp_path, 9)))
         (letter,) = report_desk.letters(tmp_path, 9)
-        assert (letter.state, letter.trouble) == ("waiting", "no answer within 0.5 s")
+        assert letter.state == "waiting"
+        assert "no answer within 0.5 s" in str(letter.trouble)
         server.hanging.clear()
         wait_until(lambda: report_desk.letters(tmp_path, 9)[0].state == "delivered")
     assert len({str(one["Message-ID"]) for one in server.mails}) == 1
