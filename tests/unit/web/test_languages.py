@@ -76,6 +76,9 @@ TOLD: Final = {
 }
 PUT_TOGETHER: Final = {
     " (line {})",
+    "message: {} stands for nothing. Did you mean {}?",
+    "message: {} stands for nothing. Known: {}",
+    "notify: there is no channel {}. Known channels: {}",
     "no {} for {}",
     "offline for {}",
     *(
@@ -180,9 +183,6 @@ def test_what_the_hub_says_is_still_said_so() -> None:
             for held in ("", " for {}")
         ),
         "{} does not change for {}",
-        *(f"{{}} {word} by more than {{}} within {{}}" for word in ("rises", "falls", "changes")),
-        "{}: {} is {} for {}",
-        "no {} for {}",
         "no data",
         "no data for {}",
         "{}: stored when it changes by {}",
