@@ -162,6 +162,7 @@ class RunningHub:
             listeners=self.listeners,
             name=self._configuration.hub.name,
             time_zone=self._configuration.hub.time_zone,
+            language=self._configuration.hub.language.value,
         ).write(self.folder)
 
     def renew_run_file(self) -> None:
@@ -329,6 +330,7 @@ def _web(
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
         name=configuration.hub.name,
+        language=configuration.hub.language.value,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),

@@ -49,6 +49,13 @@ def local_zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def abbreviation(time: int, zone: ZoneInfo) -> str:
+    """Return what the clock of ``zone`` is called at a time (UTC µs): ``CET``, or ``UTC-03:00``."""
+    local = datetime.fromtimestamp(time // MICROSECONDS, UTC).astimezone(zone)
+    name = local.tzname() or ""
+    return name if name.isalpha() else f"UTC{local.isoformat()[len('YYYY-MM-DDTHH:MM:SS') :]}"
+
+
 def describe_zone(zone: ZoneInfo, start: int, end: int) -> str:
     """Return the zone's name and its offsets from UTC between ``start`` and ``end`` (UTC µs).
 

@@ -18,6 +18,7 @@ from motehub.core.calibrations import Calibrations, spared_of
 from motehub.core.days import Day
 from motehub.core.profiles import Profiles
 from motehub.core.quality import QualityDay, QualityGap, QualityShape, quality_of
+from motehub.core.steps import drain
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
 
@@ -51,12 +52,7 @@ def quality_in(data: Path, name: str, days: Sequence[Day], now: int) -> tuple[Qu
         interval = Profiles.from_state(state).of(device.id).interval
         spared = spared_of(Calibrations.from_state(state).all())
         going = quality_of(store, device, series, days, now, interval, spared)
-        while True:
-            try:
-                next(going)
-            except StopIteration as end:
-                found: QualityShape = end.value
-                return found, complete
+        return drain(going), complete
 
 
 def print_quality(found: QualityShape, format_: Format) -> None:

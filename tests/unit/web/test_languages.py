@@ -16,17 +16,9 @@ import pytest
 import motehub.web
 from motehub import errors
 from motehub.http_exchange import Request
+from motehub.languages import LANGUAGES, SELDOM, catalogue, said
 from motehub.web import pages
-from motehub.web.languages import (
-    LANGUAGES,
-    SELDOM,
-    catalogue,
-    keys_of,
-    preferred,
-    said,
-    script,
-    seldom_said,
-)
+from motehub.web.languages import keys_of, preferred, script, seldom_said
 
 PACKAGE: Final = Path(motehub.web.__file__).parents[1]
 # These have words of their own on the pages to which they lead.
