@@ -39,8 +39,18 @@ ALLOWED: dict[str, set[str]] = {
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
     "archived": {"model", "rollups"},
+    "counted": set(),
     "states": {"model", "rollups"},
-    "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
+    "history_contract": {
+        "archived",
+        "counted",
+        "errors",
+        "frames",
+        "model",
+        "rollups",
+        "states",
+        "tables",
+    },
     "rolling_states": {"history_contract", "rollups", "states"},
     "rolling": {"history_contract", "rolling_states", "rollups"},
     "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
@@ -52,14 +62,14 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"archived", "schedules", "states"},
+    | {"archived", "counted", "schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
-    | {"sqlite_files", "states", "tally"},
+    | {"archived", "counted", "expiring", "history_contract", "rolling", "rolling_states"}
+    | {"rollups", "sqlite_files", "states", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -126,6 +136,7 @@ ABOVE = {
     "run_file",
     "storage",
     "following",
+    "forgetting",
     "mirror",
     "supervisor",
     "thinning",

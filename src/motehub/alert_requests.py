@@ -8,6 +8,7 @@ import msgspec
 
 from motehub.alerts.rule import describe, rule_of, to_fields
 from motehub.core.hub import Hub
+from motehub.core.rule_hints import hint_of
 from motehub.core.rules import AlertNews, KeptRule
 
 
@@ -71,9 +72,11 @@ async def carry_out_for_alerts(hub: Hub, request: AlertRequest) -> dict[str, Any
         case ListRules():
             return {"rules": [show_rule(one) for one in rules.all()]}
         case AddRule(fields):
-            return show_rule(await rules.add(rule_of(fields)))
+            kept = await rules.add(rule_of(fields))
+            return {**show_rule(kept), "hint": hint_of(kept.rule, hub.registry)}
         case ChangeRule(name, fields):
-            return show_rule(await rules.change(name, fields))
+            kept = await rules.change(name, fields)
+            return {**show_rule(kept), "hint": hint_of(kept.rule, hub.registry)}
         case RemoveRule(name):
             await rules.remove(name)
         case AnswerAlert(alert, act, until, by):

@@ -31,6 +31,7 @@ from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
 from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
+from motehub.core.attendance import Attendance
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
@@ -48,6 +49,7 @@ from motehub.process import (
 from motehub.run_file import RUN_FILE, RunFile
 from motehub.security.addresses import this_host
 from motehub.storage import (
+    last_attended,
     open_hub,
     plain_exceptions,
     utc_microseconds,
@@ -222,6 +224,8 @@ async def running(
         renewal = tasks.create_task(renew_certificates_daily(configuration), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
+        zone = configuration.hub.time_zone
+        attendance = Attendance(journal, utc_microseconds, last_attended(configuration), zone)
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             if program.name == ALERTS and not _needs_alerts(configuration, hub):
@@ -286,6 +290,10 @@ async def running(
         running_hub = RunningHub(configuration, hub, journal, consumers, transports, troubles)
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
         await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
+        attendance.begin()
+        keeping = tasks.create_task(attendance.keep(), name="attendance")
+        stack.callback(keeping.cancel)
+        stack.callback(attendance.end)
         yield running_hub
 
 

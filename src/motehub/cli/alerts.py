@@ -86,6 +86,14 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
 
 
+def _hint(rule: dict[str, Any]) -> None:
+    """Say on standard error what the rule looks at and nobody knows yet."""
+    from motehub.cli.printing import shown
+
+    if rule["hint"]:
+        click.echo(f"motehub: {shown(rule['hint'])}", err=True)
+
+
 @rules.command()
 @click.argument("name")
 @_rule_options
@@ -98,6 +106,7 @@ def add(name: str, data: Path, **given: Any) -> None:
 
     rule = tell_hub(data, AddRule({"name": name, **_fields(given)}))
     click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.")
+    _hint(rule)
 
 
 @rules.command()
@@ -113,6 +122,7 @@ def change(name: str, data: Path, **given: Any) -> None:
 
     rule = tell_hub(data, ChangeRule(name, _fields(given)))
     click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.")
+    _hint(rule)
 
 
 @rules.command()

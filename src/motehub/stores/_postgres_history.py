@@ -33,6 +33,7 @@ from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_lists as lists
 from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
+from motehub.stores._postgres_counts import PostgresCounts
 from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor, note_event
 from motehub.stores._postgres_months import drop_month, month_of
 from motehub.stores._postgres_states import PostgresStateReader
@@ -156,6 +157,11 @@ class PostgresHistory:
     def states(self) -> PostgresStateReader:
         """Return what reads states that are summed up."""
         return PostgresStateReader(self._database.use)
+
+    @property
+    def counted(self) -> PostgresCounts:
+        """Return what tells of counts by hour, and when the hub was not there."""
+        return PostgresCounts(self._database.use)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""

@@ -97,6 +97,16 @@ def test_what_the_hub_says_is_still_said_so() -> None:
         "There is no device called {}. GET /api/v1/devices lists the names.",
         "{} announced itself as this device, which is online from {}",
         *(
+            f"{said} yet.{near}"
+            for said in (
+                "There is no device called {}",
+                "No device has the label {}",
+                "No {} has come from the device",
+                "No {} has come from a device that it looks at",
+            )
+            for near in ("", " Did you mean {}?", " There is {}.")
+        ),
+        *(
             shape.format(f"{{}} {limit}{held}")
             for shape in ("{}", "{{}}: {{}} is {{}} ({})")
             for limit in ("above {}", "below {}", "above {} or below {}")

@@ -98,9 +98,9 @@ if (session.role === "admin") {
   const form = find("form");
   find("#adding").hidden = false;
   onSubmit(form, async (fields) => {
-    await change("POST", "rules", ruleOf(fields));
+    const { hint } = await change("POST", "rules", ruleOf(fields));
     form.reset();
-    find("#previewed").textContent = "";
+    find("#previewed").textContent = told(hint);
     await listRules();
   });
   find("#preview").addEventListener("click", async () => {
