@@ -16,6 +16,7 @@ from bench.scenarios import (
     short,
     sustained,
     units,
+    year,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -33,5 +34,6 @@ SCENARIOS: dict[str, Scenario] = {
     "fanout": fanout.cases,
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
+    "year": year.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -46,6 +46,7 @@ _DEEDS: Final = {
 _TOLD: Final = (
     "new_name",
     "role",
+    "email",
     "scopes",
     "devices",
     "setting",

@@ -127,9 +127,9 @@ def test_a_rule_about_what_nobody_knows_is_added_with_a_hint(hub: WebHub, browse
     with screen(browser) as page:
         log_in(page, hub.url, MARIE)
         page.goto(f"{hub.url}/alerts")
-        form = page.locator("#adding form")
+        form = page.locator("#rule")
         form.locator("[name=name]").fill("typo")
         form.locator("[name=metric]").fill("levle")
-        form.locator("[name=limit]").fill("3")
-        form.locator("button:not([type=button])").click()
+        form.locator("[name=above]").fill("3")
+        page.locator("#keep").click()
         expect(page.locator("#previewed")).to_contain_text("Did you mean 'level'?")
