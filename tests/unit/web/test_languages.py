@@ -181,6 +181,8 @@ def test_what_the_hub_says_is_still_said_so() -> None:
     there |= {
         "There is no device called {}. GET /api/v1/devices lists the names.",
         "{} announced itself as this device, which is online from {}",
+        "message: {} stands for nothing. Did you mean {}?",
+        "message: {} stands for nothing. Known: {}",
         *(
             f"{said} yet.{near}"
             for said in (
