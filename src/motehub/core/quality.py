@@ -177,9 +177,11 @@ def _summed(
     sums = _sums(store, series, tier, begin, until)
     first = next(sums, None)
     if coarser:
-        edge = until
-        if first is not None:
-            edge = first[0][0] // TIERS[coarser[0]] * TIERS[coarser[0]]
+        edge = until if first is None else first[0][0]
+        whole = edge // TIERS[coarser[0]] * TIERS[coarser[0]]
+        if kept.of(tier) <= whole:
+            # One that goes on beyond would have readings twice.
+            edge = whole
         yield from _summed(store, series, coarser, kept, since, edge)
     if first is not None:
         for columns in chain([first], sums):

@@ -233,6 +233,22 @@ def test_days_beyond_every_age_of_readings(store: HistoryStore) -> None:
     ]
 
 
+def test_no_reading_is_counted_twice_where_days_are_not_those_of_utc(store: HistoryStore) -> None:
+    """There are sums by minute, hour and day of the first of them; the day before has none."""
+    zone = ZoneInfo("Africa/Lagos")
+    put(store, [START - HOUR + n * MINUTE for n in range(2 * 1440)])
+    settle(store, START + 3 * DAY)
+    asked = days_of(START - DAY, START + DAY, zone)
+    (device, *_), series = store.registry()
+    known = msgspec.structs.replace(device, first_seen=START + 5 * DAY)
+    found = drained(quality_of(store, known, series, asked, START + 10 * DAY, 60.0))
+    assert [(day.received, day.expected, day.missing) for day in found.days] == [
+        (0, 0, 0),
+        (1440, 1440, 0),
+        (1440, 1440, 0),
+    ]
+
+
 def judged_texts(store: HistoryStore) -> QualityShape:
     (device, *_), series = store.registry()
     asked = days_of(START, START + 3 * DAY, UTC)
