@@ -39,9 +39,19 @@ ALLOWED: dict[str, set[str]] = {
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
     "archived": {"model", "rollups"},
+    "counted": set(),
     "states": {"model", "rollups"},
-    "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
     "summed": {"model", "rollups", "states"},
+    "history_contract": {
+        "archived",
+        "counted",
+        "errors",
+        "frames",
+        "model",
+        "rollups",
+        "states",
+        "tables",
+    },
     "rolling_states": {"history_contract", "rollups", "states"},
     "rolling": {"history_contract", "rolling_states", "rollups"},
     "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
@@ -54,14 +64,14 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"errors", "languages", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"archived", "schedules", "states"},
+    | {"archived", "counted", "schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
-    | {"sqlite_files", "states", "summed", "tally"},
+    | {"archived", "counted", "expiring", "history_contract", "rolling", "rolling_states"}
+    | {"rollups", "sqlite_files", "states", "summed", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -139,6 +149,7 @@ ABOVE = {
     "run_file",
     "storage",
     "following",
+    "forgetting",
     "mirror",
     "supervisor",
     "thinning",

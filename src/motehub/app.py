@@ -30,6 +30,7 @@ from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
 from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
+from motehub.core.attendance import Attendance
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.core.moments import iso
@@ -47,6 +48,7 @@ from motehub.process import (
 from motehub.run_file import RUN_FILE, RunFile
 from motehub.security.addresses import this_host
 from motehub.storage import (
+    last_attended,
     open_hub,
     plain_exceptions,
     utc_microseconds,
@@ -224,6 +226,8 @@ async def running(
         renewal = tasks.create_task(certificates.keep(), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
+        zone = configuration.hub.time_zone
+        attendance = Attendance(journal, utc_microseconds, last_attended(configuration), zone)
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             if program.name == ALERTS and not _needs_alerts(configuration, hub):
@@ -290,6 +294,10 @@ async def running(
         await stack.enter_async_context(
             announced(configuration.mdns, running_hub.listeners, certificates.cover, tasks)
         )
+        attendance.begin()
+        keeping = tasks.create_task(attendance.keep(), name="attendance")
+        stack.callback(keeping.cancel)
+        stack.callback(attendance.end)
         yield running_hub
 
 

@@ -9,6 +9,7 @@ from motehub.archived import month_after, month_of
 from motehub.archiving import Archiving
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
+from motehub.forgetting import Forgetting
 from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
 from motehub.model import MICROSECONDS, Kind
@@ -52,6 +53,7 @@ class Thinning:
         self._common: int | None = None
         self._done: frozenset[Expiring] = frozenset()
         self._plan = Plan()
+        self._counts = Forgetting(store)
         self._budget_due = False
         self._cut: int | None = None
         self._edge_before: dict[int, int] = {}
@@ -67,6 +69,7 @@ class Thinning:
         rules = self._rules()
         self._plan = rules.plan
         now = self._clock()
+        self._counts.begin(rules.default(now).hour)
         limits = rules.limits(self._store.registry()[1], now)
         todo = [
             Expiring(one.id, self._rounded(until), texts=one.kind is Kind.TEXT)
@@ -93,7 +96,7 @@ class Thinning:
             self._archiving.begin(self._to_archive)
             self._to_archive = []
             return False
-        if self._store.give_back():
+        if self._counts.step() or self._store.give_back():
             return True
         if self._budget_due:
             self._budget_due = self._keep_to_budget()

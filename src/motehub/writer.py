@@ -22,10 +22,11 @@ from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
-from motehub.following import RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
+from motehub.following import HUB_ZONE, RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
+from motehub.zones import zone_of
 
 FOLD_SECONDS: Final = 0.2
 """Pause between two folds: larger folds cost less and spare flash cards."""
@@ -96,7 +97,8 @@ def _open(
                 archiving = Archiving(store, starter(folder, store_name, url))
             rules = partial(_rules, reader)
             thinning = Thinning(store, rules, lambda: time.time_ns() // 1000, archiving)
-            effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear)
+            zone = zone_of(os.environ.get(HUB_ZONE, ""))
+            effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear, zone)
             return Consumer("history", reader, effect), effect, thinning
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))

@@ -225,20 +225,6 @@ class Hub:
         await self._journal.append(batch)
         return calibration
 
-    def newest_spared(self, name: str | None = None) -> dict[int, tuple[int, float]]:
-        """Return time (µs) and value of readings that are newer than what is stored.
-
-        By series, of those of a device, or of all, whose newest reading need not be stored.
-
-        Raises:
-            UnknownDevice: no device is called ``name``.
-        """
-        if name is None:
-            return self._intake.sparing.all_newest()
-        known = self.registry.calibrations_of(self.registry.by_name(name))
-        found = {one: self._intake.sparing.newest(one) for one in known}
-        return {series: one for series, one in found.items() if one is not None}
-
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
 

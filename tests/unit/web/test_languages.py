@@ -175,6 +175,18 @@ def test_what_the_hub_says_is_still_said_so() -> None:
     there |= {
         "There is no device called {}. GET /api/v1/devices lists the names.",
         "{} announced itself as this device, which is online from {}",
+        "message: {} stands for nothing. Did you mean {}?",
+        "message: {} stands for nothing. Known: {}",
+        *(
+            f"{said} yet.{near}"
+            for said in (
+                "There is no device called {}",
+                "No device has the label {}",
+                "No {} has come from the device",
+                "No {} has come from a device that it looks at",
+            )
+            for near in ("", " Did you mean {}?", " There is {}.")
+        ),
         *(
             shape.format(f"{{}} {limit}{held}")
             for shape in ("{}", "{{}}: {{}} is {{}} ({})")
