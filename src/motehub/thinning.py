@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from motehub.archived import month_after, month_of
 from motehub.archiving import Archiving
+from motehub.clock_watch import ClockWatch
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
 from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
-from motehub.model import MICROSECONDS, Kind
-from motehub.rollups import NEVER, TIERS, Kept
+from motehub.model import Kind
+from motehub.rollups import TIERS, Kept
 
 ROWS_AT_ONCE: Final = 10_000
 """About how many rows one step deletes: other writers wait for it."""
@@ -29,8 +32,9 @@ _logger = Logger("motehub.retention")
 class Thinning:
     """Deletes in small steps what the owner's rules say; see ``docs/guides/history.md``.
 
-    ``rules`` returns them as they are now. ``clock`` returns UTC microseconds. With ``archiving``
-    nothing is deleted that is not in the archive.
+    ``rules`` returns them as they are now. ``clock`` returns the UTC microseconds by which things
+    are old, and ``watch``, if there is one, knows whether that can be. ``steady`` returns seconds
+    of a clock that is never set. With ``archiving`` nothing is deleted that is not in the archive.
     """
 
     def __init__(
@@ -39,15 +43,19 @@ class Thinning:
         rules: Callable[[], Retention],
         clock: Callable[[], int],
         archiving: Archiving | None = None,
+        watch: ClockWatch | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._watch = watch
+        self._steady = steady
         self._archiving = archiving
         self._to_archive: list[Expiring] = []
         self._goal: int | None = None
         self._wanted: frozenset[Expiring] = frozenset()
-        self._not_before = NEVER
+        self._not_before = -inf
         self._todo: list[Expiring] = []
         self._common: int | None = None
         self._done: frozenset[Expiring] = frozenset()
@@ -60,12 +68,18 @@ class Thinning:
         if archiving is not None:
             self.report["archive"] = archiving.report
 
+    @property
+    def moment(self) -> int:
+        """The time (UTC µs) by which things are old."""
+        return self._clock()
+
     def begin(self) -> None:
         """Look whether there is something to delete, unless that is going on."""
-        if self._is_busy or self._clock() < self._not_before:
+        if self._is_busy or self._steady() < self._not_before:
             return
         rules = self._rules()
         self._plan = rules.plan
+        self._look_at_clock(rules)
         now = self._clock()
         limits = rules.limits(self._store.registry()[1], now)
         todo = [
@@ -81,6 +95,13 @@ class Thinning:
     def measure(self) -> None:
         """See that the history keeps to the disk budget."""
         self._budget_due = True
+        if self._watch is not None and self._watch.report is not None:
+            # The owner may say any moment that it is right.
+            self._look_at_clock(self._rules())
+            if self._watch.report is None:
+                self.begin()
+        else:
+            self._look_at_clock(None)
 
     def step(self) -> bool:
         """Delete a little; tell whether there may be more to do at once."""
@@ -108,6 +129,8 @@ class Thinning:
         """End what works beside."""
         if self._archiving is not None:
             self._archiving.stop()
+        if self._watch is not None:
+            self._watch.note()
 
     @property
     def _is_archiving(self) -> bool:
@@ -117,6 +140,11 @@ class Thinning:
     def _is_busy(self) -> bool:
         going_on = self._todo or self._common is not None or self._to_archive
         return bool(going_on) or self._is_archiving
+
+    def _look_at_clock(self, rules: Retention | None) -> None:
+        if self._watch is not None:
+            self._watch.look(rules.clock_confirmed if rules is not None else None)
+            self.report["clock"] = self._watch.report
 
     def _delete(self, todo: list[Expiring], common: int | None) -> None:
         """Begin to delete, or to archive what is to be deleted then."""
@@ -134,7 +162,7 @@ class Thinning:
             return False
         self.report["archive"] = self._archiving.report
         if cleared.failed:
-            self._not_before = self._clock() + round(LOOK_SECONDS * MICROSECONDS)
+            self._not_before = self._steady() + LOOK_SECONDS
             self._wanted = frozenset()
             if self._cut is not None:
                 self._tell_devices(self._cut)
@@ -182,7 +210,7 @@ class Thinning:
         self.report["budget"] = budget
         trouble = None
         if budget is not None and used > budget:
-            if self._clock() < self._not_before:
+            if self._steady() < self._not_before:
                 return False
             until = self._next_cut()
             if until is not None and until != self._cut:
@@ -229,6 +257,7 @@ class Thinning:
 
     def _tell_devices(self, until: int) -> None:
         """Leave an event with each device of which readings went for the budget."""
+        self.report["budget_told"] = iso(until)
         affected = {
             one.device
             for one in self._store.registry()[1]

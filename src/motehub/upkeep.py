@@ -79,7 +79,7 @@ class Upkeep:
     def _settle(self) -> bool:
         """Make the hours and days that are over."""
         hour = int(self._clock() - GRACE_SECONDS) // _HOUR_SECONDS
-        if hour <= self._settled:
+        if hour == self._settled:
             return False
         if self._store.settle_some(hour * TIERS["hour"]):
             return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from motehub.clock_watch import ClockWatch, FileNotes
 from motehub.core.history import make_fold
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
@@ -101,6 +102,37 @@ def test_a_budget_that_rollups_alone_exceed_is_told(store: SqliteHistory) -> Non
     plan = Plan(forever, 2**40)
     run(thinning)
     assert thinning.report["trouble"] is None
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing_until_it_is_confirmed(
+    store: SqliteHistory, tmp_path: Path
+) -> None:
+    """What was old before goes on schedule; the owner's word lets the rest go at once."""
+    now, confirmed = START + DAYS * DAY, None
+    clock, steady = now, 0.0
+    watch = ClockWatch(FileNotes(tmp_path), clock=lambda: clock, steady=lambda: steady)
+    plan = Plan(Rule("5d", "8d", "11d", "forever"))
+    thinning = Thinning(
+        store, lambda: Retention(plan, {}, confirmed), watch.moment, None, watch, lambda: steady
+    )
+    clock += 5 * 365 * DAY
+    run(thinning)
+    assert (first(store, "reading") - START) // DAY == 15
+    assert thinning.report["clock"]["believed"].startswith("2024-10-24")
+    clock, steady = clock + DAY // 2, steady + 43_200
+    run(thinning)
+    assert (first(store, "reading") - START) // DAY == 15
+    confirmed = clock
+    thinning.measure()
+    while thinning.step():
+        pass
+    assert thinning.report["clock"] is None
+    # The newest of each series stays.
+    assert first(store, "reading") == START + DAYS * DAY - MINUTE
+    thinning.stop()
+    noted = FileNotes(tmp_path).load()
+    assert noted is not None
+    assert noted.believed == clock
 
 
 def test_an_interruption_harms_nothing(

@@ -21,6 +21,8 @@ from motehub.model import MICROSECONDS, Device, Series
 BEGINS: Final = "begins"
 REMINDS: Final = "reminds"
 OVER: Final = "over"
+NOTICE: Final = "notice"
+"""It is no alert of a device, but of the hub itself."""
 
 TITLES: Final = 3
 """So many alerts are named in the subject of a message that tells of several."""
@@ -34,7 +36,9 @@ _RANKS: Final = ("critical", "warning", "info")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What one message says of one alert; times in UTC µs. ``kind`` is begins, reminds or over.
+    """What one message says of one alert; times in UTC µs.
+
+    ``kind`` is begins, reminds or over, or notice: then it is no alert, and of no device.
 
     ``series`` is of what it is, 0 where that is no series of numbers; ``value`` what was read, in
     ``unit``, and ``lines`` are the limits of the rule.
@@ -138,7 +142,7 @@ def compose(
     rest = [f"… and {len(order) - LINES} more."] if len(order) > LINES else []
     where = [f"{link.rstrip('/')}/"] if link else []
     if link and len({one.device for one in order}) == 1:
-        where = [_address(link, order[0].device)]
+        where = [_where(link, order[0])]
     text = "\n\n".join([*lines, *rest, *where, f"-- \nSent by the hub {hub}"]) + "\n"
     return Wording(
         _subject(order, hub), text, _html(order[:LINES], rest, hub, link, zone, pictures or {})
@@ -148,13 +152,13 @@ def compose(
 def _subject(order: Sequence[Told], hub: str) -> str:
     first = order[0]
     if len(order) == 1:
-        words = {BEGINS: first.severity.capitalize(), REMINDS: "Still", OVER: "Over"}[first.kind]
+        words = {REMINDS: "Still", OVER: "Over"}.get(first.kind, first.severity.capitalize())
         return _one_line(f"[{hub}] {words}: {first.text}")
     new = [one for one in order if one.kind != OVER]
     over = len(order) - len(new)
     counts = [f"{len(new)} alert{'s' * (len(new) > 1)}"] if new else []
     counts += [f"{over} over"] if over else []
-    names = list(dict.fromkeys(one.device for one in order))
+    names = list(dict.fromkeys(one.device or "the hub" for one in order))
     more = ", …" if len(names) > TITLES else ""
     return _one_line(f"[{hub}] {', '.join(counts)}: {', '.join(names[:TITLES])}{more}")
 
@@ -165,6 +169,8 @@ def _one_line(text: str) -> str:
 
 
 def _line(one: Told, zone: ZoneInfo) -> str:
+    if one.kind == NOTICE:
+        return f"{one.severity.upper()}  {one.text}\n  {clock(one.time, zone)} · of the hub itself"
     word = {BEGINS: one.severity.upper(), REMINDS: "STILL", OVER: "OVER"}[one.kind]
     since = f", since {clock(one.began, zone)}" if one.kind != BEGINS else ""
     rule = f"rule {one.rule}" + (f": {one.limits}" if one.limits else "")
@@ -174,6 +180,11 @@ def _line(one: Told, zone: ZoneInfo) -> str:
 def clock(time: int, zone: ZoneInfo) -> str:
     """Return a time (UTC µs) on the clock of ``zone``, with its offset."""
     return datetime.fromtimestamp(time // MICROSECONDS, UTC).astimezone(zone).isoformat(" ")
+
+
+def _where(link: str, one: Told) -> str:
+    """Return the address of the page that says more."""
+    return f"{link.rstrip('/')}/status" if one.kind == NOTICE else _address(link, one.device)
 
 
 def _address(link: str, device: str) -> str:
@@ -201,19 +212,24 @@ def _html(
 
 def _row(one: Told, link: str, zone: ZoneInfo, picture: str) -> str:
     colour = _COLOURS[OVER if one.kind == OVER else one.severity]
-    word = {BEGINS: one.severity, REMINDS: "still", OVER: "over"}[one.kind]
-    since = f", since {clock(one.began, zone)}" if one.kind != BEGINS else ""
-    device = escape(one.device)
+    word = {REMINDS: "still", OVER: "over"}.get(one.kind, one.severity)
+    since = f", since {clock(one.began, zone)}" if one.kind in (REMINDS, OVER) else ""
+    device = escape(one.device or "the hub itself")
     if link:
-        device = f'<a href="{escape(_address(link, one.device))}">{device}</a>'
+        device = f'<a href="{escape(_where(link, one))}">{device}</a>'
+    about = "" if one.kind == NOTICE else f"<br>{_about(one)}"
     return (
         f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
         f'<div style="color:{colour};font-size:13px;font-weight:bold">{escape(word)}</div>'
         f'<div style="font-size:16px">{escape(one.text)}</div>'
         f'<div style="color:#59636e;font-size:13px">{device} · {clock(one.time, zone)}{since}'
-        f"<br>rule {escape(one.rule)}: {escape(one.limits)} · alert {one.alert}</div>"
+        f"{about}</div>"
         f"{_image(one, picture)}</td></tr>"
     )
+
+
+def _about(one: Told) -> str:
+    return f"rule {escape(one.rule)}: {escape(one.limits)} · alert {one.alert}"
 
 
 def _image(one: Told, picture: str) -> str:
