@@ -156,10 +156,8 @@ class RunningHub:
     def sight(self) -> Sight:
         """Return what may be a matter for the owner."""
         journal, report = self._journal.health, self.writer.report
-        waits = 0.0
-        if report.trouble is not None:
-            now = utc_microseconds()
-            waits = condition_of(self.writer, journal.head, self._reader, now)["age"] or 0.0
+        now = utc_microseconds()
+        waits = condition_of(self.writer, journal.head, self._reader, now)["age"] or 0.0
         settings = self._configuration.journal
         limits = JournalLimits(settings.size, settings.age)
         return Sight(report.retention, journal, limits, waits, report.trouble)

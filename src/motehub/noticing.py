@@ -19,6 +19,10 @@ FULL: Final = 0.75
 """A journal is nearly full from this part of its room on, or of the time that frames may wait."""
 
 
+LAGGING_SECONDS: Final = 30.0
+"""For so long the history must have taken nothing: in a flood a small journal is full at times."""
+
+
 class Sight(msgspec.Struct, frozen=True):
     """What it looks at: what the writer says of retention, the journal, and its limits.
 
@@ -94,7 +98,9 @@ def _filled(sight: Sight) -> float:
     if sight.journal.head <= sight.journal.consumed:
         return 0.0
     size, age = sight.limits.size, sight.limits.age
-    return max(sight.journal.size / size if size else 0.0, sight.waits / age if age else 0.0)
+    lags = sight.waits >= LAGGING_SECONDS
+    by_size = sight.journal.size / size if size and lags else 0.0
+    return max(by_size, sight.waits / age if age else 0.0)
 
 
 def _journal_text(sight: Sight, filled: float) -> str:

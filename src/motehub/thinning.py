@@ -26,6 +26,9 @@ LOOK_SECONDS: Final = 60.0
 BUDGET_SECONDS: Final = 5.0
 """How often it looks whether the disk budget is used up."""
 
+BUDGET_ROWS: Final = 200_000
+"""After how many new readings it looks at once: in five seconds two million may come."""
+
 _logger = Logger("motehub.retention")
 
 
@@ -61,12 +64,25 @@ class Thinning:
         self._done: frozenset[Expiring] = frozenset()
         self._plan = Plan()
         self._budget_due = False
+        self._folded = 0
+        self.is_over_budget = False
+        """Whether the history was larger than the disk budget when it was last looked at."""
         self._cut: int | None = None
         self._edge_before: dict[int, int] = {}
         self.report: dict[str, Any] = {}
         """What the owner may want to know: bytes used and allowed, what was deleted, troubles."""
         if archiving is not None:
             self.report["archive"] = archiving.report
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether so much has come that the disk budget should be looked at before its time."""
+        return self.has_budget and self._folded >= BUDGET_ROWS
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a disk budget to keep to."""
+        return self._plan.disk_budget is not None
 
     @property
     def moment(self) -> int:
@@ -95,6 +111,7 @@ class Thinning:
     def measure(self) -> None:
         """See that the history keeps to the disk budget."""
         self._budget_due = True
+        self._folded = 0
         if self._watch is not None and self._watch.report is not None:
             # The owner may say any moment that it is right.
             self._look_at_clock(self._rules())
@@ -122,6 +139,7 @@ class Thinning:
 
     def hear(self, fold: Fold) -> None:
         """Take notice of a fold: nothing of it may be deleted that is not in the archive."""
+        self._folded += sum(len(times) for times, _ in fold.readings.values())
         if self._archiving is not None:
             self._archiving.hear(fold)
 
@@ -209,7 +227,8 @@ class Thinning:
         self.report["used"] = used
         self.report["budget"] = budget
         trouble = None
-        if budget is not None and used > budget:
+        self.is_over_budget = budget is not None and used > budget
+        if budget is not None and self.is_over_budget:
             if self._steady() < self._not_before:
                 return False
             until = self._next_cut()

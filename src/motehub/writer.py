@@ -81,6 +81,9 @@ def _fold(hub: Hub, consumer: Consumer, effect: FoldIntoHistory, thinning: Thinn
         if done and upkeep.step():
             hub.pause(_TURN_SECONDS)
         else:
+            if not done and thinning.has_budget:
+                # Where the disk is full, what goes for the budget makes room within the file.
+                upkeep.beside_folds()
             hub.pause(FOLD_SECONDS if done else consumer.pause)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
 from array import array
 from contextlib import closing
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.fault.disks import small_disk
 from tests.fault.load import FIRST, Sender
-from tests.harness import OPEN, HubProcess, recent, records, send
+from tests.harness import OPEN, HubProcess, environment, recent, records, send
 
 from motehub.clock_watch import FileNotes, Noted
 from motehub.core.history import make_fold
@@ -23,6 +26,7 @@ from motehub.stores.sqlite import SqliteHistory
 from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
 
+ROOT = Path(__file__).parents[2]
 DAY = 86_400
 FOREVER = Rule(*["forever"] * 4)
 
@@ -99,6 +103,30 @@ def test_a_hub_whose_clock_has_jumped_deletes_nothing_before_it_is_told(folder: 
     assert noted is not None
     assert noted.doubted is None
     assert noted.believed >= now
+
+
+def test_a_hub_on_a_small_disk_keeps_to_its_budget_at_full_speed(tmp_path: Path) -> None:
+    """Nothing that was acknowledged is lost to the sums, and the newest readings are all there."""
+    isolated = ["unshare", "--map-root-user", "--mount"]
+    if sys.platform != "linux":
+        pytest.skip("namespaces of mounts are Linux's")
+    assert shutil.which("unshare"), "unshare is missing: install util-linux"
+    (tmp_path / "try").mkdir()
+    try_ = [*isolated, "mount", "-t", "tmpfs", "motehub-test", str(tmp_path / "try")]
+    done = subprocess.run(try_, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        # Some containers forbid it, to root too, and nothing can be installed against that.
+        pytest.skip(f"this machine does not let us mount a disk: {done.stderr.strip()}")
+    done = subprocess.run(
+        [*isolated, sys.executable, "-m", "tests.fault.budget_run", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 
 def thinned(store: SqliteHistory, rule: Rule) -> None:

@@ -68,7 +68,8 @@ def test_a_journal_that_is_nearly_full_is_told() -> None:
     """By its size or by how long something has waited, if anything waits for the history."""
     assert not list(notices(sight(size=749, waits=2_600)))
     assert not list(notices(sight(size=999, waits=9_000, consumed=10)))
-    for full in (sight(size=750), sight(waits=2_700, trouble="PostgreSQL is away.")):
+    assert not list(notices(sight(size=999, waits=29)))
+    for full in (sight(size=750, waits=30), sight(waits=2_700, trouble="PostgreSQL is away.")):
         (one,) = notices(full)
         assert "75% full" in one.text
         assert ("PostgreSQL is away." in one.text) == (full.trouble is not None)

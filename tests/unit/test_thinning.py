@@ -15,6 +15,7 @@ from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
 from motehub.model import Admission, Device, Series
 from motehub.stores.sqlite import SqliteHistory
 from motehub.thinning import Thinning
+from motehub.upkeep import Upkeep
 
 MINUTE = 60_000_000
 DAY = 1_440 * MINUTE
@@ -88,6 +89,30 @@ def test_the_oldest_readings_go_when_the_disk_is_too_small(store: SqliteHistory)
     (event,) = store.events(None, 10)
     assert (event.device, event.kind) == ("a", "thinned")
     assert thinning.report["budget_cut"] in event.text
+
+
+def test_so_much_may_come_that_the_budget_is_looked_at_at_once(store: SqliteHistory) -> None:
+    """While the writer has never a pause, and no time has passed since it last looked."""
+    budget = store.used_bytes() * 2
+    plan = Plan(Rule(*["forever"] * 4), budget)
+    now = START + (DAYS + 100) * DAY
+    thinning = Thinning(store, lambda: Retention(plan, {}), lambda: now)
+    upkeep = Upkeep(store, thinning, lambda: now / 1e6, lambda: 5.0)
+    while upkeep.step():
+        pass
+    for day in range(DAYS, DAYS + 20):
+        made = Columns()
+        times = array("q", range(START + day * DAY, START + (day + 1) * DAY, 4_000_000))
+        for series in (1, 2):
+            made.add(series, times, array("d", [1.5]) * len(times))
+        fold = make_fold([(day, Frame(1, made, Columns(), []))], {1: 1, 2: 1})
+        thinning.hear(fold)
+        store.fold(fold)
+        upkeep.beside_folds()
+        # A fold of 43,200 readings here is half as large as all of the budget.
+        assert store.used_bytes() < budget * 3
+    assert thinning.report["budget_cut"]
+    assert store.kept(1).raw > START
 
 
 def test_a_budget_that_rollups_alone_exceed_is_told(store: SqliteHistory) -> None:
