@@ -13,6 +13,7 @@ from bench.scenarios import (
     journal,
     json_objects,
     mqtt,
+    retention,
     short,
     sustained,
     units,
@@ -33,5 +34,6 @@ SCENARIOS: dict[str, Scenario] = {
     "fanout": fanout.cases,
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
+    "retention": retention.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -58,7 +58,7 @@ function showClock({ writer }) {
   };
   find("#clock").replaceChildren(
     element("p", t(`health.${what}`, values), "bad"),
-    element("p", t(`health.${what}_mend`, values)),
+    element("p", t(`keeping.${what}_mend`, values)),
     button(t("keeping.confirm_clock"), confirmed, question),
   );
 }
