@@ -58,7 +58,7 @@ lock: ready-run ## resolve pyproject.toml into requirements/ (ARGS=--upgrade: ne
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv and caches; the hub's data stays
-	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules tests/axe_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv tests/mqtt_js/node_modules tests/pusher_js/node_modules tests/axe_js/node_modules tests/parquet_js/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ready-run:
@@ -83,11 +83,12 @@ ready-tests: ready-dev
 	@command -v ip >/dev/null || \
 	  scripts/system-package iproute2 'the tests make a network that loses packets with it'
 	@command -v node >/dev/null || \
-	  scripts/system-package nodejs 'the tests run MQTT.js and pusher-js with it'
+	  scripts/system-package nodejs 'the tests run MQTT.js, pusher-js and hyparquet with it'
 	@command -v npm >/dev/null || \
-	  scripts/system-package npm 'it installs MQTT.js, pusher-js and axe-core for the tests'
+	  scripts/system-package npm 'it installs MQTT.js, pusher-js, axe-core and hyparquet for the tests'
 	@command -v chromium >/dev/null || \
 	  scripts/system-package chromium 'the tests look at the pages with it'
 	@scripts/node-packages tests/mqtt_js
 	@scripts/node-packages tests/pusher_js
 	@scripts/node-packages tests/axe_js
+	@scripts/node-packages tests/parquet_js

@@ -24,11 +24,16 @@ class MailServer:
     """Listens on 127.0.0.1 within the ``with`` block; ``mails`` are what it has taken.
 
     ``answer`` is what it says to each, ``hanging`` keeps it from saying anything. ``tls`` is
-    "none", "starttls" or "tls", with a certificate and its key.
+    "none", "starttls" or "tls", with a certificate and its key. ``beyond_ascii`` offers SMTPUTF8.
     """
 
     def __init__(
-        self, tls: str = "none", certificate: tuple[Path, Path] | None = None, port: int = 0
+        self,
+        tls: str = "none",
+        certificate: tuple[Path, Path] | None = None,
+        port: int = 0,
+        *,
+        beyond_ascii: bool = True,
     ) -> None:
         self.mails: list[EmailMessage] = []
         self.times: list[float] = []
@@ -39,7 +44,7 @@ class MailServer:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
-        options: dict[str, Any] = {"enable_SMTPUTF8": True}
+        options: dict[str, Any] = {"enable_SMTPUTF8": beyond_ascii}
         if tls == "tls":
             options["ssl_context"] = context
         elif tls == "starttls":

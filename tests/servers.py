@@ -8,8 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
@@ -23,29 +21,27 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.ports import free_port
+from tests.server_process import START_SECONDS, ServerProcess
 
 USER: Final = "motehub"
 PASSWORD: Final = "pass word/%&"
 """Holds what has a meaning in a URL."""
 
 _QUOTED: Final = "pass%20word%2F%25%26"
-_START_SECONDS: Final = 60.0
 _UNPRIVILEGED: Final = ("postgres", "nobody")
 
 
-class PostgresServer:
-    """A PostgreSQL of its own in a temporary folder, on ``port`` or a free one of 127.0.0.1."""
+class PostgresServer(ServerProcess):
+    """A PostgreSQL of its own; see :class:`ServerProcess`."""
 
     def __init__(self, port: int = 0) -> None:
+        super().__init__("postgres", port)
         self._programs = _programs()
         # PostgreSQL refuses to run as root, and tmp_path is for nobody else.
         self._user = _unprivileged() if os.geteuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="motehub-postgres-"))
         if self._user is not None:
             shutil.chown(self._folder, self._user)
-        self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
-        self.port = port or free_port()
 
     def __enter__(self) -> Self:
         """Make the server's files and start it."""
@@ -64,55 +60,30 @@ class PostgresServer:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the server and remove its files."""
-        self.kill()
-        shutil.rmtree(self._folder)
-
-    @property
-    def process_id(self) -> int:
-        """The server's first process; all others are its children."""
-        assert self._process is not None
-        return self._process.pid
+        return super().__enter__()
 
     @property
     def _data(self) -> Path:
         return self._folder / "data"
 
-    @property
-    def log(self) -> str:
-        """What the server has printed."""
-        return (self._folder / "log").read_text("utf-8")
-
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        with open(self._folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    self._programs / "postgres",
-                    *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1"),
-                    *("-k", str(self._folder), "-c", "shared_buffers=64MB"),
-                    # It is killed here, not the system: what it has written is not lost with it.
-                    *("-c", "fsync=off"),
-                ],
-                user=self._user,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with suppress(psycopg.OperationalError):
-                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
-                return
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.05)
+        command: list[str | Path] = [
+            self._programs / "postgres",
+            "-D",
+            str(self._data),
+            "-p",
+            str(self.port),
+        ]
+        command += ["-h", "127.0.0.1", "-k", str(self._folder), "-c", "shared_buffers=64MB"]
+        # It is killed here, not the system: what it has written is not lost with it.
+        self._start([*command, "-c", "fsync=off"], self._answers, self._user)
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            return True
+        return False
 
     def url(self, database: str) -> str:
         """Return the address of ``database`` with the password in it."""
@@ -148,27 +119,10 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop it as its administrator would, without waiting for clients."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(_START_SECONDS)
-
-    def kill(self) -> None:
-        """End all its processes as a power cut would."""
-        assert self._process is not None
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def pause(self) -> None:
-        """Make all its processes stand still, connections open."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let them go on."""
-        self._signal(signal.SIGCONT)
+        self._end(signal.SIGINT)
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the server and all its processes; some may end meanwhile."""
-        assert self._process is not None
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(self._process.pid)
             # From here on it starts no others.
@@ -178,29 +132,17 @@ class PostgresServer:
                     one.send_signal(number)
 
 
-class RedisServer:
-    """A Redis of its own in a temporary folder, on a free port of 127.0.0.1.
+class RedisServer(ServerProcess):
+    """A Redis of its own; see :class:`ServerProcess`.
 
     With ``durable`` it forgets nothing when it is killed; else it forgets everything. With
     ``tls`` it takes TLS on another port too, with a certificate that only ``authority`` vouches.
     """
 
     def __init__(self, *, durable: bool = False, tls: bool = False) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="motehub-redis-"))
+        super().__init__("redis")
         self._durable = durable
         self._tls_port = free_port() if tls else 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
-
-    def __enter__(self) -> Self:
-        """Start the server."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the server and remove its files."""
-        self.kill()
-        shutil.rmtree(self._folder)
 
     @property
     def url(self) -> str:
@@ -246,21 +188,12 @@ class RedisServer:
         if self._durable:
             # Written before each answer, though not to the disk: the system does not die here.
             options += ["--appendonly", "yes", "--appendfsync", "no"]
-        self._process = subprocess.Popen(
-            ["redis-server", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + _START_SECONDS
-        with self.connect() as client:
-            while True:
-                with suppress(redis.ConnectionError):
-                    client.ping()
-                    return
-                assert self._process.poll() is None, "redis-server has ended"
-                assert time.monotonic() < deadline, "redis-server does not answer"
-                time.sleep(0.02)
+        self._start(["redis-server", *options], self._answers)
+
+    def _answers(self) -> bool:
+        with self.connect() as client, suppress(redis.ConnectionError):
+            return bool(client.ping())
+        return False
 
     @property
     def socket(self) -> Path:
@@ -287,25 +220,9 @@ class RedisServer:
             check=True,
         ).stdout
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
 
-    def pause(self) -> None:
-        """Make it stand still, connections open."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-
-class MosquittoServer:
-    """A Mosquitto of its own on free ports of 127.0.0.1: MQTT on ``port``, WebSocket on demand.
+class MosquittoServer(ServerProcess):
+    """A Mosquitto of its own, MQTT on ``port``, WebSocket on demand; see :class:`ServerProcess`.
 
     ``password`` guards it (user :data:`USER`); without, anyone may connect. ``settings`` are
     lines for its configuration. With ``durable`` its sessions and retained messages survive a
@@ -320,78 +237,27 @@ class MosquittoServer:
         durable: bool = False,
         settings: Sequence[str] = (),
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="motehub-mosquitto-"))
+        super().__init__("mosquitto")
         self._password = password
         self._durable = durable
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
         self.websocket_port = free_port() if websocket else None
-
-    def __enter__(self) -> Self:
-        """Start the server."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the server and remove its files."""
-        self.kill()
-        shutil.rmtree(self._folder)
-
-    @property
-    def process_id(self) -> int:
-        """The server's only process."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        """What the server has printed."""
-        return (self._folder / "log").read_text("utf-8", "replace")
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
         configuration = self._folder / "mosquitto.conf"
         configuration.write_text("\n".join(self._lines()) + "\n")
-        with open(self._folder / "log", "ab") as log:
-            self._process = subprocess.Popen(
-                [_mosquitto(), "-c", str(configuration)],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", self.port), _START_SECONDS).close()
-                return
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.01)
+        self._start([_mosquitto(), "-c", str(configuration)], self._answers)
+
+    def _answers(self) -> bool:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", self.port), START_SECONDS).close()
+            return True
+        return False
 
     def stop(self) -> None:
         """Stop it as its administrator would."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(_START_SECONDS)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def pause(self) -> None:
-        """Make it stand still, connections open."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self._end(signal.SIGTERM)
 
     def _lines(self) -> list[str]:
         # Not stdout, which it would write when 4 KiB have come together.

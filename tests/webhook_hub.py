@@ -17,7 +17,7 @@ from motehub.core.hub import Hub
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import Clock, Delivery, Samples, Source
 from motehub.webhooks.endpoints import Plan
-from motehub.webhooks.service import WebhookService
+from motehub.webhooks.service import Undelivered, WebhookService
 from tests.harness import PATIENCE, Settings
 from tests.receivers import Received
 from tests.unit.core.support import FakeClock, open_hub
@@ -97,6 +97,7 @@ class Service:
         self.position = 0
         self.counts: dict[str, int] = {}
         self.trouble: str | None = None
+        self.undelivered: Undelivered = []
         self._opened = threading.Event()
 
     def __enter__(self) -> Service:
@@ -117,8 +118,11 @@ class Service:
         service.run(self.notices, self._tell)
         reader.close()
 
-    def _tell(self, position: int, counts: dict[str, int], trouble: str | None) -> None:
+    def _tell(
+        self, position: int, counts: dict[str, int], trouble: str | None, undelivered: Undelivered
+    ) -> None:
         self.position, self.counts, self.trouble = position, counts, trouble
+        self.undelivered = undelivered
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from bench.scenarios import (
     short,
     sustained,
     units,
+    year,
 )
 
 SCENARIOS: dict[str, Scenario] = {
@@ -35,5 +36,6 @@ SCENARIOS: dict[str, Scenario] = {
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
     "retention": retention.cases,
+    "year": year.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -25,7 +25,7 @@ from motehub.control import ask
 from motehub.core.reports import STATE_PREFIX
 from motehub.core.rules import AlertNews
 from motehub.errors import NewerSchema, OwnerError, StorageError
-from motehub.following import ALERT_PLAN, STORE_URL, Hub, Report, begin, tell
+from motehub.following import ALERT_PLAN, STORE_URL, Hub, Report, begin, tell, tell_all
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.rollups import RollupColumns
 
@@ -50,7 +50,7 @@ def main() -> None:
         if service is None:
             sys.exit(1)
         tell(Report(service.consumer.position))
-        done = service.run(hub, lambda *what: tell(Report(*what)))
+        done = service.run(hub, tell_all)
         # Threads that wait for a server are left: what they send is sent again.
         sys.stdout.flush()
         os._exit(0 if done else 1)

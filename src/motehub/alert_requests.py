@@ -6,9 +6,13 @@ from typing import Any
 
 import msgspec
 
-from motehub.alerts.rule import describe, rule_of, to_fields
+from motehub.alerts.matching import Matching
+from motehub.alerts.rule import AUTO, Facts, Rule, describe, rule_of, to_fields
 from motehub.core.hub import Hub
+from motehub.core.preview import facts_of
 from motehub.core.rules import AlertNews, KeptRule
+from motehub.frames import DeviceChanged, SeriesAdded
+from motehub.model import Admission, Device
 
 
 class ListRules(msgspec.Struct, frozen=True, tag="list_rules"):
@@ -50,6 +54,10 @@ class Maintain(msgspec.Struct, frozen=True, tag="maintain"):
     until: int
 
 
+class ListMaintenance(msgspec.Struct, frozen=True, tag="list_maintenance"):
+    """Tell which devices are in maintenance."""
+
+
 class TellAlerts(msgspec.Struct, frozen=True, tag="tell_alerts"):
     """Let alerts be events of their devices; see ``motehub.core.rules.Rules.tell``."""
 
@@ -57,7 +65,16 @@ class TellAlerts(msgspec.Struct, frozen=True, tag="tell_alerts"):
     news: list[AlertNews]
 
 
-AlertRequest = ListRules | AddRule | ChangeRule | RemoveRule | AnswerAlert | Maintain | TellAlerts
+AlertRequest = (
+    ListRules
+    | AddRule
+    | ChangeRule
+    | RemoveRule
+    | AnswerAlert
+    | ListMaintenance
+    | Maintain
+    | TellAlerts
+)
 
 
 async def carry_out_for_alerts(hub: Hub, request: AlertRequest) -> dict[str, Any]:
@@ -71,18 +88,43 @@ async def carry_out_for_alerts(hub: Hub, request: AlertRequest) -> dict[str, Any
         case ListRules():
             return {"rules": [show_rule(one) for one in rules.all()]}
         case AddRule(fields):
-            return show_rule(await rules.add(rule_of(fields)))
+            return _told(hub, await rules.add(rule_of(fields)))
         case ChangeRule(name, fields):
-            return show_rule(await rules.change(name, fields))
+            return _told(hub, await rules.change(name, fields))
         case RemoveRule(name):
             await rules.remove(name)
         case AnswerAlert(alert, act, until, by):
             await rules.answer(alert, act, until, by)
+        case ListMaintenance():
+            return {"devices": rules.maintained()}
         case Maintain(device, until):
             await rules.maintain(device, until)
         case TellAlerts(source, news):
             await rules.tell(source, news)
     return {}
+
+
+def _told(hub: Hub, kept: KeptRule) -> dict[str, Any]:
+    return {**show_rule(kept), "about": count_subjects(hub, kept.rule)}
+
+
+def count_subjects(hub: Hub, rule: Rule) -> int:
+    """Return at how many series or devices a rule looks that are there by now."""
+    said = facts_of(hub.registry.profiles)
+    matching = Matching([rule])
+    devices: dict[int, Device] = {}
+    count = 0
+    for entry in hub.registry.entries():
+        match entry:
+            case DeviceChanged(device) if device.admission is Admission.ACCEPTED:
+                devices[device.id] = device
+                facts = said.get(device.id, Facts())
+                if rule.silent != AUTO or facts.interval:
+                    count += len(matching.of_device(device, facts.labels))
+            case SeriesAdded(series) if (owner := devices.get(series.device)) is not None:
+                labels = said.get(owner.id, Facts()).labels
+                count += len(matching.of_series(owner, series, labels))
+    return count
 
 
 def show_rule(kept: KeptRule) -> dict[str, Any]:

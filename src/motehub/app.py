@@ -20,9 +20,8 @@ from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
     DeskOfCertificates,
+    OwnCertificates,
     added_names,
-    make_certificates,
-    renew_certificates_daily,
     server_tls,
     wanted_names,
     web_tls,
@@ -36,7 +35,7 @@ from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.moments import iso
 from motehub.following import STORE_URL
-from motehub.health import Growth, Troubles, connections, remembering, sizes, speed, versions
+from motehub.health import HistorySize, Troubles, connections, remembering, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
 from motehub.noticing import Sight, keep_noticing
@@ -110,8 +109,9 @@ class RunningHub:
         self._units = _unit_desk(transports)
         self._troubles = troubles
         self._since = utc_microseconds()
-        self._growth = Growth()
-        self._growth.per_day(sizes(self.folder, self._history)["history"])
+        self._size = HistorySize(self.folder, self._history)
+        self._size.hear(self.writer.report.retention)
+        self.writer.on_report = lambda report: self._size.hear(report.retention)
 
     @property
     def setup_link(self) -> str | None:
@@ -132,14 +132,14 @@ class RunningHub:
         }
         history = consumers[HISTORY]
         counters = {name: dict(one.counters) for name, one in self._transports.items()}
-        present = sizes(self.folder, self._history)
+        present, growth = self._size.sizes_and_growth()
         return {
             "version": __version__,
             "versions": versions(),
             "since": iso(self._since),
             "speed": speed(self._journal.pace),
             "sizes": present,
-            "growth": {"history": self._growth.per_day(present["history"])},
+            "growth": {"history": growth},
             "store": self._history,
             "journal": msgspec.to_builtins(journal),
             # Flat, as it was when there was no other consumer.
@@ -229,8 +229,9 @@ async def running(
     folder = configuration.data_dir
     async with AsyncExitStack() as stack:
         troubles = stack.enter_context(remembering())
-        await make_certificates(configuration)
-        renewal = tasks.create_task(renew_certificates_daily(configuration), name="certificates")
+        certificates = OwnCertificates(configuration)
+        await certificates.make()
+        renewal = tasks.create_task(certificates.keep(), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
         consumers: dict[str, ConsumerProcess] = {}
@@ -299,7 +300,9 @@ async def running(
         stack.callback(journal.hurry)
         running_hub = RunningHub(configuration, hub, journal, consumers, transports, troubles)
         await stack.enter_async_context(ControlServer(folder, running_hub.answer))
-        await stack.enter_async_context(announced(configuration, running_hub.listeners, tasks))
+        await stack.enter_async_context(
+            announced(configuration.mdns, running_hub.listeners, certificates.cover, tasks)
+        )
         noticing = tasks.create_task(keep_noticing(running_hub.sight, hub.notices), name="noticing")
         stack.callback(noticing.cancel)
         yield running_hub

@@ -20,6 +20,7 @@ CA_FILE: Final = "ca.crt"
 """The authority's certificate, in the data folder."""
 
 _DAY_SECONDS: Final = 86_400
+_LOOK_SECONDS: Final = 60.0
 
 _logger = Logger("motehub.certificates")
 
@@ -83,24 +84,67 @@ def wanted_names(configuration: Configuration) -> tuple[str, ...]:
     return (*configuration.hub.certificate_names, *found_as)
 
 
-async def make_certificates(configuration: Configuration, *also: str) -> None:
-    """Make or renew what is needed, in a process of its own; names in ``also`` are covered too."""
-    wanted = (*wanted_names(configuration), *also)
-    addresses = [one for one in wanted if _is_address(one)]
-    names = [one for one in wanted if one not in addresses]
-    done = await ensure_certificates(configuration.data_dir, names, addresses)
-    if done.get("made"):
-        _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
+class OwnCertificates:
+    """The certificates of the hub itself; each is made in a process of its own.
 
+    Each ``look_seconds`` it sees whether somebody else has made another one.
+    """
 
-async def renew_certificates_daily(configuration: Configuration) -> None:
-    """Renew what will expire; listeners show a new certificate from the next connection on."""
-    while True:
-        await asyncio.sleep(_DAY_SECONDS)
+    def __init__(self, configuration: Configuration, look_seconds: float = _LOOK_SECONDS) -> None:
+        self._configuration = configuration
+        self._look_seconds = look_seconds
+        self._found_as: str | None = None
+        self._seen: tuple[int, int] | None = None
+
+    async def make(self) -> None:
+        """Make or renew what is needed.
+
+        Raises:
+            CertificateError: that can't be.
+        """
+        wanted = wanted_names(self._configuration)
+        if self._found_as is not None:
+            wanted = (*wanted, self._found_as)
+        addresses = [one for one in wanted if _is_address(one)]
+        names = [one for one in wanted if one not in addresses]
+        done = await ensure_certificates(self._configuration.data_dir, names, addresses)
+        if done.get("made"):
+            _logger.info("certificates made", made=done["made"], reason=done.get("reason"))
+        self._seen = self._present()
+
+    async def cover(self, name: str) -> None:
+        """Have the server's certificate cover a name by which the hub is found from now on."""
+        self._found_as = name
         try:
-            await make_certificates(configuration)
+            await self.make()
         except (CertificateError, OSError, msgspec.MsgspecError) as error:
-            _logger.error("certificates not renewed", reason=str(error))
+            _logger.error("certificate not renewed", name=name, reason=str(error))
+
+    async def keep(self) -> None:
+        """Renew daily what will expire, and what was made by others and lacks a name of the hub.
+
+        Listeners show a new certificate from the next connection on.
+        """
+        clock = asyncio.get_running_loop().time
+        due = clock() + _DAY_SECONDS
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            if self._present() == self._seen and clock() < due:
+                continue
+            due = clock() + _DAY_SECONDS
+            try:
+                await self.make()
+            except (CertificateError, OSError, msgspec.MsgspecError) as error:
+                _logger.error("certificates not renewed", reason=str(error))
+                # Said once, and tried again tomorrow.
+                self._seen = self._present()
+
+    def _present(self) -> tuple[int, int] | None:
+        try:
+            status = (self._configuration.data_dir / "certificates" / "server.crt").stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
 
 class DeskOfCertificates:

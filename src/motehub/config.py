@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub import parts
-from motehub.alerting.settings import AlertSettings, MailSettings, NotifySettings, check_channels
+from motehub.alerting.settings import AlertSettings, MailSettings, NotifySettings, check_rules
 from motehub.alerts.rule import Rule
 from motehub.config_choices import choices_at
 from motehub.core.admission import Policy
@@ -287,7 +287,7 @@ def _check_values(configuration: Configuration, origin: str) -> None:
             message = f"{origin}: pimonitor.paths: {path!r} is no path: it must begin with /."
             raise ConfigurationError(message)
     try:
-        check_channels(configuration.rule, configuration.notify)
+        check_rules(configuration.rule, configuration.notify)
     except ValueError as error:
         raise ConfigurationError(f"{origin}: {error}.") from error
     web = configuration.web

@@ -47,6 +47,7 @@ _DEEDS: Final = {
 _TOLD: Final = (
     "new_name",
     "role",
+    "email",
     "scopes",
     "devices",
     "setting",

@@ -13,6 +13,7 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -48,10 +49,19 @@ _NOTICE: Final = struct.Struct("<cQI")
 _HUB: Final = 0
 
 
+class Undelivered(msgspec.Struct, frozen=True):
+    """What does not arrive: ``kind`` is channel (of alerts), report or webhook, and has a name."""
+
+    kind: str
+    name: str
+    reason: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """What a consumer tells the hub: its cursor, what it did, what keeps it from doing more.
 
-    ``retention`` is what the history's writer says of what it deletes.
+    ``undelivered`` is what others do not get though they should, ``retention`` what the history's
+    writer says of what it deletes.
     ``fatal`` is set when only the owner can help, for instance with a later motehub.
     """
 
@@ -60,6 +70,7 @@ class Report(msgspec.Struct, frozen=True):
     trouble: str | None = None
     fatal: bool = False
     retention: dict[str, Any] = {}
+    undelivered: list[Undelivered] = []
 
 
 def begin() -> None:
@@ -78,6 +89,17 @@ def tell(report: Report) -> None:
     except BrokenPipeError:
         # The hub is gone; standard input says so too, and what is left is done first.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def tell_all(
+    position: int,
+    counts: dict[str, int],
+    trouble: str | None,
+    undelivered: Sequence[tuple[str, str, str]],
+) -> None:
+    """Send the report of a consumer that tells others, of which some may not hear it."""
+    found = [Undelivered(*one) for one in undelivered]
+    tell(Report(position, counts, trouble, undelivered=found))
 
 
 def notice(position: int, frame: bytes) -> bytes:

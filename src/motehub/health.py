@@ -72,12 +72,17 @@ class Growth:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque(maxlen=_DAY // _SAMPLE_SECONDS + 1)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a size is to be remembered that is known now."""
+        return not self._samples or self._clock() - self._samples[-1][0] >= _SAMPLE_SECONDS
+
     def per_day(self, size: int | None) -> int | None:
         """Return bytes per day up to the present ``size``; None while that is not known."""
         if size is None:
             return None
         now = self._clock()
-        if not self._samples or now - self._samples[-1][0] >= _SAMPLE_SECONDS:
+        if self.is_due:
             self._samples.append((now, size))
         while len(self._samples) > 1 and now - self._samples[1][0] >= _DAY:
             self._samples.popleft()
@@ -85,6 +90,36 @@ class Growth:
         if now - began < _SAMPLE_SECONDS:
             return None
         return round((size - first) * _DAY / (now - began))
+
+
+class HistorySize:
+    """How large the history is, and how fast it grows.
+
+    Of a file in ``folder`` it sees that itself, of a server (``where`` is its address then) only
+    what the writer reports. ``clock`` is that of :class:`Growth`.
+    """
+
+    def __init__(
+        self, folder: Path, where: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = folder
+        self._where = where
+        self._growth = Growth(clock)
+        self._reported: int | None = None
+
+    def hear(self, retention: Mapping[str, Any]) -> None:
+        """Take what the writer reports of the bytes that are used."""
+        self._reported = retention.get("used", self._reported)
+        # Nobody may look at the health for days.
+        if self._growth.is_due:
+            self.sizes_and_growth()
+
+    def sizes_and_growth(self) -> tuple[dict[str, int | None], int | None]:
+        """Return what ``sizes`` does, with the history's, and bytes per day; None if unknown."""
+        found = sizes(self._folder, self._where)
+        if found["history"] is None:
+            found["history"] = self._reported
+        return found, self._growth.per_day(found["history"])
 
 
 @contextmanager
@@ -112,7 +147,7 @@ def speed(pace: Pace) -> dict[str, Any]:
 def sizes(folder: Path, history: str) -> dict[str, int | None]:
     """Return bytes of the journal and the history, and what is free on the disk.
 
-    The size of a history on a server is None.
+    The size of a history on a server is None: its writer reports it, see :class:`HistorySize`.
     """
     return {
         "journal": _size(folder / JOURNAL_FILE),

@@ -17,7 +17,7 @@ from motehub.archived import ArchiveNotes
 from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
-from motehub.rollups import Kept, RollupColumns, Settled
+from motehub.rollups import Grid, Kept, RollupColumns, Settled
 from motehub.states import StateRow
 from motehub.tables import Row
 
@@ -213,6 +213,16 @@ class HistoryStore(ArchiveNotes, Protocol):
 
         Each is exact, of all readings that are stored, unless the series is ``unrolled``. There
         are hours and days only as far as they are ``settled``.
+        """
+        ...
+
+    def sums(
+        self, series: int, tier: str, since: int, until: int, grid: Grid
+    ) -> Iterator[RollupColumns]:
+        """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid.
+
+        The ``start`` of a bucket is that of its first rollup. One may come in several parts; the
+        two beside the grid's origin are one.
         """
         ...
 

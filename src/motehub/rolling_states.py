@@ -1,7 +1,8 @@
 """How rollups of states are kept up in a store's own transactions: the same in every store.
 
-The minutes of whatever comes are made anew from the readings that are stored; hours and days as
-those of numbers are (:mod:`motehub.rolling`), as far as these are settled.
+What is later than all in its minute is joined to that; the minutes of all else are made anew from
+the readings that are stored. Hours and days are made as those of numbers are
+(:mod:`motehub.rolling`), as far as these are settled.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from typing import Protocol
 
 from motehub.history_contract import NumberColumns, TextColumns
 from motehub.rollups import TIERS, Kept, Settled, stretches
-from motehub.states import StateRow, are_states, coarser_states, state_minutes
+from motehub.states import (
+    StateRow,
+    appended,
+    are_states,
+    coarser_states,
+    name_of,
+    names_of_numbers,
+    state_minutes,
+)
 
 
 class StateTables(Protocol):
@@ -45,6 +54,10 @@ class StateTables(Protocol):
 
     def rows(self, tier: str, series: int, since: int, until: int) -> list[StateRow]:
         """Return the rollups that begin in ``[since, until)``, oldest first."""
+        ...
+
+    def rows_at(self, tier: str, places: Sequence[tuple[int, int]]) -> list[StateRow]:
+        """Return the rollups of series that begin at these times, as far as there are any."""
         ...
 
     def rows_of_all(
@@ -90,30 +103,42 @@ class Bounds(Protocol):
 def roll_up_states(
     tables: Bounds,
     texts: Mapping[int, TextColumns],
+    numbers: Mapping[int, NumberColumns],
     inserted: Iterable[tuple[int, int, int]],
-    *numbers: Mapping[int, NumberColumns],
+    late: Mapping[int, NumberColumns],
 ) -> None:
     """Bring the rollups up to texts and numbers that have just been inserted.
 
-    ``inserted`` gives series, texts given and texts that were new. Of ``numbers`` late ones, from
-    before what is kept, come first.
+    ``inserted`` gives series, readings given and readings that were new. Those of ``late`` are
+    from before what is kept, and in no rollup of states.
     """
-    changed = {series: texts[series][0] for series, _, stored in inserted if stored}
-    if any(numbers):
-        known = tables.states.numbers()
-        others: set[int] = set()
-        for series, (times, values) in chain.from_iterable(one.items() for one in numbers):
-            if series not in known:
-                continue
-            if are_states(values):
-                changed[series] = times
-            else:
-                others.add(series)
-        if others:
-            tables.states.drop(others)
-            changed = {series: one for series, one in changed.items() if series not in others}
-    if changed:
-        sum_up_states_anew(tables, changed)
+    known = tables.states.numbers() if numbers or late else set()
+    others = {
+        series
+        for series, (_, values) in chain(numbers.items(), late.items())
+        if series in known and not are_states(values)
+    }
+    if others:
+        tables.states.drop(others)
+    new: dict[int, TextColumns] = {}
+    again: dict[int, array[int]] = {}
+    for series, given, stored in inserted:
+        if series in texts:
+            times, values = texts[series]
+            names = [name_of(value) for value in values] if given == stored else []
+        elif series in known and series not in others:
+            times, bits = numbers[series]
+            names = names_of_numbers(bits) if given == stored else []
+        else:
+            continue
+        if names:
+            new[series] = times, names
+        elif stored:
+            again[series] = times
+    if new:
+        again |= _add(tables, new)
+    if again:
+        sum_up_states_anew(tables, again)
 
 
 def sum_up_states_anew(tables: Bounds, times: Mapping[int, array[int]]) -> None:
@@ -176,3 +201,30 @@ def _sum_up_anew(states: StateTables, settled: Settled, series: int, times: arra
                 found = coarser_states(states.rows(finer, series, since, until), width)
             states.replace(tier, found)
         finer = tier
+
+
+def _add(tables: Bounds, new: Mapping[int, TextColumns]) -> dict[int, array[int]]:
+    """Add states to the minutes of their series, where they are the latest in these.
+
+    Of the others the times are returned, by series: their minutes are to be summed up anew.
+    """
+    unrolled, settled, kept = tables.unrolled(), tables.settled(), tables.kept(new)
+    made: list[StateRow] = []
+    again: dict[int, array[int]] = {}
+    for series, (times, names) in new.items():
+        late = times[0] < max(kept.get(series, Kept()).raw, settled.before("hour", series))
+        if late or series in unrolled:
+            again[series] = times
+        else:
+            made += state_minutes(series, times, names)
+    before = {row[:2]: row for row in tables.states.rows_at("minute", [row[:2] for row in made])}
+    rows = []
+    for row in made:
+        if (other := before.get(row[:2])) is None:
+            rows.append(row)
+        elif (one := appended(other, row)) is not None:
+            rows.append(one)
+        else:
+            again[row[0]] = new[row[0]][0]
+    tables.states.replace("minute", rows)
+    return again

@@ -26,6 +26,9 @@ NEVER: Final = -(2**63 // TIERS["day"]) * TIERS["day"]
 LARGEST_TOTAL: Final = 8e307
 """A total from here on is not kept: the next addition might be no number any more."""
 
+SUMMABLE: Final = 1e300
+"""Totals below this may be added up by a database, which might refuse too large a sum."""
+
 Rollup = tuple[int, int, int, float, float, float | None, int, float]
 """Series, start, count, lowest, highest, total, time of the last, last.
 
@@ -79,6 +82,13 @@ class RollupColumns(msgspec.Struct, frozen=True):
     totals: array[float]
     last: array[float]
     last_times: array[int]
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """Buckets of ``width`` (µs) of which one begins at ``origin`` (µs)."""
+
+    origin: int
+    width: int
 
 
 def columns_of(rows: list[tuple[int, int, float, float, float, float, int]]) -> RollupColumns:

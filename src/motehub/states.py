@@ -101,6 +101,17 @@ def coarser_states(rows: Iterable[StateRow], width: int) -> list[StateRow]:
     ]
 
 
+def appended(row: StateRow, later: StateRow) -> StateRow | None:
+    """Return two rollups of one minute as one, or None where they can't be joined exactly.
+
+    They can if all of one is later than the other, and no state has been left unnamed.
+    """
+    one, other = stretch_of(row), stretch_of(later)
+    if one.last_time >= other.first_time or None in one.durations or None in other.durations:
+        return None
+    return _row(row[0], row[1], joined([one, other]))
+
+
 def singles(
     times: Sequence[int], names: Sequence[str], begin: int = 0, end: int | None = None
 ) -> Iterator[Stretch]:

@@ -120,7 +120,7 @@ def condition_of(
 class ConsumerProcess:
     """A consumer of the journal in a process of its own; started anew whenever it dies.
 
-    ``on_start`` is called whenever a process has been started.
+    ``on_start`` is called whenever a process has been started, ``on_report`` with each report.
     """
 
     def __init__(self, program: Program, journal: Journal, tasks: asyncio.TaskGroup) -> None:
@@ -136,6 +136,7 @@ class ConsumerProcess:
         self.report = Report(0)
         self.restarts = 0
         self.on_start: Callable[[], None] = lambda: None
+        self.on_report: Callable[[Report], None] = lambda _: None
 
     @property
     def process_id(self) -> int | None:
@@ -237,6 +238,7 @@ class ConsumerProcess:
 
     def _take(self, report: Report) -> None:
         self.report = report
+        self.on_report(report)
         if report.fatal:
             if not self._ready.done():
                 self._ready.set_exception(StorageError(str(report.trouble)))

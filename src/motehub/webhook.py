@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from motehub.errors import NewerSchema, OwnerError, StorageError
-from motehub.following import WEBHOOK_PLAN, Hub, Report, begin, tell
+from motehub.following import WEBHOOK_PLAN, Hub, Report, begin, tell, tell_all
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.webhooks.endpoints import Plan
 from motehub.webhooks.service import WebhookService
@@ -32,7 +32,7 @@ def main() -> None:
     if service is None:
         sys.exit(1)
     tell(Report(service.consumer.position))
-    done = service.run(hub, lambda *what: tell(Report(*what)))
+    done = service.run(hub, tell_all)
     # Threads that wait for a receiver are left: what they send is sent again.
     sys.stdout.flush()
     os._exit(0 if done else 1)

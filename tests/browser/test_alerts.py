@@ -41,16 +41,21 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
 
 
 def test_a_rule_is_tried_added_and_fires(hub: WebHub, browser: Browser) -> None:
-    """What it would have found is said first; its alert can be acknowledged."""
-    with screen(browser) as page:
-        log_in(page, hub.url, MARIE)
+    """What it would have found is said first; its alert is on all pages at once, with an answer."""
+    with screen(browser) as page, screen(browser, PHONE) as other, screen(browser) as third:
+        for one in (page, other, third):
+            log_in(one, hub.url, MARIE)
+        card = other.locator(".card").filter(has_text="freezer")
+        expect(card.locator(".value")).to_have_text("-21 °C")
+        third.goto(f"{hub.url}/device#freezer")
+        expect(third.locator("#now")).to_contain_text("-21 °C")
         page.get_by_role("link", name="Alerts").click()
         expect(page.locator("#alerts")).to_contain_text("No alert: all is well.")
-        form = page.locator("form")
+        form = page.locator("#rule")
         form.get_by_label("Name of the rule").fill("freezer warm")
-        form.get_by_label("Device").select_option("freezer")
+        form.get_by_label("Devices").fill("freezer")
         form.get_by_label("What is looked at").fill("temperature")
-        form.get_by_label("Limit").fill("-15")
+        form.get_by_label("Upper limit").fill("-15")
         form.get_by_label("How bad it is").select_option("critical")
         form.get_by_role("button", name="Try it").click()
         expect(page.locator("#previewed")).to_have_text("It would have fired 2 times.")
@@ -58,19 +63,27 @@ def test_a_rule_is_tried_added_and_fires(hub: WebHub, browser: Browser) -> None:
         expect(page.locator("#rules")).to_contain_text("temperature above -15")
 
         reading = {"device": "freezer", "metric": "temperature", "unit": "°C", "value": -2}
-        assert hub.send(reading, token=hub.token("again"))[0] == 200
-        hub.wait_until(lambda: bool(hub.json("alerts", "list")), "there is an alert")
-        page.reload()
+        token = hub.token("again")
+        assert hub.send(reading, token=token)[0] == 200
         alert = page.locator("#alerts > li").first
         expect(alert).to_contain_text("freezer: temperature is -2 °C")
+        for place in (card.locator(".firing"), third.locator("#firing")):
+            expect(place).to_contain_text("freezer: temperature is -2 °C")
         keep(page, "alerts")
-        assert not obstacles(page)
+        keep(other, "overview-alert-phone")
+        for one in (page, other):
+            assert not obstacles(one)
         alert.get_by_role("button", name="Acknowledge").click()
-        hub.wait_until(
-            lambda: hub.json("alerts", "list")[0]["acknowledged_by"] == "marie", "it is noted"
+        expect(alert).to_contain_text("acknowledged by marie")
+        assert hub.cli("devices", "rename", "freezer", "icebox").returncode == 0
+        renamed = other.locator(".card").filter(
+            has=other.get_by_role("link", name="icebox", exact=True)
         )
-        page.reload()
-        expect(page.locator("#alerts > li").first).to_contain_text("acknowledged by marie")
+        expect(renamed.locator(".firing")).to_contain_text("temperature is -2 °C")
+        assert hub.send({**reading, "device": "icebox", "value": -30}, token=token)[0] == 200
+        for place in (renamed.locator(".firing"), third.locator("#firing")):
+            expect(place).to_be_empty()
+        expect(alert).to_contain_text("over since")
 
 
 def test_who_only_looks_on_changes_nothing(hub: WebHub, browser: Browser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import queue
 import re
 import time
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 from playwright.sync_api import Browser, Locator, Page, expect
+from tests.browser.board import Board
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, recent, records, send
 from tests.mqtt_hub import BROKER, MqttHub
@@ -23,63 +21,8 @@ from tests.web_hub import WEB
 
 MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 VIEWER: Final = {"name": "vera", "password": "seven dry cactuses"}
-MAC: Final = "61:EC:ED:3B:25:B1"
 
 expect.set_options(timeout=PATIENCE * 1000)
-
-
-class Board:
-    """A board with a LED that obeys when it is told to."""
-
-    def __init__(self, port: int) -> None:
-        self.heard: queue.Queue[tuple[str, str]] = queue.Queue()
-        self._port = port
-        self._subscribed: queue.Queue[None] = queue.Queue()
-        self._client = self._connected()
-        self._subscribe("state/nameAssign")
-
-    def ask(self) -> None:
-        """Ask for a name; an unknown board gets it once it is accepted."""
-        self.say("state/join", MAC)
-
-    def join(self) -> None:
-        """Begin a session with the name that was heard, with the LED off."""
-        topic, answer = self.next()
-        assert topic == "state/nameAssign"
-        self._claim = answer.partition(";")[2]
-        self.close()
-        self._client = self._connected()
-        self.say("state/join", self._claim)
-        self._subscribe("led/command")
-        self.report("0")
-
-    def report(self, led: str) -> None:
-        self.say("led/status", f"{self._claim};{led}")
-
-    def say(self, topic: str, payload: str) -> None:
-        self._client.publish(topic, payload, 1).wait_for_publish(PATIENCE)
-
-    def next(self) -> tuple[str, str]:
-        return self.heard.get(timeout=PATIENCE)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connected(self) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2)
-        client.on_message = self._hear
-        client.on_subscribe = lambda *_: self._subscribed.put(None)
-        client.connect("127.0.0.1", self._port, 5)
-        client.loop_start()
-        return client
-
-    def _subscribe(self, topic: str) -> None:
-        self._client.subscribe(topic, 1)
-        self._subscribed.get(timeout=PATIENCE)
-
-    def _hear(self, _: Client, __: object, message: MQTTMessage) -> None:
-        self.heard.put((message.topic, message.payload.decode()))
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +129,7 @@ def test_a_led_is_switched_when_its_board_says_so(hub: MqttHub, browser: Browser
             )
             expect(here).to_have_attribute("aria-checked", "false")
             here.click()
-            assert board.next() == ("led/command", f"{board._claim};1")
+            assert board.next() == ("led/command", f"{board.claim};1")
             for page in (one, other):
                 expect(card(page, "capteur01")).to_contain_text("pending: sent")
             keep(one, "led-pending")

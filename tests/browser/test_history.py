@@ -184,6 +184,47 @@ def test_the_history_goes_on_by_itself(hub: WebHub, browser: Browser) -> None:
         )
 
 
+def test_the_filter_knows_what_is_not_in_sight(hub: WebHub, browser: Browser) -> None:
+    """Words find devices by what they measure before their values are loaded, as people call it."""
+    token = hub.token("latch")
+    said = [{"device": "zulu", "metric": metric, "value": 1} for metric in ("pressure", "led")]
+    assert hub.send(said, token=token)[0] == 200
+    hub.wait_stored("zulu", "led", 1)
+    with screen(browser, PHONE, locale="fr-FR") as page:
+        log_in(page, hub.url, VIEWER)
+        expect(device(page, "zulu").locator(".value").last).to_have_text("allumé")
+        page.get_by_label("Filtrer").fill("pression")
+        expect(device(page, "cellar")).to_be_hidden()
+        page.route("**/newest?**", lambda _: None)
+        page.goto(f"{hub.url}/history")
+        expect(device(page, "cellar")).to_be_visible()
+        page.get_by_label("Filtrer").fill("pression")
+        expect(device(page, "cellar")).to_be_hidden()
+        expect(device(page, "zulu")).to_be_visible()
+        assert device(page, "zulu").locator("ol").count() == 0
+        page.unroute("**/newest?**")
+        page.reload()
+        led = device(page, "zulu").get_by_label(re.compile("Dernières valeurs.*led"))
+        expect(led.locator("li")).to_contain_text("allumé")
+
+
+def test_a_devices_page_hands_out_every_reading(hub: WebHub, browser: Browser) -> None:
+    """The CSV of a chart has all readings of the time that is shown, whatever their number."""
+    with screen(browser) as page:
+        log_in(page, hub.url, VIEWER)
+        page.goto(f"{hub.url}/device#greenhouse")
+        figure = page.locator("figure").filter(has_text="relative humidity")
+        page.get_by_role("button", name="7 d", exact=True).click()
+        expect(figure.get_by_role("img")).to_have_attribute("aria-label", re.compile("from "))
+        with page.expect_download() as file:
+            figure.get_by_role("link", name="CSV").click()
+        assert "limit=" not in file.value.url
+        rows = rows_of(file.value)
+        assert rows[0] == ["time", "device", "metric", "value", "unit"]
+        assert len(rows) == 1 + len({one["time"] for one in two_days("greenhouse", 1)})
+        assert {(row[1], row[2]) for row in rows[1:]} == {("greenhouse", "relative_humidity")}
+
+
 def test_what_is_said_of_a_device_shows_everywhere(hub: WebHub, browser: Browser) -> None:
     """A name, labels and a unit that one page gives show on all others without a reload."""
     with screen(browser) as one, screen(browser) as other, screen(browser) as third:
@@ -280,6 +321,7 @@ def test_a_wall_screen_outlives_its_hub(hub: WebHub, browser: Browser) -> None:
         expect(device(page, "cellar")).to_be_visible()
         expect(device(page, "greenhouse")).to_be_hidden()
         expect(page.get_by_role("button", name="Move cellar")).to_be_hidden()
+        assert obstacles(page) == []
         keep(page, "wall")
         hub.kill()
         expect(page.locator("#state")).to_contain_text("The hub does not answer")

@@ -116,6 +116,9 @@ def test_a_token_is_shown_once_and_opens_the_door(hub: WebHub, browser: Browser)
         page.reload()
         expect(listed(page, "garden")).to_contain_text("cellar")
         assert secret not in page.content()
+        page.goto(f"{hub.url}/device#cellar")
+        page.locator("#facts").get_by_role("link", name="garden").click()
+        page.wait_for_url(f"{hub.url}/settings/tokens")
         page.on("dialog", lambda dialog: dialog.accept())
         listed(page, "garden").get_by_role("button", name="Revoke").click()
         expect(listed(page, "garden")).to_have_count(0)
@@ -150,14 +153,31 @@ def test_a_certificate_lets_its_device_in(hub: WebHub, browser: Browser, tmp_pat
 
         assert say(61.5).returncode == 0
         hub.wait_stored("boiler", "temperature", 1)
+        page.goto(f"{hub.url}/device#boiler")
+        expect(page.locator("#facts")).to_contain_text("known by")
+        expect(page.locator("#facts")).to_contain_text("boiler (until")
+        page.locator("#facts").get_by_role("link", name="boiler").click()
+        page.wait_for_url(f"{hub.url}/settings/certificates")
         page.on("dialog", lambda dialog: dialog.accept())
         listed(page, "boiler").get_by_role("button", name="Revoke").click()
         expect(listed(page, "boiler")).to_have_count(0)
+        expect(page.locator("#made")).to_be_hidden()
         say(62.5)
         hub.wait_until(
             lambda: hub.status()["transports"]["json_socket"].get("revoked", 0) > 0,
             "the certificate is refused",
         )
+
+
+@pytest.mark.parametrize("there", ["%2F%2Fevil.example", "%2F%09%2Fevil.example", "%2F%5Cevil"])
+def test_a_link_to_log_in_leads_to_no_other_site(hub: WebHub, browser: Browser, there: str) -> None:
+    """However it is written: whoever logs in stays with the hub."""
+    with screen(browser) as page:
+        page.goto(f"{hub.url}/login#{there}")
+        page.get_by_label("Name").fill(MARIE["name"])
+        page.get_by_label("Password").fill(MARIE["password"])
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"{hub.url}/")
 
 
 def expect_logged_out(page: Page, url: str) -> None:
@@ -380,6 +400,9 @@ def test_the_keyboard_is_enough(hub: WebHub, browser: Browser) -> None:
     """Somebody without a mouse logs in, goes to the settings, and sees where they are."""
     with screen(browser) as page:
         page.goto(f"{hub.url}/login")
+        # Before these the browser may be loaded, and keys still go nowhere.
+        expect(page.locator("input[name=name]")).to_be_focused()
+        expect(page.locator("main form button")).to_be_enabled()
         page.keyboard.type(VERA["name"])
         page.keyboard.press("Tab")
         page.keyboard.type(VERA["password"])

@@ -195,6 +195,12 @@ def test_rules_are_added_tried_changed_and_removed(stand: Stand) -> None:
     assert stand.api("DELETE", "/rules/warm")[0] == 400
     done = stand.hub.cli("rules", "add", "dry", "--metric", "humidity", "--below", "30")
     assert done.returncode == 0, done.stderr
+    assert "Nothing that it is about is there yet" in done.stdout
+    done = stand.hub.cli("rules", "change", "dry", "--metric", "temperature")
+    assert "Nothing" not in done.stdout
+    done = stand.hub.cli("rules", "change", "dry", "--message", "{valeu}")
+    assert "Did you mean {value}?" in done.stderr
+    assert len(stand.hub.cli("rules", "list").stdout.splitlines()[0]) < 120
     names = {row["name"]: row["origin"] for row in stand.hub.json("rules", "list")}
     assert (names["dry"], names["warm"], names["no data"]) == ("added", "configuration", "built-in")
     done = stand.hub.cli("rules", "preview", "warm", "--known", "--since", "1d")

@@ -96,6 +96,18 @@ def test_behind_a_proxy_each_has_its_own_count(tmp_path: Path) -> None:
         assert status == 200
         assert "secure" in headers["set-cookie"]
 
+        def guess(number: int, forwarded: str) -> int:
+            body = json.dumps({"name": f"name{number}", "password": "guessed it, surely"}).encode()
+            through = ("-H", f"X-Forwarded-For: {forwarded}")
+            return hub.curl("/api/v1/session", *through, *options, body=body)[0]
+
+        # To compare one takes a while, in which some are forgotten.
+        found = [guess(number, f"192.0.2.{number}, 203.0.113.5") for number in range(5 * WRONG)]
+        assert found[:WRONG] == [401] * WRONG
+        assert 429 in found
+        assert guess(0, "203.0.113.6") == 401
+        assert hub.curl("/api/v1/session", *other, *options, body=said)[0] == 200
+
 
 def test_passwords_are_not_guessed(tmp_path: Path) -> None:
     """After so many wrong ones even the right one has to wait, and the answer says how long."""

@@ -14,6 +14,8 @@ from tests.harness import OPEN, PATIENCE
 from tests.mail_server import MailServer, plain
 from tests.web_hub import WEB
 
+from motehub.web.attempts import EMAIL_CHANGES, TRIALS, TRIALS_OF_ONE
+
 GOOD = "three damp seedlings"
 OTHER = "seven dry cactuses"
 LINK = "https://hub.example/garden"
@@ -153,6 +155,57 @@ def test_ones_own_address_needs_the_password(stand: Stand) -> None:
         assert done.json()["email"] == "moved@example.org"
 
 
+def test_who_loses_the_mails_hears_of_it(stand: Stand) -> None:
+    """At the address before, whoever changes it and where; the log of deeds has it, too."""
+    stand.add("emil")
+    with stand.log_in("emil", GOOD) as emil, stand.log_in("marie", GOOD) as marie:
+        body = {"email": "thief@example.org", "password": GOOD}
+        emil.headers["Accept-Language"] = "fr"
+        assert emil.put("/session/email", json=body).status_code == 200
+        (mail,) = stand.mails_to("emil@example.org", 1)
+        assert mail["Subject"] == "[motehub] Votre adresse électronique a été changée"
+        assert "thief" not in plain(mail)
+        assert marie.patch("/users/emil", json={"email": ""}).status_code == 200
+        (mail,) = stand.mails_to("thief@example.org", 1)
+        assert mail["Subject"] == "[motehub] Your mail address was changed"
+        deeds = [(one["who"], one["deed"], one["detail"]) for one in marie.get("/audit").json()]
+        assert ("emil", "change_email", "email: thief@example.org") in deeds
+        assert ("marie", "change_user", "") in deeds
+    assert stand.hub.cli("user", "email", "emil", "emil@example.net").returncode == 0
+    assert stand.hub.cli("user", "email", "emil", "emil@example.com").returncode == 0
+    assert len(stand.mails_to("emil@example.net", 1)) == 1
+
+
+def test_another_password_is_told(stand: Stand) -> None:
+    """Whether its owner has chosen it, or somebody with the data folder; the first one is none."""
+    stand.add("frida")
+    with stand.log_in("frida", GOOD) as frida:
+        assert not stand.mails_to("frida@example.org", 0)
+        body = {"old": GOOD, "new": OTHER}
+        assert frida.put("/session/password", json=body).status_code == 200
+        (mail,) = stand.mails_to("frida@example.org", 1)
+        assert mail["Subject"] == "[motehub] Your password was changed"
+        assert "tell an administrator" in plain(mail)
+    assert stand.hub.cli("user", "passwd", "frida", given=GOOD).returncode == 0
+    stand.mails_to("frida@example.org", 2)
+    with stand.log_in("marie", GOOD) as marie:
+        deeds = [(one["who"], one["deed"], one["subject"]) for one in marie.get("/audit").json()]
+        assert ("frida", "change_password", "") in deeds
+        assert ("owner of the data folder", "set_password", "frida") in deeds
+
+
+def test_nobody_sends_mails_to_strangers_by_moving(stand: Stand) -> None:
+    """Each address that is left gets a mail, so it is not left without end."""
+    stand.add("gustav")
+    with stand.log_in("gustav", GOOD) as gustav:
+        answers = [
+            gustav.put("/session/email", json={"email": f"{n}@example.org", "password": GOOD})
+            for n in range(EMAIL_CHANGES + 1)
+        ]
+    assert [one.status_code for one in answers] == [200] * EMAIL_CHANGES + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+
+
 def test_a_channel_is_tried(stand: Stand) -> None:
     """The answer says what came of it; secrets are not in it."""
     with stand.log_in("marie", GOOD) as marie:
@@ -176,6 +229,22 @@ def test_a_channel_is_tried(stand: Stand) -> None:
         assert not listeners["transport.units"]["runs"]
         deeds = [(one["deed"], one["subject"]) for one in marie.get("/audit").json()]
         assert ("test_channel", "mail") in deeds
+
+
+def test_tests_are_not_sent_without_end(stand: Stand) -> None:
+    """Through one channel so many at once, by one person so many through all; none is no test."""
+    stand.add("tester", "--role", "admin")
+    before = len(stand.mails_to("owner@example.org", 0))
+    with stand.log_in("tester", GOOD) as tester:
+        for _ in range(TRIALS_OF_ONE + 1):
+            assert tester.post("/alert-channels/sms/test").status_code == 404
+        answers = [tester.post("/alert-channels/mail/test") for _ in range(TRIALS + 1)]
+        refused = answers[-1]
+        assert refused.status_code == 429
+        seconds = int(refused.headers["Retry-After"])
+        assert f"another one may be sent in {seconds} s" in refused.json()["detail"]
+        assert len(stand.mails_to("owner@example.org", 0)) - before <= TRIALS
+        assert tester.post("/alert-channels/phone/test").status_code == 200
 
 
 def test_a_hub_without_mail_offers_no_link(tmp_path_factory: pytest.TempPathFactory) -> None:

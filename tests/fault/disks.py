@@ -29,8 +29,8 @@ class SmallDisk:
         self.mounted = mounted
         self._filler = folder / "filler"
 
-    def fill(self, *hubs: HubProcess) -> None:
-        """Take all space that is left; a limit on file sizes binds only ``hubs``."""
+    def fill(self, *hubs: HubProcess, leave: int = 0) -> None:
+        """Take all space but ``leave`` bytes; a limit on file sizes binds only ``hubs``."""
         if not self.mounted:
             for hub in hubs:
                 for pid in (hub.pid, hub.writer_pid):
@@ -43,6 +43,7 @@ class SmallDisk:
                     file.write(bytes(size))
                 except OSError:
                     size //= 2
+            file.truncate(file.tell() - leave)
 
     def fill_for_writer(self, hub: HubProcess) -> None:
         """Take all space that is left, or the writer's alone: the history is on this disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -112,6 +113,17 @@ def test_a_mail_server_that_is_down_holds_up_nothing(tmp_path: Path) -> None:
             return str(hub.json("alerts", "channels")[0]["trouble"])
 
         hub.wait_until(lambda: "can't be reached" in trouble(), "it is down")
+
+        def undelivered() -> list[tuple[str, str]]:
+            rows = hub.status()["consumers"]["alerts"]["undelivered"]
+            return [(one["kind"], one["name"]) for one in rows if "127.0.0.1" in one["reason"]]
+
+        hub.wait_until(lambda: undelivered() == [("channel", "mail")], "the health says so")
+        seen = [
+            json.loads(hub.curl("/api/v1/health", token=hub.token(f"t-{one}", one))[2])
+            for one in ("read", "admin")
+        ]
+        assert ["undelivered" in one["consumers"]["alerts"] for one in seen] == [False, True]
         for number in range(20):
             hub.say(token, 9, device=f"more-{number:02}")
         hub.wait_until(lambda: len(states(hub)) == 21, "all are known")
@@ -121,6 +133,7 @@ def test_a_mail_server_that_is_down_holds_up_nothing(tmp_path: Path) -> None:
             assert len(server.mails) <= 3
             subjects = [str(one["Subject"]) for one in server.mails]
             assert any("20 alerts: more-00, more-01, more-02, …" in one for one in subjects)
+            hub.wait_until(lambda: undelivered() == [], "the health says that it is well again")
         assert hub.stop() == 0
 
 
@@ -186,3 +199,7 @@ def test_mail_over_tls_with_a_password(
         done = hub.cli("mail", "test", "--config", str(hub.config))
         assert done.returncode == 1
         assert "refuses user or password" in done.stderr
+        secret.write_text("grün", "utf-8")
+        done = hub.cli("mail", "test", "--config", str(hub.config))
+        assert done.returncode == 1
+        assert "must be ASCII" in done.stderr

@@ -108,6 +108,27 @@ def test_commands_find_the_store_of_the_hub(hub: HubProcess, url: str) -> None:
     assert hub.device("hall")["stored"] == 6
 
 
+def test_the_health_says_how_large_the_database_is(hub: HubProcess, url: str) -> None:
+    """As large as the server says that it is, and larger when there is more in it."""
+
+    def size() -> int:
+        return int(hub.status()["sizes"]["history"] or 0)
+
+    def on_server() -> int:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    hub.wait_until(lambda: size() > 0, "the writer has measured it")
+    first = size()
+    assert abs(first - on_server()) < first / 2
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE more AS SELECT generate_series(1, 300000) AS number")
+    hub.wait_until(lambda: size() > first + 5_000_000, "it has measured it again")
+    assert abs(size() - on_server()) < 1_000_000
+
+
 def test_the_hub_starts_while_the_database_is_away(
     hub: HubProcess, server: PostgresServer, url: str
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from motehub.alerting.mail import NotDelivered
 from motehub.alerting.plan import Apprise
-from motehub.alerting.wording import Wording
+from motehub.alerting.wording import OVER, Wording
 
-_KINDS: Final = {"critical": "failure", "warning": "warning", "info": "info"}
+_KINDS: Final = {"critical": "failure", "warning": "warning", "info": "info", OVER: "success"}
 _INSTALL: Final = "the package apprise is not installed: pip install 'motehub[notify]'"
 
 
@@ -21,7 +21,7 @@ class Notifier:
         self._service: Any = None
 
     def send(self, wording: Wording, severity: str) -> None:
-        """Send a message.
+        """Send a message of that severity, or of what is ``OVER``.
 
         Raises:
             NotDelivered: the service has not taken it, or Apprise is not installed.

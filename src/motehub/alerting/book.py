@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 import msgspec
 
+from motehub.alerting.outbox import Outbox
 from motehub.alerts.watch import Kept
 from motehub.core.rules import AlertNews
-from motehub.sqlite_files import SqliteFile, transaction, upgrade_schema
+from motehub.sqlite_files import transaction, upgrade_schema
 
 FILE_NAME: Final = "alerts.db"
-
-WAITS: Final = 0
-DELIVERED: Final = 1
-GIVEN_UP: Final = 2
 
 MOST_WAITING: Final = 10_000
 """Messages that wait for a channel: of more, the oldest go and are counted."""
 
 MOST_KEPT: Final = 10_000
 """Alerts and messages that are over which are kept: the newest."""
+
+_MOST_UNDELIVERED: Final = 20
 
 ALERT_COLUMNS: Final = (
     "id, rule, subject, device_id, device, metric, unit, severity, state, began, noticed, ended, "
@@ -71,17 +70,16 @@ class Alert(msgspec.Struct):
     told: int = 0
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A message that waits for its channel."""
+class Held(msgspec.Struct, frozen=True):
+    """A message that waits, what for, and of its alert how bad it is and how people are told."""
 
     id: int
-    created: int
-    attempts: int
-    batch: str
-    body: bytes
+    held: str
+    severity: str
+    notify: str
 
 
-class AlertBook(SqliteFile):
+class AlertBook(Outbox):
     """The file of one process, whose threads may all use it.
 
     Every method raises StorageError when the file can't be used; the next one opens it anew.
@@ -123,6 +121,12 @@ class AlertBook(SqliteFile):
             position: int | None = db.execute(query, (journal,)).get
             return position
 
+    def seen(self) -> int:
+        """Return when the cursor was moved last (UTC µs), 0 where that is not known."""
+        with self.storage() as db:
+            seen: int | None = db.execute("SELECT max(seen) FROM cursor").get
+            return seen or 0
+
     def watches(self) -> list[tuple[str, int, int, Kept]]:
         """Return rule, subject, mark of the rule and what is kept of each watch."""
         with self.storage() as db:
@@ -136,8 +140,8 @@ class AlertBook(SqliteFile):
             return [Alert(*row) for row in db.execute(query)]
 
     @contextmanager
-    def writing(self, journal: str, position: int) -> Iterator[Writing]:
-        """Let changes be made, and move the cursor to ``position`` with them.
+    def writing(self, journal: str, position: int, now: int) -> Iterator[Writing]:
+        """Let changes be made at ``now`` (UTC µs), and move the cursor to ``position`` with them.
 
         No power cut takes that back: the journal may have forgotten the frames by then.
         """
@@ -146,7 +150,7 @@ class AlertBook(SqliteFile):
             with transaction(db):
                 yield Writing(db)
                 db.execute("DELETE FROM cursor")
-                db.execute("INSERT INTO cursor VALUES (?, ?)", (journal, position))
+                db.execute("INSERT INTO cursor VALUES (?, ?, ?)", (journal, position, now))
 
     def news(self, most: int) -> list[AlertNews]:
         """Return what the hub is still to be told of, oldest first."""
@@ -174,55 +178,6 @@ class AlertBook(SqliteFile):
         with self.storage() as db:
             db.execute("DELETE FROM news WHERE number <= ?", (up_to,))
 
-    def waits(self, channel: str) -> int | None:
-        """Return when the first message of a channel is due (UTC µs); None: none waits."""
-        with self.storage() as db:
-            query = "SELECT min(due) FROM message WHERE channel = ? AND state = 0"
-            due: int | None = db.execute(query, (channel,)).get
-            return due
-
-    def next_batch(self, channel: str, now: int, most: int) -> list[Waiting]:
-        """Return the messages that are to go out together.
-
-        They have a key from now on, under which they go out until they have arrived.
-        """
-        with self.storage() as db, transaction(db):
-            rows = [
-                Waiting(*row)
-                for row in db.execute(
-                    "SELECT id, created, attempts, batch, body FROM message "
-                    "WHERE channel = ? AND state = 0 AND due <= ? ORDER BY batch = '', id LIMIT ?",
-                    (channel, now, most),
-                )
-            ]
-            if rows and rows[0].batch:
-                return [one for one in rows if one.batch == rows[0].batch]
-            key = secrets.token_hex(12)
-            db.executemany(
-                "UPDATE message SET batch = ? WHERE id = ?", ((key, one.id) for one in rows)
-            )
-            return [msgspec.structs.replace(one, batch=key) for one in rows]
-
-    def delivered(self, channel: str, batch: str, now: int, trouble: str | None) -> None:
-        """Note that the messages of a batch have arrived, if not for all without ``trouble``."""
-        with self._noting() as db:
-            count = _end(db, channel, batch, now, DELIVERED)
-            db.execute(
-                "UPDATE channel SET delivered = delivered + ?, last_success = ?, trouble = ? "
-                "WHERE name = ?",
-                (count, now, trouble, channel),
-            )
-
-    def failed(self, channel: str, batch: str, now: int, trouble: str, *, give_up: bool) -> None:
-        """Note that a batch has not arrived: it waits on, or is given up."""
-        with self._noting() as db:
-            count = _end(db, channel, batch, now, GIVEN_UP if give_up else WAITS)
-            db.execute(
-                "UPDATE channel SET failed = failed + 1, given_up = given_up + ?, "
-                "last_failure = ?, trouble = ? WHERE name = ?",
-                (count if give_up else 0, now, trouble, channel),
-            )
-
     def forget(self) -> None:
         """Delete a part of what has been over for longest."""
         with self.storage() as db, transaction(db):
@@ -248,17 +203,18 @@ class AlertBook(SqliteFile):
             found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
             return found
 
-    @contextmanager
-    def _noting(self) -> Iterator[apsw.Connection]:
+    def undelivered(self) -> list[tuple[str, str, str]]:
+        """Return which channels and reports did not get out the last time, and why."""
         with self.storage() as db:
-            # What a power cut takes away here is sent once more: nobody waits for the disk.
-            db.execute("PRAGMA synchronous=NORMAL")
-            with transaction(db):
-                yield db
-
-    def storage(self) -> AbstractContextManager[apsw.Connection]:
-        """Give the connection to one thread, for what else is kept in this file."""
-        return self._storage()
+            rows = db.execute(
+                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL UNION "
+                "SELECT 'report', report, result FROM schedule WHERE NOT ok UNION "
+                "SELECT 'report', report, max(trouble) FROM letter "
+                "WHERE state = 0 AND trouble IS NOT NULL GROUP BY report "
+                "ORDER BY 1, 2 LIMIT ?",
+                (_MOST_UNDELIVERED,),
+            )
+            return [(str(kind), str(name), str(reason)) for kind, name, reason in rows]
 
     def _prepare(self, connection: apsw.Connection) -> None:
         upgrade_schema(connection, self._path, "motehub.alerting.schema")
@@ -336,23 +292,34 @@ class Writing:
         )
         return self._db.changes()
 
-    def hold(self, device: int, until: int, now: int, held: str) -> None:
-        """Let what waits of a device's alerts wait until then (µs), or no longer."""
+    def unremind(self, alert: Alert, kind: str) -> None:
+        """Take back the messages of that kind about an alert, unless they are on their way."""
         self._db.execute(
-            "UPDATE message SET due = ?1, held = ?2 WHERE device_id = ?3 AND state = 0 "
-            "AND batch = '' AND (held = ?4 OR (held = '' AND ?1 > ?5))",
-            (max(until, now), held if until > now else "", device, held, now),
+            "DELETE FROM message WHERE alert = ? AND state = 0 AND batch = '' "
+            "AND json_extract(CAST(body AS TEXT), '$.kind') = ?",
+            (alert.id, kind),
         )
+
+    def waits(self, channel: str, alert: Alert) -> bool:
+        """Tell whether a message about an alert waits for a channel."""
+        query = "SELECT 1 FROM message WHERE alert = ? AND channel = ? AND state = 0 LIMIT 1"
+        return self._db.execute(query, (alert.id, channel)).get is not None
+
+    def waiting_of(self, device: int) -> list[Held]:
+        """Return the messages about a device that wait and are not on their way."""
+        rows = self._db.execute(
+            "SELECT message.id, held, severity, notify FROM message JOIN alert "
+            "ON alert.id = message.alert WHERE message.device_id = ? AND message.state = 0 "
+            "AND batch = ''",
+            (device,),
+        )
+        return [Held(*row) for row in rows]
+
+    def put_off(self, message: int, due: int, held: str) -> None:
+        """Let a message wait until ``due`` (µs) for what is ``held``, "" for nothing."""
+        query = "UPDATE message SET due = ?, held = ? WHERE id = ?"
+        self._db.execute(query, (due, held, message))
 
     def report(self, news: AlertNews) -> None:
         """Add what the hub is to be told."""
         self._db.execute("INSERT INTO news (body) VALUES (?)", (_encode(news),))
-
-
-def _end(db: apsw.Connection, channel: str, batch: str, now: int, state: int) -> int:
-    db.execute(
-        "UPDATE message SET attempts = attempts + 1, state = ?1, "
-        "ended = CASE WHEN ?1 THEN ?2 END WHERE channel = ?3 AND batch = ?4",
-        (state, now, channel, batch),
-    )
-    return db.changes()

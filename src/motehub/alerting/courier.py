@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from motehub.alerting.book import AlertBook, Waiting
+from motehub.alerting.book import AlertBook
 from motehub.alerting.mail import NotDelivered
+from motehub.alerting.outbox import Waiting
 from motehub.alerting.wording import Told
 from motehub.errors import StorageError
 from motehub.logs import Logger, OccasionalLogger
@@ -29,6 +30,8 @@ GIVE_UP_SECONDS: Final = 3 * 86_400
 _LOOK_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 60.0
 _HOUR: Final = 3_600.0
+_FIRST_REST: Final = 5.0
+_LONGEST_REST: Final = 3_600.0
 
 _decode = msgspec.json.Decoder(Told).decode
 _logger = Logger("motehub.alerts")
@@ -72,7 +75,8 @@ class Allowance:
 class Courier(threading.Thread):
     """Delivers until it is stopped; ``clock`` returns UTC microseconds.
 
-    What can't go out now is told later in one message, however many alerts that are.
+    What can't go out now is told later in one message, however many alerts that are. One that is
+    refused waits by itself, and is halved, so that what it is refused for holds up nothing else.
     """
 
     def __init__(
@@ -124,7 +128,6 @@ class Courier(threading.Thread):
         if batch is None:
             self._gate.leave()
             return
-        self._allowance.take()
         self._deliver(batch)
 
     def _next(self) -> list[Waiting] | None:
@@ -150,21 +153,38 @@ class Courier(threading.Thread):
         try:
             trouble = self._send([_decode(one.body) for one in batch], key, now)
         except NotDelivered as error:
-            # Whoever has waited for so long knows by other means, or never will.
-            give_up = now - batch[0].created > GIVE_UP_SECONDS * MICROSECONDS
-            self._gate.failed()
-            _occasional.warning(
-                "alert not told",
-                channel=self._channel,
-                reason=str(error),
-                attempt=batch[0].attempts + 1,
-            )
-            if give_up:
-                _logger.error("alerts never told", channel=self._channel, count=len(batch))
-            self._book.failed(self._channel, key, self._clock(), str(error), give_up=give_up)
+            self._note_failure(batch, error)
             return
+        except Exception as error:
+            # A fault of ours: the others are told all the same, and the owner sees this one.
+            self._note_failure(batch, NotDelivered(f"fault: {error!r}", about_all=False))
+            return
+        self._allowance.take()
         self._gate.succeeded()
         self._book.delivered(self._channel, key, self._clock(), trouble or None)
+
+    def _note_failure(self, batch: list[Waiting], error: NotDelivered) -> None:
+        now = self._clock()
+        # Whoever has waited for so long knows by other means, or never will.
+        give_up = now - batch[0].created > GIVE_UP_SECONDS * MICROSECONDS
+        due: int | None = None
+        if error.about_all and not error.forever:
+            self._gate.failed()
+        else:
+            # Others may pass: this one waits by itself.
+            self._gate.succeeded()
+            rest = min(_LONGEST_REST, _FIRST_REST * 2.0 ** min(batch[0].attempts, 10))
+            due = now + round(rest * MICROSECONDS)
+        _occasional.warning(
+            "alert not told",
+            channel=self._channel,
+            reason=str(error),
+            attempt=batch[0].attempts + 1,
+        )
+        if give_up:
+            _logger.error("alerts never told", channel=self._channel, count=len(batch))
+        key = batch[0].batch
+        self._book.failed(self._channel, key, now, str(error), give_up=give_up, due=due)
 
     def _forget(self) -> None:
         now = time.monotonic()

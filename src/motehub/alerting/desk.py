@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import apsw
@@ -17,6 +18,8 @@ from motehub.sqlite_files import check_schema, open_database, plain_errors, sche
 
 MOST_ALERTS: Final = 1_000
 """Alerts in one answer."""
+
+_AS_THEY_WERE: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class AlertShape(msgspec.Struct, frozen=True):
@@ -61,9 +64,17 @@ class ChannelShape(msgspec.Struct, frozen=True):
 
 
 def alerts(
-    folder: Path, limit: int, *, is_open: bool, devices: tuple[str, ...] | None = None
+    folder: Path,
+    limit: int,
+    *,
+    is_open: bool,
+    devices: tuple[str, ...] | None = None,
+    names: Mapping[int, str] = _AS_THEY_WERE,
 ) -> list[AlertShape]:
-    """Return alerts, newest first: those that are not over, or all; of ``devices`` or of all."""
+    """Return alerts, newest first: those that are not over, or all; of ``devices`` or of all.
+
+    ``names`` are those that devices have now, by id.
+    """
     where = "ended IS NULL" if is_open else "TRUE"
     query = f"SELECT {ALERT_COLUMNS} FROM alert WHERE {where} ORDER BY id DESC"  # noqa: S608
     found: list[AlertShape] = []
@@ -72,6 +83,7 @@ def alerts(
             return found
         for row in db.execute(query):
             alert = Alert(*row)
+            alert.device = names.get(alert.device_id, alert.device)
             if devices is None or alert.device in devices:
                 found.append(_shape(alert))
             if len(found) >= limit:
@@ -92,13 +104,14 @@ def channels(folder: Path) -> list[ChannelShape]:
         return [ChannelShape(*(*row[:7], _iso(row[7]), _iso(row[8]), row[9])) for row in rows]
 
 
-def check_open(folder: Path, number: int) -> AlertShape:
-    """Return the alert of that number, if it is not over.
+def check_open(folder: Path, number: int, names: Mapping[int, str] = _AS_THEY_WERE) -> AlertShape:
+    """Return the alert of that number, if it is not over; ``names`` as above.
 
     Raises:
         UnknownAlert: there is none, or it is over.
     """
-    found = next((one for one in alerts(folder, 10**9, is_open=True) if one.id == number), None)
+    every = alerts(folder, 10**9, is_open=True, names=names)
+    found = next((one for one in every if one.id == number), None)
     if found is None:
         raise UnknownAlert(f"There is no alert {number}, or it is over: 'motehub alerts list'.")
     return found

@@ -132,10 +132,13 @@ class JudgeFrames:
         self._engine.pass_time(self._clock())
         self._settle()
 
-    def begin_silence(self) -> None:
-        """Count silence anew: the clock has jumped, or nobody has listened."""
+    def begin_silence(self, away: int | None = None) -> None:
+        """Don't count as silence the ``away`` µs in which nobody has listened; None: all of it.
+
+        Either the clock has jumped by that, or this begins only now.
+        """
         self._began = self._clock()
-        self._engine.begin(self._began)
+        self._engine.begin(self._began, away)
 
     def flush(self) -> None:
         """Keep all that is known.
@@ -158,7 +161,7 @@ class JudgeFrames:
         if position is None or position > head:
             position = head if self._first is None else min(self._first, head)
             _logger.info("alerts begin with what comes now", position=position)
-            with self._book.writing(self._journal, position):
+            with self._book.writing(self._journal, position, 0):
                 pass
         self._engine = Engine(lambda device: self._said.get(device, Facts()))
         self._devices.clear()
@@ -175,7 +178,8 @@ class JudgeFrames:
         self._engine.gone |= {(name, subject) for name, subject, mark, _ in kept} - {
             (name, subject) for name, subject, _, _ in known
         }
-        self.begin_silence()
+        seen, now = self._book.seen(), self._clock()
+        self.begin_silence(now - seen if 0 < seen <= now else None)
         alarms = {key for key, state in self._engine.states() if state.is_alarm}
         self._telling.resume(self._book.open_alerts(), alarms)
         self._position = self.committed = position
@@ -259,7 +263,7 @@ class JudgeFrames:
             return
         assert self._position is not None
         try:
-            with self._book.writing(self._journal, self._position) as writing:
+            with self._book.writing(self._journal, self._position, now) as writing:
                 self._write(writing, transitions, now)
         except StorageError:
             # What is in memory is more than what is kept: it is judged again.

@@ -14,7 +14,8 @@ from typing import Final
 import apsw
 import msgspec
 
-from motehub.alerting.book import DELIVERED, GIVEN_UP, AlertBook
+from motehub.alerting.book import AlertBook
+from motehub.alerting.outbox import DELIVERED, GIVEN_UP
 from motehub.sqlite_files import transaction
 
 MOST_LETTERS: Final = 10_000

@@ -16,10 +16,10 @@ from typing import Final
 
 import msgspec
 
-from motehub.mail_addresses import is_address, plain_address
+from motehub.mail_addresses import is_address, sent_as
 from motehub.model import MICROSECONDS
 
-__all__ = ["Attachment", "Letter", "Picture", "compose_message", "is_address", "plain_address"]
+__all__ = ["Attachment", "Letter", "Picture", "bare_address", "compose_message", "is_address"]
 
 _MOST_SUBJECT: Final = 200
 _MOST_HEADER: Final = 2_000
@@ -101,7 +101,7 @@ def compose_message(letter: Letter, sender: str, name: str, key: str, now: int) 
     message["To"] = [_address(one, "") for one in letter.recipients]
     message["Subject"] = one_line(letter.subject, _MOST_SUBJECT)
     message["Date"] = format_datetime(datetime.fromtimestamp(now // MICROSECONDS, UTC))
-    message["Message-ID"] = f"<{_checked(_TOKEN, key)}@{_host(own)}>"
+    message["Message-ID"] = f"<{_checked(_TOKEN, key)}@{own.domain}>"
     # RFC 3834: no holiday notice comes back.
     message["Auto-Submitted"] = "auto-generated"
     for header, value in letter.headers:
@@ -129,6 +129,18 @@ def one_line(text: str, most: int) -> str:
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
+def bare_address(text: str) -> str:
+    """Return the address in ``text`` without a name, as servers get it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    address = sent_as(parseaddr(text)[1]) if is_address(text) else None
+    if address is None:
+        raise ValueError(f"{text[:80]!r} is no mail address")
+    return address
+
+
 def _add_pictures(message: EmailMessage, letter: Letter) -> None:
     html = message.get_body(("html",))
     assert isinstance(html, EmailMessage)
@@ -145,18 +157,7 @@ def _add_pictures(message: EmailMessage, letter: Letter) -> None:
 
 
 def _address(text: str, name: str) -> Address:
-    if not is_address(text):
-        raise ValueError(f"{text[:80]!r} is no mail address")
-    said, plain = parseaddr(text)
-    return Address(one_line(said or name, 100), addr_spec=plain)
-
-
-def _host(own: Address) -> str:
-    """Return the part of the sender that makes a Message-ID one of a kind, in ASCII."""
-    try:
-        return own.domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return "motehub.invalid"
+    return Address(one_line(parseaddr(text)[0] or name, 100), addr_spec=bare_address(text))
 
 
 def _checked(pattern: re.Pattern[str], text: str) -> str:

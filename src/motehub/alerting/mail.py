@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from motehub.alerting.letters import Letter, Picture, compose_message, plain_address
+from motehub.alerting.letters import Letter, Picture, bare_address, compose_message
 from motehub.alerting.plan import Mail
 from motehub.alerting.wording import Wording
 
@@ -58,10 +58,11 @@ def send_letter(mail: Mail, letter: Letter, key: str, now: int, hub: str) -> str
         message = compose_message(letter, mail.sender, hub, key, now)
     except ValueError as error:
         raise NotDelivered(str(error), forever=True) from error
+    where = f"{mail.host}:{mail.port}"
     try:
         with _connected(mail) as server:
-            to = [plain_address(one) for one in letter.recipients]
-            refused = server.send_message(message, plain_address(mail.sender), to)
+            to = [bare_address(one) for one in letter.recipients]
+            refused = server.send_message(message, bare_address(mail.sender), to)
     except smtplib.SMTPRecipientsRefused as error:
         raise NotDelivered(
             f"the server refuses all recipients: {_refusals(error.recipients)}",
@@ -91,12 +92,15 @@ def send_letter(mail: Mail, letter: Letter, key: str, now: int, hub: str) -> str
     except ssl.SSLError as error:
         raise NotDelivered(f"TLS failed: {error.reason or error}; is mail.tls right?") from error
     except TimeoutError as error:
-        raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
+        raise NotDelivered(f"no answer within {mail.timeout:g} s from {where}") from error
+    except UnicodeError as error:
+        raise NotDelivered(_unsayable(mail)) from error
     except (OSError, smtplib.SMTPException) as error:
         if isinstance(error.__context__, TimeoutError):
             # How the library says that an answer did not come in time.
-            raise NotDelivered(f"no answer within {mail.timeout:g} s") from error
-        raise NotDelivered(f"the server can't be reached: {error}") from error
+            raise NotDelivered(f"no answer within {mail.timeout:g} s from {where}") from error
+        why = error.strerror or error
+        raise NotDelivered(f"the server {where} can't be reached: {why}") from error
     return _refusals(refused)
 
 
@@ -121,6 +125,13 @@ def _connected(mail: Mail) -> Iterator[smtplib.SMTP]:
         yield server
     finally:
         server.close()
+
+
+def _unsayable(mail: Mail) -> str:
+    """Say what of the settings can't be said to a mail server."""
+    if not (mail.user + mail.password).isascii():
+        return "user and password of [mail] must be ASCII: another one is needed"
+    return f"{mail.host[:80]!r} can't be the name of a mail server: see host in [mail]"
 
 
 def _said(error: smtplib.SMTPResponseException) -> str:

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from motehub.alerting.book import DELIVERED, GIVEN_UP
 from motehub.alerting.desk import opened
+from motehub.alerting.outbox import DELIVERED, GIVEN_UP
 from motehub.core.moments import iso
 
 MOST_LETTERS: Final = 500

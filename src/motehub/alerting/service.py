@@ -22,14 +22,14 @@ from motehub.alerting.mail import send_mail
 from motehub.alerting.pictures import LookBack, Pictures
 from motehub.alerting.plan import MAIL, Plan
 from motehub.alerting.postman import Postman
-from motehub.alerting.wording import Told, compose
+from motehub.alerting.wording import OVER, Told, by_urgency, compose
 from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
 from motehub.core.rules import AlertNews
 from motehub.errors import MotehubError, StorageError
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
-from motehub.webhooks.service import Hub, Tell, clock
+from motehub.webhooks.service import Hub, Tell, Undelivered, clock
 from motehub.zones import find_zone, local_zone
 
 TellHub = Callable[[str, Sequence[AlertNews]], None]
@@ -88,6 +88,7 @@ class AlertService:
         self._reporter = _Reporter(self._book, tell_hub)
         self._others = list(self._make_reporters(folder, plan, reports))
         self._counts: dict[str, int] = {}
+        self._undelivered: Undelivered = []
         self._counted = 0.0
         self.consumer = Consumer("alerts", reader, self._effect, may_miss=True)
 
@@ -143,7 +144,9 @@ class AlertService:
 
     def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
-        notifier.send(compose(told, plan.hub, plan.link, self._zone), told[0].severity)
+        worst = by_urgency(told)[0]
+        severity = OVER if worst.kind == OVER else worst.severity
+        notifier.send(compose(told, plan.hub, plan.link, self._zone), severity)
         return ""
 
     def _follow(self, hub: Hub, tell: Tell) -> bool:
@@ -155,17 +158,19 @@ class AlertService:
             nonlocal reported
             if time.monotonic() - reported >= seconds:
                 reported = time.monotonic()
-                tell(effect.committed, self._count(), consumer.trouble)
+                counts = self._count()
+                tell(effect.committed, counts, consumer.trouble, self._undelivered)
 
         woken = False
         while all(one.is_alive() for one in (*self._couriers, self._reporter, *self._others)):
             began = time.process_time()
+            # Before anything is judged, which would pass the time that never was.
+            if jump := steady.jump():
+                _logger.warning("the clock has jumped: that is no silence", seconds=round(jump))
+                effect.begin_silence(round(jump * MICROSECONDS))
             told = hub.news() if woken else None
             done = consumer.catch_up(after_bite=report, look=not woken, told=told)
             if done:
-                if steady.has_jumped():
-                    _logger.warning("the clock has jumped: silence counts anew")
-                    effect.begin_silence()
                 done = self._pass_time()
             for courier in self._couriers:
                 courier.wake()
@@ -207,6 +212,7 @@ class AlertService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._book.counts(), "missed": self._effect.missed}
+                self._undelivered = self._book.undelivered()
         return self._counts
 
 
@@ -220,10 +226,11 @@ class _Steadiness:
     def __init__(self) -> None:
         self._difference = time.time() - time.monotonic()
 
-    def has_jumped(self) -> bool:
-        """Tell whether it has since this was last called."""
+    def jump(self) -> float:
+        """Return by how many seconds it has since this was last called, 0 where it has not."""
         before, self._difference = self._difference, time.time() - time.monotonic()
-        return abs(self._difference - before) > _JUMP_SECONDS
+        jump = self._difference - before
+        return jump if abs(jump) > _JUMP_SECONDS else 0.0
 
 
 class _Reporter(threading.Thread):

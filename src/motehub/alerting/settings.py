@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.alerting.plan import MAIL, NOBODY
-from motehub.alerts.rule import Rule
+from motehub.alerts.rule import Rule, check_message
 from motehub.mail_addresses import is_address
 from motehub.quantities import Duration
 
@@ -139,14 +139,18 @@ def channel_names(mail: MailSettings, notifiers: Sequence[NotifySettings]) -> se
     return {NOBODY, *there, *(one.name for one in notifiers)}
 
 
-def check_channels(rules: Sequence[Rule], notifiers: Sequence[NotifySettings]) -> None:
-    """See that the channels are there that rules name.
+def check_rules(rules: Sequence[Rule], notifiers: Sequence[NotifySettings]) -> None:
+    """See that the channels are there that rules name, and what their messages name.
 
     Raises:
         ValueError: one is not.
     """
     channels = {MAIL, NOBODY, *(one.name for one in notifiers)}
     for rule in rules:
+        try:
+            check_message(rule)
+        except ValueError as error:
+            raise ValueError(f"rule {rule.name!r}: {error}") from error
         if unknown := set(rule.notify) - channels:
             known = ", ".join(sorted(channels))
             raise ValueError(

@@ -32,9 +32,14 @@ from motehub.model import MICROSECONDS, Device, Series
 
 MAINTENANCE: Final = "maintenance"
 QUIET: Final = "quiet hours"
+PAST: Final = "past"
 ACKNOWLEDGE: Final = "acknowledge"
 SNOOZE: Final = "snooze"
 
+PAST_SECONDS: Final = 86_400
+"""Of what began so long before the hub knew, and was over by then, nobody is told."""
+
+_LOOK_BACK: Final = 10 * MICROSECONDS
 _GONE: Final = "the rule, the device or the metric is gone"
 
 
@@ -88,7 +93,7 @@ class Telling:
             self.maintenance.pop(order.device, None)
             if order.until > now:
                 self.maintenance[order.device] = order.until
-            writing.hold(order.device, order.until, now, MAINTENANCE)
+            self._hold(writing, order.device, now)
             return
         alert = next((one for one in self._open.values() if one.id == order.alert), None)
         if alert is None:
@@ -96,9 +101,11 @@ class Telling:
         if order.act == ACKNOWLEDGE:
             alert.acknowledged, alert.acknowledged_by = order.time, order.by
             alert.due = alert.snoozed = None
+            writing.unremind(alert, REMINDS)
             text = f"{alert.text}: acknowledged by {order.by}"
         else:
             alert.snoozed = alert.due = order.until
+            alert.acknowledged, alert.acknowledged_by = None, ""
             text = f"{alert.text}: snoozed until {iso(order.until)} by {order.by}"
         writing.change(alert)
         writing.report(_news(alert, order.time, f"{order.act}d", text))
@@ -128,11 +135,10 @@ class Telling:
         self._orphans = []
         for alert in self._open.values():
             if alert.due is not None and alert.due <= now:
-                repeat, quiet = _manner(alert).repeat, _manner(alert).quiet
+                repeat = _manner(alert).repeat
                 alert.snoozed = None
                 alert.due = now + repeat if repeat else None
-                alert.told += 1
-                self._tell(writing, alert, REMINDS, alert.text, now, now, quiet)
+                alert.told += self._tell(writing, alert, REMINDS, alert.text, now, now)
                 writing.change(alert)
 
     def _begin(
@@ -163,7 +169,7 @@ class Telling:
         )
         writing.begin(alert)
         self._open[alert.rule, alert.subject] = alert
-        self._tell(writing, alert, BEGINS, alert.text, one.time, now, rule.quiet, one.value)
+        self._tell(writing, alert, BEGINS, alert.text, one.time, now, one.value)
         writing.report(_news(alert, one.time, alert.state, alert.text))
 
     def _end(
@@ -176,11 +182,10 @@ class Telling:
         if value is not None:
             alert.value = shown(value, "")
         writing.change(alert)
-        # What began and ended while nobody was to be told was nothing.
-        unsaid = writing.untell(alert, MAINTENANCE)
+        # What began and ended while nobody was to be told was nothing, and so is the distant past.
+        unsaid = writing.untell(alert, MAINTENANCE) + writing.untell(alert, PAST)
         if not unsaid and not reason:
-            quiet = _manner(alert).quiet
-            self._tell(writing, alert, OVER, text, alert.ended, now, quiet, value)
+            self._tell(writing, alert, OVER, text, alert.ended, now, value)
         writing.report(_news(alert, alert.ended, "over", text))
 
     def _tell(
@@ -191,16 +196,13 @@ class Telling:
         text: str,
         time: int,
         now: int,
-        quiet: str,
         value: Value = None,
-    ) -> None:
-        due, held = now, ""
-        if (until := self.maintenance.get(alert.device_id, 0)) > now:
-            due, held = until, MAINTENANCE
-        elif alert.severity != Severity.CRITICAL.value and (
-            until := quiet_until(quiet, now, self._zone) or 0
-        ):
-            due, held = until, QUIET
+    ) -> bool:
+        """Add a message for each channel; tell whether there is any."""
+        due, held = self._moment(alert.device_id, alert.severity, _manner(alert), now)
+        if kind == BEGINS and time < now - PAST_SECONDS * MICROSECONDS and held != MAINTENANCE:
+            # What comes with it may say already that it is over.
+            due, held = max(due, now + _LOOK_BACK), PAST
         told = Told(
             alert.id,
             kind,
@@ -217,8 +219,32 @@ class Telling:
             alert.unit,
             tuple(_manner(alert).lines),
         )
-        for channel in self._channels_of(alert):
+        # Whoever is still to be told of it need not be told again.
+        channels = [
+            one
+            for one in self._channels_of(alert)
+            if kind != REMINDS or not writing.waits(one, alert)
+        ]
+        for channel in channels:
             writing.tell(channel, alert, now, due, held, told)
+        return bool(channels)
+
+    def _moment(self, device: int, severity: str, manner: Manner, now: int) -> tuple[int, str]:
+        """Return when people may be told (µs), and what they wait for until then."""
+        until = self.maintenance.get(device, 0)
+        due, held = (until, MAINTENANCE) if until > now else (now, "")
+        if severity == Severity.CRITICAL.value:
+            return due, held
+        # A maintenance may end in the middle of the night.
+        end = quiet_until(manner.quiet, due, self._zone)
+        return (due, held) if end is None else (end, held or QUIET)
+
+    def _hold(self, writing: Writing, device: int, now: int) -> None:
+        """Let what waits of a device wait for its maintenance, or no longer."""
+        for one in writing.waiting_of(device):
+            due, held = self._moment(device, one.severity, _read(one.notify), now)
+            # What was held back before is told afterwards, though it may be over then.
+            writing.put_off(one.id, due, one.held if one.held in (QUIET, PAST) else held)
 
     def _channels_of(self, alert: Alert) -> Sequence[str]:
         wanted = _manner(alert).channels
@@ -242,7 +268,11 @@ class Manner(msgspec.Struct, frozen=True, array_like=True):
 
 
 def _manner(alert: Alert) -> Manner:
-    return msgspec.json.decode(alert.notify, type=Manner)
+    return _read(alert.notify)
+
+
+def _read(notify: str) -> Manner:
+    return msgspec.json.decode(notify, type=Manner)
 
 
 def _news(alert: Alert, time: int, state: str, text: str) -> AlertNews:

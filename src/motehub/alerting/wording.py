@@ -14,7 +14,7 @@ import msgspec
 
 from motehub.alerting.book import Alert
 from motehub.alerting.chart import WIDTH
-from motehub.alerts.rule import UNCHANGED, Kind, Rule, describe, held, spoken
+from motehub.alerts.rule import UNCHANGED, WORDS, Kind, Rule, describe, held, spoken
 from motehub.alerts.watch import State, Value
 from motehub.model import MICROSECONDS, Device, Series
 
@@ -30,7 +30,7 @@ TITLES: Final = 3
 LINES: Final = 50
 """Alerts that one message describes; of more it says how many there are."""
 
-_FIELD: Final = re.compile(r"\{(device|metric|value|unit|limit|rule|severity)\}")
+_FIELD: Final = re.compile(rf"\{{({'|'.join(WORDS)})\}}")
 _COLOURS: Final = {"critical": "#b3261e", "warning": "#9a6700", "info": "#0b57d0", OVER: "#1a7f37"}
 _RANKS: Final = ("critical", "warning", "info")
 

@@ -112,14 +112,18 @@ class Engine:
                 watch.resume(one)
                 self._await(watch)
 
-    def begin(self, now: int) -> None:
-        """Count silence anew from ``now`` (µs) on: until then nobody has listened."""
+    def begin(self, now: int, away: int | None = None) -> None:
+        """Go on at ``now`` (µs), after ``away`` µs in which nobody has listened.
+
+        What was silence before still is; where None is said silence counts anew.
+        """
         if now < self._now - TOLERANCE:
             self._go_back(now)
         self._now = now
         for watch in self._all():
             if watch.kind is Kind.SILENT and watch.state is State.OK:
-                watch.newest = max(watch.newest, now)
+                lost = now if away is None or not watch.newest else watch.newest + max(0, away)
+                watch.newest = min(now, max(watch.newest, lost))
                 self.changed.add(watch)
                 self._await(watch)
             elif watch.kind is Kind.OFFLINE and not watch.newest:

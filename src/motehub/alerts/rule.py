@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from math import inf, isfinite
 from typing import Annotated, Any, Final
 
@@ -26,6 +28,10 @@ INTERVALS: Final = 3
 UNCHANGED: Final = "does not change for"
 """How ``describe`` says that a sensor is stuck."""
 
+WORDS: Final = ("device", "metric", "value", "unit", "limit", "rule", "severity")
+"""What may stand in braces in ``message``."""
+
+_BRACES: Final = re.compile(r"\{(\w+)\}")
 _MOST_PATTERNS: Final = 100
 _PATTERN_CHARACTERS: Final = 200
 _TEXT_CHARACTERS: Final = 500
@@ -99,7 +105,11 @@ class Rule(
         Duration, Meta(description="In which time readings must rise, fall or change.")
     ] = Duration(600)
     equals: Annotated[
-        str, Meta(description='It fires while the reading is this text, or this number: "1".')
+        str,
+        Meta(
+            description='It fires while the reading is this text, or this number: "1"; "on" is 1, '
+            '"off" is 0 where readings are numbers.'
+        ),
     ] = ""
     stuck: Annotated[
         Delay,
@@ -203,6 +213,21 @@ def rule_of(fields: Mapping[str, Any], base: Rule | None = None) -> Rule:
     except (msgspec.ValidationError, OwnerError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         raise InvalidRule(f"{path.rstrip('`')}: {reason}." if path else f"{reason}.") from error
+
+
+def check_message(rule: Rule) -> None:
+    """See that the owner has not misspelt what stands for something in ``message``.
+
+    Not a part of what a rule is: those that are kept may have such words.
+
+    Raises:
+        ValueError: nothing is called so.
+    """
+    for word in _BRACES.findall(rule.message):
+        if word not in WORDS:
+            near = get_close_matches(word, WORDS, 1)
+            hint = f"Did you mean {{{near[0]}}}?" if near else f"Known: {', '.join(WORDS)}."
+            raise ValueError(f"message: {{{word[:40]}}} stands for nothing. {hint}")
 
 
 def to_fields(rule: Rule) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class State(enum.Enum):
 _ALARMS: Final = frozenset({State.FIRING, State.RECOVERING, State.NO_DATA})
 
 
+# What people call the numbers of a switch, a button or a lamp.
+_SWITCHED: Final = {"on": 1.0, "off": 0.0, "true": 1.0, "false": 0.0}
+
+
 class Verdict(enum.Enum):
     """What one reading says: it is so, it is not, or it is within the hysteresis."""
 
@@ -301,6 +305,8 @@ def silence_of(rule: Rule, interval: float | None) -> int:
 
 
 def _number(text: str) -> float | None:
+    if text in _SWITCHED:
+        return _SWITCHED[text]
     try:
         return float(text) if text else None
     except ValueError:

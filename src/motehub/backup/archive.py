@@ -27,6 +27,7 @@ from motehub.backup.contents import (
     SCHEMAS,
     WORK_PREFIX,
     About,
+    links,
     small_files,
 )
 from motehub.backup.snapshot import copy_database, pinned
@@ -37,6 +38,7 @@ from motehub.stores.sqlite import FILE_NAME as HISTORY_FILE
 
 _SPARE: Final = 64 * 1024 * 1024
 _WORK_LASTS: Final = 86_400.0
+_MOST_LINKS: Final = 20
 
 _logger = Logger("motehub.backup")
 
@@ -50,10 +52,14 @@ class Output(Protocol):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """The last back-up: when it was begun (ISO 8601), and how many bytes of data are in it."""
+    """The last back-up: when it was begun (ISO 8601), and how many bytes of data are in it.
+
+    ``links`` were in the folder, some of them at least; what they lead to is not in it.
+    """
 
     time: str
     size: int
+    links: tuple[str, ...] = ()
 
 
 class Copies(msgspec.Struct, frozen=True):
@@ -107,7 +113,8 @@ def write_archive(
         for name in small_files(copies.folder):
             parts.add_file(name, copies.folder / name)
         parts.add_bytes(CHECKSUMS, msgspec.json.format(msgspec.json.encode(parts.checksums)))
-    return Note(copies.about.created, parts.done)
+    left_out = links(copies.folder)[:_MOST_LINKS]
+    return Note(copies.about.created, parts.done, tuple(left_out))
 
 
 def remember(folder: Path, note: Note) -> None:

@@ -67,16 +67,31 @@ class About(msgspec.Struct, frozen=True):
 
 def small_files(folder: Path) -> Iterator[str]:
     """Yield the paths of all files that are no databases, relative to ``folder``."""
+    for name in _own(folder):
+        if (folder / name).is_file() and not _is_link(folder, name):
+            yield name
+
+
+def links(folder: Path) -> list[str]:
+    """Return the paths of links, relative to ``folder``: what they lead to is left out."""
+    return [name for name in _own(folder) if _is_link(folder, name)]
+
+
+def _own(folder: Path) -> Iterator[str]:
+    """Yield files that are no databases, and all links, but not what is of a run."""
     for at, folders, files in os.walk(folder):
         here = Path(at).relative_to(folder)
         folders[:] = sorted(one for one in folders if not one.startswith(WORK_PREFIX))
-        for name in sorted(files):
-            path = folder / here / name
+        linked = [one for one in folders if _is_link(folder, here / one)]
+        for name in sorted([*files, *linked]):
             if here == Path() and (name in SCHEMAS or name in _OF_A_RUN or _is_archive(name)):
                 continue
-            passing = name.startswith(WORK_PREFIX) or _PASSING.fullmatch(name)
-            if not passing and path.is_file() and not path.is_symlink():
+            if not name.startswith(WORK_PREFIX) and not _PASSING.fullmatch(name):
                 yield str(here / name)
+
+
+def _is_link(folder: Path, name: str | Path) -> bool:
+    return (folder / name).is_symlink()
 
 
 def _is_archive(name: str) -> bool:

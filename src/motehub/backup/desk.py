@@ -15,11 +15,14 @@ import msgspec
 from motehub.backup.archive import Note, remember, remembered
 from motehub.contracts import BackupShape
 from motehub.errors import BackupError, StorageError
+from motehub.logs import Logger
 
 WAIT_SECONDS: Final = 60.0
 """How long a back-up waits for whoever has asked for it."""
 
 _PIECE: Final = 65_536
+
+_logger = Logger("motehub.backup")
 
 
 class DeskOfBackups:
@@ -74,6 +77,9 @@ class DeskOfBackups:
                     yield piece
             if making.note is not None:
                 remember(self._folder, making.note)
+                if making.note.links:
+                    names = ", ".join(making.note.links)
+                    _logger.warning("links are not in the back-up", links=names)
         finally:
             await self._done()
 

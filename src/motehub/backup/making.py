@@ -18,10 +18,14 @@ from motehub.errors import BackupError, StorageError
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A back-up that was written: the type of store, and where the history is."""
+    """A back-up that was written: the type of store, and where the history is.
+
+    ``links`` of the folder were left out.
+    """
 
     store: str
     where: str
+    links: tuple[str, ...] = ()
 
 
 def back_up(folder: Path, file: Path, told: Callable[[int, int], None] = lambda *_: None) -> Made:
@@ -56,8 +60,8 @@ def back_up(folder: Path, file: Path, told: Callable[[int, int], None] = lambda 
     remember(folder, note)
     store = data_folder.remembered_store(folder)
     if store is None:
-        return Made("", str(folder))
-    return Made(store.type, parts.store(store.type).where(folder, store.url))
+        return Made("", str(folder), note.links)
+    return Made(store.type, parts.store(store.type).where(folder, store.url), note.links)
 
 
 def _refused(file: Path, error: OSError) -> StorageError:

@@ -27,6 +27,7 @@ ALERT_COLUMNS: Final = (
 )
 
 _MICROSECONDS: Final = 1_000_000
+_TIMES: Final = ("began", "ended", "snoozed_until")
 
 
 @click.group("rules")
@@ -43,7 +44,9 @@ def list_rules(data: Path, format_: Format) -> None:
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import print_rows
 
-    print_rows(RULE_COLUMNS, tell_hub(data, ListRules())["rules"], format_, "There are no rules.")
+    rows = tell_hub(data, ListRules())["rules"]
+    others = {key for row in rows for key in row if key not in RULE_COLUMNS}
+    print_rows(RULE_COLUMNS, rows, format_, "There are no rules.", not_in_table=others)
 
 
 def _rule_options(command: Any) -> Any:
@@ -86,6 +89,13 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
 
 
+def _about(rule: dict[str, Any]) -> str:
+    # A name that is misspelt would never be heard of again.
+    if rule["about"] or not rule["enabled"]:
+        return ""
+    return " Nothing that it is about is there yet: are device, label and metric right?"
+
+
 @rules.command()
 @click.argument("name")
 @_rule_options
@@ -97,7 +107,7 @@ def add(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.printing import shown
 
     rule = tell_hub(data, AddRule({"name": name, **_fields(given)}))
-    click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.")
+    click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.{_about(rule)}")
 
 
 @rules.command()
@@ -112,7 +122,7 @@ def change(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.printing import shown
 
     rule = tell_hub(data, ChangeRule(name, _fields(given)))
-    click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.")
+    click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.{_about(rule)}")
 
 
 @rules.command()
@@ -201,7 +211,10 @@ def list_alerts(every: bool, limit: int, data: Path, format_: Format) -> None:
 
     check_folder(data)
     rows = [asdict(one) for one in desk.alerts(data, limit, is_open=not every)]
-    print_rows(ALERT_COLUMNS, rows, format_, "There is no alert.")
+    others = {key for row in rows for key in row if key not in ALERT_COLUMNS}
+    if format_ is Format.TABLE:
+        rows = [{key: _local(key, value) for key, value in row.items()} for row in rows]
+    print_rows(ALERT_COLUMNS, rows, format_, "There is no alert.", not_in_table=others)
 
 
 @alerts.command()
@@ -241,15 +254,21 @@ def snooze(number: int, duration: str, data: Path) -> None:
 
 
 @alerts.command()
-@click.argument("device")
-@click.argument("duration")
+@click.argument("device", required=False)
+@click.argument("duration", required=False)
 @data_option
-def maintenance(device: str, duration: str, data: Path) -> None:
-    """Tell nobody of DEVICE for DURATION ('2h'); '0' ends it."""
-    from motehub.alert_requests import Maintain
+def maintenance(device: str | None, duration: str | None, data: Path) -> None:
+    """Tell nobody of DEVICE for DURATION ('2h'); '0' ends it. Without DEVICE: list those."""
+    from motehub.alert_requests import ListMaintenance, Maintain
     from motehub.cli.opening import tell_hub
-    from motehub.cli.printing import shown
+    from motehub.cli.printing import local_time, shown
 
+    if device is None:
+        for name, end in tell_hub(data, ListMaintenance())["devices"].items():
+            click.echo(f"{shown(name)} until {local_time(end)}")
+        return
+    if duration is None:
+        raise click.UsageError("Say for how long: 2h, or 0 to end it.")
     until = 0 if duration == "0" else _until(duration)
     tell_hub(data, Maintain(device, until))
     click.echo(f"{shown(device)} is {'in' if until else 'out of'} maintenance.")
@@ -297,6 +316,13 @@ def _answer(data: Path, number: int, act: str, until: int) -> None:
     check_folder(data)
     desk.check_open(data, number)
     tell_hub(data, AnswerAlert(number, act, until, getpass.getuser()))
+
+
+def _local(key: str, value: Any) -> Any:
+    from motehub.cli.printing import local_time
+    from motehub.core.moments import parse_moment
+
+    return local_time(parse_moment(value, 0)) if key in _TIMES and value else value
 
 
 def _until(duration: str) -> int:

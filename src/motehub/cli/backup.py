@@ -30,6 +30,10 @@ def backup(file: Path, data: Path) -> None:
     click.echo("certificate authority, what is needed to check passwords and tokens.")
     if about.store == "postgres":
         click.echo(f"The history is not in it: it is in {shown(about.where)}. Back it up there.")
+    if about.links:
+        names = ", ".join(map(shown, about.links))
+        said = f"Left out, since they are links: {names}. Back up what they lead to yourself."
+        click.echo(said, err=True)
 
 
 @click.command()

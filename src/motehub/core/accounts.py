@@ -44,6 +44,8 @@ class Accounts:
 
     def __init__(self, people: People, journal: Door, clock: Callable[[], int]) -> None:
         self.people = people
+        self.on_change: Callable[[User, User], None] = _hear_nothing
+        """Called with somebody before and after the password or the mail address was changed."""
         self._journal = journal
         self._clock = clock
         self._waiting = 0
@@ -173,9 +175,11 @@ class Accounts:
             InvalidUser: it is no mail address.
         """
         email = check_email(email)
-        batch = Batch()
-        self.people.set_email(batch, self.people.get(name), email)
+        batch, before = Batch(), self.people.get(name)
+        self.people.set_email(batch, before, email)
+        after = self.people.get(name)
         await self._journal.append(batch)
+        self.on_change(before, after)
         return self.people.get(name)
 
     async def change_email(self, user: User, password: str, email: str) -> None:
@@ -198,9 +202,11 @@ class Accounts:
         """
         check_password(password, self.people.get(name).name)
         kept = await self._hash(password)
-        batch = Batch()
-        self.people.set_password(batch, self.people.get(name), kept)
+        batch, before = Batch(), self.people.get(name)
+        self.people.set_password(batch, before, kept)
+        after = self.people.get(name)
         await self._journal.append(batch)
+        self.on_change(before, after)
         _logger.info("password changed", name=name)
 
     async def change_password(
@@ -315,3 +321,7 @@ class Accounts:
         # Looked up anew: a password may have been changed meanwhile.
         if not right or user is None or self.people.find(user.name) != user:
             raise WrongPassword("Name and password don't belong together.")
+
+
+def _hear_nothing(_before: User, _after: User) -> None:
+    """Tell nobody: nobody wants to know."""

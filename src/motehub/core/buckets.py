@@ -8,7 +8,7 @@ from collections.abc import Generator
 from math import fsum, isinf
 
 from motehub.history_contract import HistoryStore
-from motehub.rollups import TIERS, RollupColumns, pieces_kept
+from motehub.rollups import TIERS, Grid, RollupColumns, pieces_kept
 
 
 class Buckets:
@@ -19,18 +19,21 @@ class Buckets:
     is the highest of its bucket.
 
     ``tiers`` are those whose rollups do not cross the bounds of buckets, the coarsest first: where
-    a bucket is at least twice as long as a minute, an hour or a day, it begins and ends with one.
-    Only the first may begin later, at ``since``.
+    buckets of whole minutes, hours or days are at most half as long again as was asked for, they
+    begin and end with these. Only the first may begin later, at ``since``.
     """
 
     def __init__(self, since: int, until: int, count: int) -> None:
         self._since = self._origin = since
-        self._width = max(1, -(-(until - since) // count))
-        self.tiers = [tier for tier, width in TIERS.items() if 2 * width <= self._width][::-1]
-        if self.tiers:
-            whole = TIERS[self.tiers[0]]
-            self._origin = since // whole * whole
-            self._width = -(-(until - self._origin) // (count * whole)) * whole
+        self._width = exact = max(1, -(-(until - since) // count))
+        self.tiers: list[str] = []
+        for tier, whole in TIERS.items():
+            origin = since // whole * whole
+            width = max(1, -(-(until - origin) // (count * whole))) * whole
+            if 2 * width <= 3 * exact:
+                # Whatever is near with a coarser tier is nearer still with a finer one.
+                self.tiers.insert(0, tier)
+                self._origin, self._width = origin, width
         self.starts = array("q")
         self.low = array("d")
         self.high = array("d")
@@ -42,6 +45,11 @@ class Buckets:
     def width(self) -> int:
         """Length of a bucket in µs."""
         return self._width
+
+    @property
+    def grid(self) -> Grid:
+        """Where buckets begin if they are whole."""
+        return Grid(self._origin, self._width)
 
     def add(self, times: array[int], values: array[float]) -> None:
         """Take readings that are later than all before them, ascending in time."""
@@ -104,14 +112,14 @@ def reduce_series(
         if tier is None:
             yield from _add_readings(buckets, store, series, begin, end)
             continue
-        for rollups in store.rollups(series, tier, begin, end):
-            if begin >= kept.raw and any(map(isinf, rollups.totals)):
+        for sums in store.sums(series, tier, begin, end, buckets.grid):
+            if begin >= kept.raw and any(map(isinf, sums.totals)):
                 # Their mean can't be told from totals, but from the readings it can.
-                stop = rollups.starts[-1] + TIERS[tier]
-                yield from _add_readings(buckets, store, series, rollups.starts[0], stop)
+                stop = sums.last_times[-1] + 1
+                yield from _add_readings(buckets, store, series, sums.starts[0], stop)
             else:
                 # Where the readings are gone, the largest numbers have the highest for a mean.
-                buckets.add_rollups(rollups)
+                buckets.add_rollups(sums)
             yield None
     return buckets
 

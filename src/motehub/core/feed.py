@@ -46,6 +46,12 @@ _PAUSE: Final = TOLD_AT_ONCE / MOST_TOLD / 2
 MOST_POINTS: Final = 64
 """Readings of a series in one piece of news: the newest stay."""
 
+POINTS_OF_CROWD: Final = 16
+"""The same where more than 50 listen: in a flood the bytes for each of them cost the most."""
+
+CROWD: Final = int(MOST_TOLD * INTERVAL)
+"""How many listeners can be told each piece of news at the usual pace."""
+
 MOST_EVENTS: Final = 500
 """Events in one piece of news: the newest stay."""
 
@@ -230,7 +236,7 @@ class Feed:
         for batch in gathered.batches:
             if batch.entries:
                 self._learn(batch.entries)
-        gathered.look_through()
+        gathered.look_through(MOST_POINTS if len(self._listeners) <= CROWD else POINTS_OF_CROWD)
         news = self._news(gathered)
         if news.devices or news.arranged:
             if len(self._recent) >= BACKLOG:
@@ -305,18 +311,18 @@ class _Points:
 
     __slots__ = ("count", "room", "times", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
         self.times: list[int] = []
         self.values: list[float | str] = []
         self.count = 0
-        self.room = MOST_POINTS
+        self.room = room
 
     def add_older(self, times: Sequence[int], values: Sequence[float | str]) -> None:
         """Add what came before, the newest of it if there is not enough room."""
-        room = self.room
+        room, before = self.room, len(self.times)
         self.times += reversed(times[-room:])
         self.values += reversed(values[-room:])
-        self.room = MOST_POINTS - len(self.times)
+        self.room -= len(self.times) - before
 
     def news(self, series: Series) -> SeriesNews:
         skipped = self.count - len(self.times)
@@ -336,12 +342,12 @@ class _Gathered:
         self.events: deque[EventOccurred] = deque(maxlen=MOST_EVENTS)
         self.arranged: set[str] = set()
 
-    def look_through(self) -> None:
-        """Find what is news: readings from the newest on, all else in its order."""
+    def look_through(self, most: int) -> None:
+        """Find what is news: the ``most`` newest readings of a series, all else in its order."""
         for batch in reversed(self.batches):
             if batch.entries:
-                self._add_texts(batch.entries)
-            self._add_readings(batch.readings)
+                self._add_texts(batch.entries, most)
+            self._add_readings(batch.readings, most)
         for batch in self.batches:
             for entry in batch.entries:
                 self._add_entry(entry)
@@ -351,23 +357,23 @@ class _Gathered:
                     self.commands[command.id] = command
                 self.arranged.update(arranged_in(batch.state))
 
-    def _add_readings(self, columns: Columns) -> None:
+    def _add_readings(self, columns: Columns, most: int) -> None:
         known, end = self.points, len(columns.times)
         for series, count in zip(reversed(columns.series), reversed(columns.counts), strict=True):
             points = known.get(series)
             if points is None:
-                points = known[series] = _Points()
+                points = known[series] = _Points(most)
             points.count += count
             start = end - count
             if points.room:
-                first = max(start, end - MOST_POINTS)
+                first = max(start, end - most)
                 points.add_older(columns.times[first:end], columns.values[first:end])
             end = start
 
-    def _add_texts(self, entries: Sequence[Entry]) -> None:
+    def _add_texts(self, entries: Sequence[Entry], most: int) -> None:
         for entry in reversed(entries):
             if isinstance(entry, TextReadings) and not entry.held:
-                points = self.points.setdefault(entry.series, _Points())
+                points = self.points.setdefault(entry.series, _Points(most))
                 points.count += len(entry.times)
                 if points.room:
                     points.add_older(entry.times, entry.values)

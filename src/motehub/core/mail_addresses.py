@@ -13,6 +13,12 @@ def check_email(email: str) -> str:
         InvalidUser: they can't.
     """
     email = email.strip()
-    if email and not (is_address(email) and plain_address(email) == email):
-        raise InvalidUser(f"{email[:80]!r} is no mail address.")
-    return email
+    if not email or (is_address(email) and plain_address(email) == email):
+        return email
+    local = email.rpartition("@")[0]
+    if local and not local.isascii():
+        raise InvalidUser(
+            f"No mail can go to {email[:80]!r}: before the @ there are letters without accents, "
+            "since many servers take no others."
+        )
+    raise InvalidUser(f"{email[:80]!r} is no mail address.")

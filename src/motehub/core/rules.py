@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from motehub.alerts.rule import AUTO, Rule, decode, encode, rule_of
+from motehub.alerts.rule import AUTO, Rule, check_message, decode, encode, rule_of
 from motehub.core.registry import Registry
 from motehub.errors import InvalidRule, UnknownRule
 from motehub.frames import (
@@ -160,9 +160,11 @@ class Rules:
 
         Raises:
             InvalidRule: there is one of that name that the owner has said, or there are too many,
-                or nobody is told through a channel of the name in ``notify``.
+                or nobody is told through a channel of the name in ``notify``, or the message
+                names what it can't say.
         """
         self._check_channels(rule)
+        _check_message(rule)
         known = self.book.rules.get(rule.name)
         if known is not None and known.origin != "built-in":
             raise InvalidRule(f"There is a rule called {rule.name!r} already.")
@@ -184,6 +186,8 @@ class Rules:
             raise InvalidRule("A rule keeps its name: remove it and add another one.")
         if "notify" in fields:
             self._check_channels(rule)
+        if "message" in fields:
+            _check_message(rule)
         return await self._keep(rule)
 
     async def remove(self, name: str) -> None:
@@ -227,6 +231,15 @@ class Rules:
             self.book.maintenance.pop(number, None)
             batch.state[f"{_MAINTENANCE}{number}"] = None
         await self._journal.append(batch)
+
+    def maintained(self) -> dict[str, int]:
+        """Return the names of the devices in maintenance, and until when (µs)."""
+        now = self._clock()
+        return {
+            self._registry.by_id(number).name: until
+            for number, until in sorted(self.book.maintenance.items())
+            if until > now
+        }
 
     def forget(self, batch: Batch, device: int) -> None:
         """Forget what is known of a device that is removed."""
@@ -288,6 +301,13 @@ class Rules:
         del self.book.rules[name]
         batch.state[_RULE + name] = None
         batch.entries.append(RuleChanged(name, None))
+
+
+def _check_message(rule: Rule) -> None:
+    try:
+        check_message(rule)
+    except ValueError as error:
+        raise InvalidRule(str(error)) from error
 
 
 def _decode(value: bytes) -> KeptRule:

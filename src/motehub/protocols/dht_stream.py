@@ -172,7 +172,7 @@ class DhtStreamDecoder:
         values = fields.groups()[1:]
         if not all(map(_FINITE.fullmatch, values)):
             finite = not any(map(_NOT_FINITE.fullmatch, values))
-            self._reject(record, "a value is not " + ("a number" if finite else "finite"))
+            self._reject(record, "a value is not a number" if finite else "a value is not finite")
             return
         humidity, celsius, fahrenheit = map(float, values)
         second = int(fields[1])

@@ -80,7 +80,7 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     roll_up(PostgresRollups(db), readings, inserted, new)
     new_texts = list(_insert_texts(db, "text_reading", fold.texts))
     tally.keep(new_texts)
-    roll_up_states(PostgresRollups(db), fold.texts, new_texts, new, readings)
+    roll_up_states(PostgresRollups(db), fold.texts, readings, [*new_texts, *inserted], new)
     with db.pipeline():
         _count(db, tally, fold.seen)
         for entry in fold.entries:

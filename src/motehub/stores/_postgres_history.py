@@ -26,7 +26,7 @@ from motehub.history_contract import (
 )
 from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
-from motehub.rollups import TIERS, Kept, RollupColumns, Settled
+from motehub.rollups import TIERS, Grid, Kept, RollupColumns, Settled
 from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_archive as archive
 from motehub.stores import _postgres_copy as whole
@@ -131,6 +131,12 @@ class PostgresHistory:
                 return
             yield columns
             since = columns.starts[-1] + 1
+
+    def sums(
+        self, series: int, tier: str, since: int, until: int, grid: Grid
+    ) -> Iterator[RollupColumns]:
+        """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid."""
+        return rolled.sums(self._database.use, tier, series, since, until, grid)
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""

@@ -70,6 +70,20 @@ class PostgresStates:
         ).fetchall()
         return found
 
+    def rows_at(self, tier: str, places: Sequence[tuple[int, int]]) -> list[StateRow]:
+        """Return the rollups of series that begin at these times."""
+        if not places:
+            return []
+        query = (
+            # OFFSET 0 keeps it a look into the key for each.
+            "SELECT own.* FROM unnest(%s::bigint[], %s::bigint[]) AS place (series, start), "
+            f"LATERAL (SELECT {_COLUMNS} FROM state_{tier} WHERE series = place.series "
+            "AND start = place.start OFFSET 0) AS own"
+        )
+        columns = [list(column) for column in zip(*places, strict=True)]
+        found: list[StateRow] = self._db.execute(query.encode(), columns).fetchall()
+        return found
+
     def rows_of_all(
         self, tier: str, after: int, upto: int, since: int, until: int
     ) -> list[StateRow]:

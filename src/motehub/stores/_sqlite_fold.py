@@ -53,7 +53,7 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     roll_up(SqliteRollups(db), readings, inserted, new)
     new_texts = list(_insert(db, "text", fold.texts))
     tally.keep(new_texts)
-    roll_up_states(SqliteRollups(db), fold.texts, new_texts, new, readings)
+    roll_up_states(SqliteRollups(db), fold.texts, readings, [*new_texts, *inserted], new)
     _count(db, tally, fold.seen)
     for entry in fold.entries:
         if isinstance(entry, DeviceRemoved):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ from motehub.history_contract import NumberColumns
 from motehub.rollups import (
     LARGEST_TOTAL,
     NEVER,
+    SUMMABLE,
     TIERS,
+    Grid,
     Kept,
     Rollup,
     RollupColumns,
@@ -24,6 +27,7 @@ from motehub.rollups import (
 from motehub.stores._sqlite_states import SqliteStates
 
 _ROWS_AT_ONCE: Final = 50
+_CHUNK: Final = 20_000
 _MERGED: Final = (
     " ON CONFLICT (series, start) DO UPDATE SET count = count + excluded.count, "
     "low = min(low, excluded.low), high = max(high, excluded.high), "
@@ -233,6 +237,29 @@ def rollup_columns(
     return columns_of(rows) if rows else None
 
 
+def sums(
+    storage: Callable[[], AbstractContextManager[apsw.Connection]],
+    tier: str,
+    series: int,
+    since: int,
+    until: int,
+    grid: Grid,
+) -> Iterator[RollupColumns]:
+    """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid.
+
+    Each part is a query of its own: a slow reader holds no snapshot.
+    """
+    while since < until:
+        end = until
+        with storage() as db:
+            if until - since > _CHUNK * TIERS[tier]:
+                end = _start_of(db, tier, series, since, until)
+            columns = _summed(db, tier, series, since, end, grid)
+        if columns is not None:
+            yield columns
+        since = end
+
+
 def oldest_reading(db: apsw.Connection) -> int | None:
     """Return the time of the oldest reading that is not the newest of its series."""
     found = db.execute(
@@ -242,3 +269,31 @@ def oldest_reading(db: apsw.Connection) -> int | None:
         "FROM series AS known) WHERE oldest < newest"
     ).get
     return None if found is None else int(found)
+
+
+def _start_of(db: apsw.Connection, tier: str, series: int, since: int, until: int) -> int:
+    """Return where the rollup begins that follows a chunk of others, or ``until``."""
+    found = db.execute(
+        f"SELECT start FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
+        "ORDER BY start LIMIT 1 OFFSET ?",
+        (series, since, until, _CHUNK),
+    ).get
+    return until if found is None else int(found)
+
+
+def _summed(
+    db: apsw.Connection, tier: str, series: int, since: int, until: int, grid: Grid
+) -> RollupColumns | None:
+    rows: list[tuple[Any, ...]] = list(
+        db.execute(
+            "SELECT first, counts, lowest, highest, totals, own.last, own.last_time FROM ("
+            "SELECT (start - ?4) / ?5 AS bucket, min(start) AS first, max(start) AS newest, "
+            "sum(count) AS counts, min(low) AS lowest, max(high) AS highest, "
+            f"total(CASE WHEN abs(total) < {SUMMABLE} THEN total ELSE 9e999 END) AS totals "
+            f"FROM reading_{tier} WHERE series = ?1 AND start >= ?2 AND start < ?3 GROUP BY bucket"
+            f") CROSS JOIN reading_{tier} AS own ON own.series = ?1 AND own.start = newest "
+            "ORDER BY bucket",
+            (series, since, until, grid.origin, grid.width),
+        )
+    )
+    return columns_of(rows) if rows else None

@@ -69,6 +69,11 @@ class SqliteStates:
             )
         )
 
+    def rows_at(self, tier: str, places: Sequence[tuple[int, int]]) -> list[StateRow]:
+        """Return the rollups of series that begin at these times."""
+        query = f"SELECT * FROM state_{tier} WHERE series = ? AND start = ?"
+        return list(self._db.executemany(query, places))
+
     def rows_of_all(
         self, tier: str, after: int, upto: int, since: int, until: int
     ) -> list[StateRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import tempfile
 import threading
@@ -48,7 +49,7 @@ def write_parquet(
     the last two being null; ``with_series`` also the number of the series (int64).
 
     Raises:
-        StorageError: DuckDB can't write it.
+        StorageError: DuckDB can't write it, or the disk is full.
     """
     with tempfile.TemporaryDirectory() as folder:
         feeder = _Feeder(parts, Path(folder) / "readings", progress)
@@ -61,6 +62,9 @@ def write_parquet(
                 connection.execute(statement, [str(feeder.pipe)])
         except duckdb.Error as error:
             detail = " ".join(str(error).split())[:300]
+            if os.strerror(errno.ENOSPC) in detail:
+                full = f"The disk is full: {path} can't be written. Free some space."
+                raise StorageError(full) from error
             raise StorageError(f"DuckDB can't write Parquet: {detail}.") from error
     return feeder.done
 

@@ -20,10 +20,11 @@ from litestar.params import QueryParameter
 from motehub.contracts import BackupDesk, CertificateDesk
 from motehub.core.hub import Hub
 from motehub.core.people import Browser
+from motehub.guessing import Attempts
 from motehub.model import MICROSECONDS, Scope, Token
 from motehub.units import UnitDesk
 from motehub.web.access import COOKIE
-from motehub.web.attempts import LinkRequests, LogInAttempts
+from motehub.web.attempts import LinkRequests, LogInAttempts, Trials, email_changes
 from motehub.web.desk import SettingsDesk
 from motehub.web.live import LiveStreams
 from motehub.web.problems import Problem, unavailable
@@ -68,7 +69,8 @@ class ApiServices(msgspec.Struct, frozen=True):
     ``clock`` returns UTC microseconds, ``health`` the condition of every part. ``streams`` are
     those who look on, ``units`` is where the owner looks after units, if the hub has any.
     ``webhooks`` is the folder of their outbox. ``certificates`` is where the owner issues them.
-    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one.
+    ``attempts`` bounds guesses of passwords, ``link_requests`` mails to who has forgotten one,
+    ``trials`` tests of channels, ``email_changes`` people's new addresses, by their names.
     ``reach`` returns how the hub can be reached. ``desk`` knows the configuration. ``zone`` is
     where its days begin and end, ``reports`` is for previews of reports.
     ``backups`` is where the owner makes them.
@@ -84,6 +86,8 @@ class ApiServices(msgspec.Struct, frozen=True):
     certificates: CertificateDesk | None = None
     attempts: LogInAttempts = msgspec.field(default_factory=LogInAttempts)
     link_requests: LinkRequests = msgspec.field(default_factory=LinkRequests)
+    trials: Trials = msgspec.field(default_factory=Trials)
+    email_changes: Attempts = msgspec.field(default_factory=email_changes)
     reach: Callable[[], Reach] = lambda: Reach({}, (), (), "", web_ca=False)
     desk: SettingsDesk | None = None
     zone: tzinfo = UTC
@@ -183,6 +187,24 @@ def browser_of(connection: Connection) -> Browser | None:
             "what GET /api/v1/session says."
         )
     return browser
+
+
+def check_is_json(connection: Connection, _: BaseRouteHandler) -> None:
+    """Guard of routes with which somebody comes in: nothing that a form can send.
+
+    A form of another site could log a browser in there as somebody else; JSON it can't send
+    unless the hub allowed that (the Fetch standard, § 4.8), which it does not.
+
+    Raises:
+        Problem: it is something else.
+    """
+    kind = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "Not JSON",
+            "Send the body as JSON, with the header Content-Type: application/json.",
+        )
 
 
 def logged_in_browser(connection: Connection) -> Browser:

@@ -231,8 +231,10 @@ async def list_alerts(
     limit: _Limit = 100,
 ) -> list[desk.AlertShape]:
     """Return alerts, newest first; to a token bound to devices only theirs."""
-    folder, devices = _folder(request), visible(request.auth)
-    return await asyncio.to_thread(desk.alerts, folder, limit, is_open=not every, devices=devices)
+    folder, devices, names = _folder(request), visible(request.auth), _names(request)
+    return await asyncio.to_thread(
+        desk.alerts, folder, limit, is_open=not every, devices=devices, names=names
+    )
 
 
 @get(
@@ -273,6 +275,23 @@ async def snooze_alert(
     await _answer(request, number, SNOOZE, until)
 
 
+@get(
+    "/maintenance",
+    guards=[needs(Scope.READ)],
+    responses=problems(READING),
+    summary="List devices in maintenance",
+)
+async def list_maintenance(request: ApiRequest) -> list[MaintenanceShape]:
+    """Return the devices of whose alerts nobody is told, and until when."""
+    devices = visible(request.auth)
+    found = services_of(request.app).hub.rules.maintained()
+    return [
+        MaintenanceShape(name, iso(until))
+        for name, until in found.items()
+        if devices is None or name in devices
+    ]
+
+
 @put(
     "/devices/{name:str}/maintenance",
     guards=[needs(Scope.CONTROL)],
@@ -294,7 +313,8 @@ async def maintain_device(
 
 
 async def _answer(request: ApiRequest, number: int, act: str, until: int) -> None:
-    alert = await asyncio.to_thread(desk.check_open, _folder(request), number)
+    folder, names = _folder(request), _names(request)
+    alert = await asyncio.to_thread(desk.check_open, folder, number, names)
     check_may_control(request.auth, alert.device)
     hub = services_of(request.app).hub
     check_not_held_back(hub)
@@ -312,6 +332,12 @@ def _fields(data: RuleChange) -> dict[str, Any]:
     fields = ((one.name, one.encode_name) for one in msgspec.structs.fields(data))
     given = {"since" if key == "from" else key: getattr(data, name) for name, key in fields}
     return {key: value for key, value in given.items() if value is not UNSET}
+
+
+def _names(request: ApiRequest) -> dict[int, str]:
+    """Return what devices are called now, whatever they were when their alerts began."""
+    registry = services_of(request.app).hub.registry
+    return {device.id: device.name for device in registry.devices()}
 
 
 def _folder(request: ApiRequest) -> Path:

@@ -16,6 +16,7 @@ from motehub.model import Scope, Token
 from motehub.web._api_access import SAFE_METHODS, AnyRequest, ApiRequest, needs, services_of
 from motehub.web._api_document import READING, problems
 from motehub.web.access import COOKIE
+from motehub.web.languages import asked_in, preferred
 
 # What may be shown of a body: nothing in which somebody could put a secret.
 _TOLD: Final = (
@@ -73,8 +74,9 @@ async def list_deeds(
 
 
 async def begin_deed(request: AnyRequest) -> None:
-    """Have what this request changes noted; see ``motehub.core.audit``."""
+    """Have what this request changes noted; see ``motehub.core.audit``, and its language known."""
     deed = request.route_handler.handler_name
+    asked_in.set(preferred(request.headers.get("accept-language", "").encode("latin-1", "replace")))
     if request.method in SAFE_METHODS or deed in _PERSONAL:
         audit.begin(None)
         return

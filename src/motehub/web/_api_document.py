@@ -35,6 +35,7 @@ LOGGING_IN: Final = {
     429: "Too many attempts that failed; Retry-After says when to try again.",
     **BAD,
 }
+COMING_IN: Final = {**LOGGING_IN, 415: "The body is not said to be JSON."}
 NAMED: Final = {404: "There is none of that name."}
 CONFLICT: Final = {409: "The name is taken."}
 UNREADY: Final = {409: "The device is not accepted, or too many commands wait for it."}

@@ -12,16 +12,16 @@ from litestar.params import Body
 
 from motehub.core import audit
 from motehub.core.audit import Deed, Way
-from motehub.core.people import User
 from motehub.web._api_access import (
     AnyRequest,
     ApiServices,
+    check_is_json,
     check_not_held_back,
     logged_in_browser,
     services_of,
 )
-from motehub.web._api_document import LOGGING_IN, UNSTORED, problems
-from motehub.web._api_people import LoggedIn, Text, attempt, logged_in, seen_of, shown
+from motehub.web._api_document import COMING_IN, LOGGING_IN, UNSTORED, problems
+from motehub.web._api_people import LoggedIn, Text, attempt, come_in, seen_of, shown
 from motehub.web.languages import LANGUAGES, preferred
 from motehub.web.letters import note
 from motehub.web.post import Post
@@ -53,7 +53,8 @@ class EmailChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @post(
     "/forgotten-password",
-    responses=problems(LOGGING_IN | {409: "This hub sends no mail."} | UNSTORED),
+    guards=[check_is_json],
+    responses=problems(COMING_IN | {409: "This hub sends no mail."} | UNSTORED),
     status_code=202,
     summary="Ask for a link to choose another password",
 )
@@ -79,7 +80,8 @@ async def ask_for_link(
 
 @post(
     "/new-password",
-    responses=problems(LOGGING_IN | UNSTORED),
+    guards=[check_is_json],
+    responses=problems(COMING_IN | UNSTORED),
     summary="Choose another password with a link",
 )
 async def reset_password(
@@ -90,12 +92,8 @@ async def reset_password(
     services = services_of(request.app)
     check_not_held_back(services.hub)
     accounts = services.hub.accounts
-    secret, browser = await accounts.use_link(data.code, data.password, seen_of(request))
-    user = accounts.people.get(browser.user)
-    if services.desk is not None and user.email:
-        office = services.desk.post
-        office.soon(_tell_changed(office, user, user.language or language_of(request)))
-    return logged_in(request, services, secret, browser)
+    made = await accounts.use_link(data.code, data.password, seen_of(request))
+    return await come_in(request, services, *made)
 
 
 @put(
@@ -107,14 +105,22 @@ async def change_email(
     request: AnyRequest,
     data: Annotated[EmailChange, Body(description="The address and the password.")],
 ) -> Response[LoggedIn]:
-    """Have mails for oneself sent to another address."""
+    """Have mails for oneself sent to another address; the one before is told."""
     services = services_of(request.app)
     accounts = services.hub.accounts
     check_not_held_back(services.hub)
     browser = logged_in_browser(request)
     user = accounts.people.get(browser.user)
+    if wait := services.email_changes.wait(user.name):
+        raise Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "Too many changes",
+            "The mail address was changed often of late. Try again later.",
+            {"Retry-After": str(math.ceil(wait))},
+        )
     with attempt(request, user.name):
         await accounts.change_email(user, data.password, data.email)
+    services.email_changes.begin(user.name)
     return Response(shown(services, browser))
 
 
@@ -155,7 +161,3 @@ async def _send_link(
     await office.send(
         note("password", language, user.email, hub=office.hub, name=user.name, link=link)
     )
-
-
-async def _tell_changed(office: Post, user: User, language: str) -> None:
-    await office.send(note("changed", language, user.email, hub=office.hub, name=user.name))

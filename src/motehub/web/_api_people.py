@@ -21,12 +21,21 @@ from motehub.web._api_access import (
     AnyRequest,
     ApiRequest,
     ApiServices,
+    check_is_json,
     check_not_held_back,
     logged_in_browser,
     needs,
     services_of,
 )
-from motehub.web._api_document import ADMIN, CONFLICT, LOGGING_IN, NAMED, UNSTORED, problems
+from motehub.web._api_document import (
+    ADMIN,
+    COMING_IN,
+    CONFLICT,
+    LOGGING_IN,
+    NAMED,
+    UNSTORED,
+    problems,
+)
 from motehub.web.access import COOKIE
 from motehub.web.languages import preferred
 from motehub.web.letters import note
@@ -117,7 +126,8 @@ class Invitation(msgspec.Struct, frozen=True):
 
 @post(
     "/setup",
-    responses=problems(LOGGING_IN | UNSTORED),
+    guards=[check_is_json],
+    responses=problems(COMING_IN | UNSTORED),
     summary="Make the first administrator",
 )
 async def set_up(
@@ -127,10 +137,15 @@ async def set_up(
     services = services_of(request.app)
     check_not_held_back(services.hub)
     made = await services.hub.accounts.set_up(data.code, data.name, data.password, seen_of(request))
-    return logged_in(request, services, *made)
+    return await come_in(request, services, *made)
 
 
-@post("/session", responses=problems(LOGGING_IN | UNSTORED), summary="Log in")
+@post(
+    "/session",
+    guards=[check_is_json],
+    responses=problems(COMING_IN | UNSTORED),
+    summary="Log in",
+)
 async def log_in(
     request: AnyRequest, data: Annotated[LogIn, Body(description="Name and password.")]
 ) -> Response[LoggedIn]:
@@ -139,7 +154,7 @@ async def log_in(
     check_not_held_back(services.hub)
     with attempt(request, data.name):
         made = await services.hub.accounts.log_in(data.name, data.password, seen_of(request))
-    return logged_in(request, services, *made)
+    return await come_in(request, services, *made)
 
 
 @get("/session", responses=problems(LOGGING_IN), summary="Tell who is logged in")
@@ -192,7 +207,12 @@ async def change_language(
     return Response(shown(services, browser))
 
 
-@post("/invitation", responses=problems(LOGGING_IN | UNSTORED), summary="Accept an invitation")
+@post(
+    "/invitation",
+    guards=[check_is_json],
+    responses=problems(COMING_IN | UNSTORED),
+    summary="Accept an invitation",
+)
 async def accept_invitation(
     request: AnyRequest,
     data: Annotated[AcceptedInvitation, Body(description="The code and a password.")],
@@ -201,7 +221,7 @@ async def accept_invitation(
     services = services_of(request.app)
     check_not_held_back(services.hub)
     made = await services.hub.accounts.accept_invitation(data.code, data.password, seen_of(request))
-    return logged_in(request, services, *made)
+    return await come_in(request, services, *made)
 
 
 @get("/users", guards=[needs(Scope.ADMIN)], responses=problems(ADMIN), summary="List people")
@@ -338,6 +358,17 @@ def shown(services: ApiServices, browser: Browser) -> LoggedIn:
     """Return who is logged in in a browser."""
     user = services.hub.accounts.people.get(browser.user)
     return LoggedIn(user.name, user.role, browser.proof, user.language, user.email)
+
+
+async def come_in(
+    request: AnyRequest, services: ApiServices, secret: str, browser: Browser
+) -> Response[LoggedIn]:
+    """Return the answer with which somebody has come in; whoever was in there before is out."""
+    accounts = services.hub.accounts
+    before = accounts.people.browser(request.cookies.get(COOKIE, ""), services.clock())
+    if before is not None:
+        await accounts.log_out(before)
+    return logged_in(request, services, secret, browser)
 
 
 def logged_in(

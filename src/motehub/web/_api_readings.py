@@ -178,10 +178,12 @@ async def list_rejected(
     summary="Show the condition of the hub",
 )
 async def show_health(request: ApiRequest) -> dict[str, Any]:
-    """Return the condition of every part of the hub; ``troubles`` only to administrators."""
+    """Return the condition of every part of the hub; some of it only to administrators."""
     check_bound_to_none(request.auth)
     health = services_of(request.app).health()
     if not request.auth.allows(Scope.ADMIN):
-        # The log may tell who failed to get in, and from where.
+        # The log may tell who failed to get in, and from where; servers whom they refuse.
         health.pop("troubles", None)
+        for consumer in health.get("consumers", {}).values():
+            consumer.pop("undelivered", None)
     return health

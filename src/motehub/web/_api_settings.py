@@ -15,6 +15,7 @@ from motehub.core.moments import iso
 from motehub.model import Scope
 from motehub.web._api_access import ApiRequest, needs, services_of
 from motehub.web._api_document import ADMIN, NAMED, problems
+from motehub.web._api_trials import TOO_MANY, trial
 from motehub.web.desk import ListenerShape, SettingsDesk, Telling
 from motehub.web.problems import Problem
 
@@ -75,7 +76,7 @@ async def show_notifications(request: ApiRequest) -> Notifications:
 @post(
     "/alert-channels/{name:str}/test",
     guards=[needs(Scope.ADMIN)],
-    responses=problems(ADMIN | NAMED),
+    responses=problems(ADMIN | NAMED | TOO_MANY),
     status_code=200,
     summary="Send a test through a channel",
 )
@@ -84,7 +85,9 @@ async def test_channel(
     name: Annotated[str, PathParameter(description="Name of the channel.", max_length=100)],
 ) -> ChannelTrial:
     """Send a test now, and return what came of it."""
-    return ChannelTrial(await _desk(request).try_channel(name))
+    desk = _desk(request)
+    with trial(request, f"channel {name}"):
+        return ChannelTrial(await desk.try_channel(name))
 
 
 @get(

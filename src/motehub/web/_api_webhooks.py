@@ -14,6 +14,7 @@ from motehub.core.moments import iso
 from motehub.model import Scope
 from motehub.web._api_access import ApiRequest, needs, services_of
 from motehub.web._api_document import ADMIN, NAMED, problems
+from motehub.web._api_trials import TOO_MANY, trial
 from motehub.webhooks import desk
 
 Name = Annotated[str, PathParameter(description="Name of the webhook.", max_length=100)]
@@ -133,14 +134,15 @@ async def resend_messages(request: ApiRequest, name: Name, message: _Message = N
 @post(
     "/webhooks/{name:str}/test",
     guards=[needs(Scope.ADMIN)],
-    responses=problems(ADMIN | NAMED),
+    responses=problems(ADMIN | NAMED | TOO_MANY),
     status_code=202,
     summary="Send a test",
 )
 async def send_test(request: ApiRequest, name: Name) -> TestShape:
     """Have a test sent; the log says what comes of it."""
     now = services_of(request.app).clock()
-    return TestShape(await asyncio.to_thread(desk.begin_test, _folder(request), name, now))
+    with trial(request, f"webhook {name}"):
+        return TestShape(await asyncio.to_thread(desk.begin_test, _folder(request), name, now))
 
 
 def _folder(request: ApiRequest) -> Path:

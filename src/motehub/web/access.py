@@ -14,6 +14,9 @@ from motehub.model import Token
 COOKIE: Final = "motehub"
 """Name of the cookie that holds the secret of a browser in which somebody is logged in."""
 
+NO_PAGE: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""Policy (CSP level 3) of answers that are no pages, should a browser take one for such."""
+
 FindToken = Callable[[str, int], Token | None]
 """Returns the token of a secret that is good at a time (UTC µs); ``Tokens.find``."""
 

@@ -51,6 +51,7 @@ from motehub.web import _api_units as units
 from motehub.web import _api_webhooks as webhooks
 from motehub.web._api_access import ApiServices, not_logged_in
 from motehub.web._api_document import PATH, configuration, document
+from motehub.web.access import NO_PAGE
 from motehub.web.problems import MEDIA_TYPE, Problem, unavailable
 
 __all__ = ["ApiServices", "make_api"]
@@ -61,6 +62,7 @@ BODY_BYTES: Final = 64 * 1024
 _SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", NO_PAGE),
 )
 
 # What parameters are called whose names mean something else in Python.
@@ -149,6 +151,7 @@ def make_api(services: ApiServices) -> Litestar:
             settings.list_listeners,
             alerts.acknowledge_alert,
             alerts.snooze_alert,
+            alerts.list_maintenance,
             alerts.maintain_device,
             reports.list_reports,
             reports.show_report,
@@ -195,7 +198,10 @@ def _show_document(request: Request[None, None, State]) -> Response[bytes]:
 
 async def _add_security_headers(message: Message, _: Scope) -> None:
     if message["type"] == "http.response.start":
-        message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
+        headers = [*message.get("headers", ())]
+        # Previews of reports have a policy of their own.
+        said = {name.lower() for name, _ in headers}
+        message["headers"] = headers + [one for one in _SECURITY_HEADERS if one[0] not in said]
 
 
 def _answer_error(_: Request[object, object, State], error: Exception) -> Response[bytes]:

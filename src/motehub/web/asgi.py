@@ -10,6 +10,7 @@ from motehub.guessing import Guesses
 from motehub.http_exchange import Request, Response, problem
 from motehub.logs import Logger, OccasionalLogger
 from motehub.protocols.pusher.http_api import ApiRequest
+from motehub.web.access import NO_PAGE
 from motehub.web.bodies import BodyError
 from motehub.web.ingest import Gone, Ingest, Receive, Scope, request_of
 from motehub.web.intake import http_date, unless_guessed
@@ -22,7 +23,11 @@ SEND_SECONDS: Final = 60.0
 _SMALL: Final = 4_096
 _SMALL_SECONDS: Final = 5.0
 
-_SAFE: Final = {b"x-content-type-options": b"nosniff", b"cache-control": b"no-store"}
+_SAFE: Final = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"content-security-policy": NO_PAGE,
+}
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -100,5 +100,51 @@ class LinkRequests:
         return True
 
 
+TRIALS: Final = 5
+"""Tests that may be sent through a channel at once."""
+
+TRIAL_SECONDS: Final = 60.0
+"""Then one in so many seconds: whoever gets them has a day of them in no time otherwise."""
+
+TRIALS_OF_ONE: Final = 10
+"""Tests that somebody may send at once, through whatever channels."""
+
+TRIAL_SECONDS_OF_ONE: Final = 30.0
+"""Then one in so many seconds."""
+
+
+class Trials:
+    """Tests of channels; ``clock`` returns seconds that go on evenly."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._channels = Attempts(TRIALS, TRIAL_SECONDS, clock)
+        self._senders = Attempts(TRIALS_OF_ONE, TRIAL_SECONDS_OF_ONE, clock)
+
+    def begin(self, who: str, channel: str) -> float:
+        """Count a test and return 0, or the seconds until there may be one."""
+        if wait := max(self._channels.wait(channel), self._senders.wait(who)):
+            return wait
+        self._channels.begin(channel)
+        self._senders.begin(who)
+        return 0.0
+
+    def forgive(self, who: str, channel: str) -> None:
+        """Take a test back: none was sent."""
+        self._channels.forgive(channel)
+        self._senders.forgive(who)
+
+
+EMAIL_CHANGES: Final = 5
+"""New mail addresses that somebody may choose at once: the one before gets a mail each time."""
+
+EMAIL_CHANGE_SECONDS: Final = 1_200.0
+"""Then one in so many seconds."""
+
+
+def email_changes() -> Attempts:
+    """Return how often people have chosen other mail addresses, by their names."""
+    return Attempts(EMAIL_CHANGES, EMAIL_CHANGE_SECONDS)
+
+
 def _account(name: str) -> str:
     return unicodedata.normalize("NFC", name)[:_NAME_CHARACTERS]

@@ -3,14 +3,16 @@
 A catalogue is a folder of JSON files, one for each area of the pages. The message ``rename`` in
 ``device.json`` is ``device.rename``. Numbers and names are put in for ``{name}``; a message that
 depends on a number is an object of its forms by plural category (CLDR), and ``count`` chooses.
-What the hub itself says, in errors and events, is English; pages look it up in ``fr.said.json``.
+What the hub itself says, in errors and events, is English; pages look it up in ``fr.said.json``,
+and what few of them tell in files of its own.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -19,6 +21,12 @@ import msgspec
 
 LANGUAGES: Final = ("en", "fr")
 """What the pages are written in; the first one is for readers of all others."""
+
+asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
+"""The language that a browser prefers whose request is being answered."""
+
+SELDOM: Final = ("reasons", "rules")
+"""What few pages tell: why payloads are rejected, and when rules fire."""
 
 Message = str | dict[str, str]
 
@@ -42,22 +50,40 @@ def catalogue(language: str) -> Mapping[str, Message]:
     return found
 
 
-def said(language: str) -> Mapping[str, str]:
+def said(language: str, about: str = "said") -> Mapping[str, str]:
     """Return what the hub says in English, each with what it is in one of ``LANGUAGES``.
 
     Where the hub puts something in, the English has ``{}``, the other ``{1}``, ``{2}`` and so on.
+    ``about`` may also be one of ``SELDOM``.
     """
     folder = files("motehub.web").joinpath("static", "languages")
-    file = folder.joinpath(f"{language}.said.json")
+    file = folder.joinpath(f"{language}.{about}.json")
     return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.is_file() else {}
 
 
-def script(language: str) -> bytes:
-    """Return a module whose default export is an object of the messages, beside ``said``."""
+def seldom_said(language: str, about: str) -> bytes:
+    """Return a module whose default export is what ``said`` returns about one of ``SELDOM``."""
+    return b"export default %b;\n" % msgspec.json.encode(said(language, about))
+
+
+def script(language: str, keys: Callable[[str], bool] = lambda _: True) -> bytes:
+    """Return a module: its default export has the messages with these keys, beside it ``said``."""
+    messages = {key: message for key, message in catalogue(language).items() if keys(key)}
     return b"export default %b;\nexport const said = %b;\n" % (
-        msgspec.json.encode(catalogue(language)),
+        msgspec.json.encode(messages),
         msgspec.json.encode(said(language)),
     )
+
+
+def asked_for(scripts: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells of a message's key whether any of these scripts asks for it."""
+    areas = "|".join({key.partition(".")[0] for key in catalogue(LANGUAGES[0])})
+    # "area.name" and `area.name_${what}`.
+    key = re.compile(rf"[\"`]((?:{areas})\.[a-z0-9_]*)(\$\{{)?")
+    found = [pair for text in scripts for pair in key.findall(text)]
+    whole = {name for name, more in found if not more}
+    beginnings = tuple({name for name, more in found if more})
+    return lambda key: key in whole or key.startswith(beginnings)
 
 
 def preferred(accept: bytes) -> str:

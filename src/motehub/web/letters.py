@@ -17,7 +17,7 @@ class Note(msgspec.Struct, frozen=True):
 
 
 def note(what: str, language: str, address: str, **values: str) -> Note:
-    """Return a mail of one kind: ``password``, ``changed`` or ``invitation``.
+    """Return a mail of one kind: ``password``, ``changed``, ``moved`` or ``invitation``.
 
     ``language`` is one of the pages'. ``values`` are ``hub``, ``name`` and, where one is in it,
     ``link``.

@@ -88,7 +88,9 @@ def _consumers(consumers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
         suffix = {"age": "age_seconds", "behind": "behind_frames"}.get(name, name)
         gauge = GaugeMetricFamily(f"motehub_consumer_{suffix}", text, labels=["consumer"])
         for consumer, condition in consumers.items():
-            gauge.add_metric([consumer], condition[name])
+            # The age is not known while the journal can't be read.
+            if condition[name] is not None:
+                gauge.add_metric([consumer], condition[name])
         yield gauge
     trouble = GaugeMetricFamily(
         "motehub_consumer_in_trouble", "1 while a consumer can't store.", labels=["consumer"]

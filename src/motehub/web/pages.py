@@ -15,7 +15,16 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
-from motehub.web.languages import LANGUAGES, preferred, rendered, script
+from motehub.web.bundles import Bundles
+from motehub.web.languages import (
+    LANGUAGES,
+    SELDOM,
+    asked_for,
+    preferred,
+    rendered,
+    script,
+    seldom_said,
+)
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",
@@ -62,9 +71,6 @@ _ALWAYS: Final = (
 _VARIES: Final = (b"vary", b"accept-language, cookie")
 
 _SCRIPT: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></script>')
-_IMPORTED: Final = re.compile(rb'(?:from|import) "\./([\w.]+)";')
-# Whole lines only: what stands behind code may be part of a text.
-_UNNEEDED: Final = re.compile(rb"^[ \t]+(?://.*)?|^//.*", re.MULTILINE)
 _GZIP: Final = re.compile(
     rb"(?<![\w-])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
 )
@@ -88,8 +94,14 @@ def answers(
     """
     static = files("motehub.web").joinpath("static")
     contents = dict(_files(static))
+    modules = {one.name: one.read_text("utf-8") for one in static.iterdir() if _is(one, "js")}
+    bundles = Bundles(modules)
+    contents |= bundles.files()
+    words = asked_for(modules.values())
     for language in LANGUAGES:
-        contents[f"languages/{language}.js"] = script(language)
+        contents[f"languages/{language}.js"] = script(language, words)
+        for about in SELDOM:
+            contents[f"languages/{language}.{about}.js"] = seldom_said(language, about)
     edition = _edition(contents)
     found: dict[str, Answer] = {}
     for name, content in contents.items():
@@ -101,7 +113,7 @@ def answers(
         parts[_FORGOTTEN] = ""
     paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
     for name, source in _html(static):
-        text = _loading_at_once(source, contents)
+        text = _SCRIPT.sub(partial(_loading, bundles), source)
         forms = {
             one: _file(_of(edition, rendered(text, one, parts)), _HTML, _FRESH) for one in LANGUAGES
         }
@@ -113,12 +125,17 @@ def answers(
 
 
 def _files(static: Traversable) -> Iterator[tuple[str, bytes]]:
-    for folder, part in ((static, ""), (static.joinpath(_VENDOR), _VENDOR)):
-        for one in folder.iterdir():
-            if one.name.rpartition(".")[2] in _KINDS:
-                content = one.read_bytes()
-                own = one.name.endswith(".js") and not part
-                yield f"{part}{one.name}", lean(content) if own else content
+    """Read what is sent as it is: style sheets, and what others wrote."""
+    for one in static.iterdir():
+        if _is(one, "css"):
+            yield one.name, one.read_bytes()
+    for one in static.joinpath(_VENDOR).iterdir():
+        if _is(one, *_KINDS):
+            yield f"{_VENDOR}{one.name}", one.read_bytes()
+
+
+def _is(file: Traversable, *kinds: str) -> bool:
+    return file.name.rpartition(".")[2] in kinds
 
 
 def _edition(contents: Mapping[str, bytes]) -> str:
@@ -133,20 +150,10 @@ def _of(edition: str, page: str) -> bytes:
     return page.replace('"/static/', f'"/static/{edition}/').encode()
 
 
-def _loading_at_once(page: str, contents: Mapping[str, bytes]) -> str:
-    """Return a page that names all modules of its script: none waits for who imports it."""
-    needed: dict[str, None] = {}
-
-    def add(name: str) -> None:
-        for one in _IMPORTED.findall(contents[name]):
-            if (imported := one.decode()) not in needed:
-                needed[imported] = None
-                add(imported)
-
-    for name in _SCRIPT.findall(page):
-        add(name)
-    links = [f'<link rel="modulepreload" href="/static/{name}">\n' for name in needed]
-    return _SCRIPT.sub(lambda found: "".join(links) + found[0], page)
+def _loading(bundles: Bundles, tag: re.Match[str]) -> str:
+    """Return the tags of the bundles with a page's script: none waits for who imports it."""
+    tags = (f'<script type="module" src="/static/{name}"' for name in bundles.of_page(tag[1]))
+    return "></script>\n".join(tags) + f' data-start="{tag[1]}"></script>'
 
 
 def _html(folder: Traversable) -> Iterator[tuple[str, str]]:
@@ -167,11 +174,6 @@ def _page(forms: Mapping[str, Answer], chosen: Choice, request: Request) -> Resp
     preference = preferred(request.header(b"accept-language"))
     answer = forms.get(chosen(request) or preference, forms[preference])(request)
     return Response(answer.status, (*answer.headers, _VARIES), answer.body)
-
-
-def lean(script: bytes) -> bytes:
-    """Return a script without indentation and comments, each line of it where it was."""
-    return _UNNEEDED.sub(b"", script)
 
 
 def _file(content: bytes, kind: bytes, keeping: tuple[bytes, bytes]) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub.alerting.plan import Mail
+from motehub.guessing import Attempts
 from motehub.logs import Logger
 from motehub.web.letters import Note
 
@@ -20,6 +22,12 @@ AT_ONCE: Final = 2
 
 MOST_WAITING: Final = 20
 """Mails that are on their way or wait for that; others are not sent."""
+
+TO_ONE: Final = 10
+"""Mails that an address may get at once, whoever has them sent."""
+
+TO_ONE_SECONDS: Final = 600.0
+"""Then one in so many seconds."""
 
 _logger = Logger("motehub.post")
 
@@ -39,16 +47,22 @@ class Post:
 
     ``hub`` is what the hub is called, ``base`` returns the address of its pages, as the owner has
     configured it: what a request calls the hub is never written into a mail. ``clock`` returns
-    UTC microseconds.
+    UTC microseconds, ``ticks`` seconds that go on evenly.
     """
 
     def __init__(
-        self, mail: Mail | None, hub: str, base: Callable[[], str], clock: Callable[[], int]
+        self,
+        mail: Mail | None,
+        hub: str,
+        base: Callable[[], str],
+        clock: Callable[[], int],
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mail = mail
         self.hub = hub
         self._base = base
         self._clock = clock
+        self._taken = Attempts(TO_ONE, TO_ONE_SECONDS, ticks)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -67,6 +81,11 @@ class Post:
         """Send a mail, and return why it has not left, None if it has."""
         if self._mail is None:
             return "there is no mail server: see [mail] in the configuration"
+        to = note.address.lower()
+        if self._taken.wait(to):
+            reason = "many mails went to this address of late; try again in ten minutes"
+            _logger.warning("mail not sent", reason=reason)
+            return reason
         if self._waiting >= MOST_WAITING:
             return "too many mails wait already"
         self._waiting += 1
@@ -75,6 +94,8 @@ class Post:
                 trouble = await self._send_in_thread(self._mail, note)
         finally:
             self._waiting -= 1
+        if trouble is None:
+            self._taken.begin(to)
         self._remember(trouble)
         return trouble
 

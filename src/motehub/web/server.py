@@ -33,6 +33,7 @@ from motehub.web.ingest import Ingest
 from motehub.web.intake import Allowance, Intake
 from motehub.web.live import LiveStreams
 from motehub.web.metrics import Metrics
+from motehub.web.notices import Notices
 from motehub.web.pimonitor import PimonitorHandler, PimonitorRules
 from motehub.web.proxies import Proxies, parse_proxies
 from motehub.web.queries import Queries
@@ -65,7 +66,7 @@ class WebServer:
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
     where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
     reach the hub, whose ``name`` is in reports. ``desk`` knows the configuration, and sends mails
-    to people.
+    to people, also of what the owner changes on the command line.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class WebServer:
         )
         self._backups = backups
         self._desk = desk
+        hub.accounts.on_change = Notices(desk.post).changed
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(

@@ -29,6 +29,7 @@ GIVEN_UP: Final = 2
 
 _ATTEMPTS_KEPT: Final = 10_000
 _PRUNED_AT_ONCE: Final = 500
+_MOST_UNDELIVERED: Final = 20
 _COLUMNS: Final = "id, key, type, lane, created, due, attempts, body"
 
 
@@ -224,6 +225,16 @@ class Outbox(SqliteFile):
             assert row is not None
             waiting = db.execute("SELECT count(*) FROM message WHERE state = 0").get
         return {**dict(zip(names, row, strict=True)), "waiting": waiting}
+
+    def undelivered(self) -> list[tuple[str, str, str]]:
+        """Return which endpoints the last attempt did not reach, and why."""
+        with self._storage() as db:
+            rows = db.execute(
+                "SELECT name, address, trouble FROM endpoint WHERE trouble IS NOT NULL "
+                "ORDER BY name LIMIT ?",
+                (_MOST_UNDELIVERED,),
+            )
+            return [("webhook", str(name), f"{reason} ({where})") for name, where, reason in rows]
 
     def forget(self, endpoint: int, ended_before: int, most: int) -> None:
         """Delete a part of what is over: what ended before then (µs), and all but the newest."""

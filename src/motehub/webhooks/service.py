@@ -44,8 +44,11 @@ class Hub(Protocol):
         ...
 
 
-Tell = Callable[[int, dict[str, int], str | None], None]
-"""Reports position, counts, and what keeps the consumer from going on."""
+Undelivered = list[tuple[str, str, str]]
+"""What does not arrive: of which kind it is, its name, and why."""
+
+Tell = Callable[[int, dict[str, int], str | None, Undelivered], None]
+"""Reports position, counts, what keeps the consumer from going on, and what does not arrive."""
 
 
 def clock() -> int:
@@ -76,6 +79,7 @@ class WebhookService:
         else:
             self._prepare_dashboard(plan.dashboard, reader, journal)
         self._counts: dict[str, int] = {}
+        self._undelivered: Undelivered = []
         self._counted = 0.0
         self.consumer = Consumer("webhooks", reader, self._effect, may_miss=True)
 
@@ -126,7 +130,8 @@ class WebhookService:
             nonlocal reported
             if time.monotonic() - reported >= seconds:
                 reported = time.monotonic()
-                tell(consumer.position, self._count(), consumer.trouble)
+                counts = self._count()
+                tell(consumer.position, counts, consumer.trouble, self._undelivered)
 
         woken = False
         while all(one.is_alive() for one in self._threads):
@@ -156,6 +161,7 @@ class WebhookService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._outbox.counts(), "missed": self._effect.missed}
+                self._undelivered = self._outbox.undelivered()
         return self._counts | self._count_more()
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.harness import PATIENCE
 from tests.receivers import Receiver
 
 from motehub.alerting.apprise_notifier import Notifier
-from motehub.alerting.courier import Allowance
-from motehub.alerting.mail import NotDelivered
-from motehub.alerting.plan import Apprise
+from motehub.alerting.book import Alert, AlertBook
+from motehub.alerting.courier import GIVE_UP_SECONDS, Allowance, Courier
+from motehub.alerting.desk import channels
+from motehub.alerting.mail import NotDelivered, send_mail
+from motehub.alerting.plan import Apprise, Mail
 from motehub.alerting.wording import LINES, Told, Wording, compose
 from motehub.model import MICROSECONDS
 
@@ -76,6 +82,8 @@ def test_a_service_that_apprise_knows() -> None:
         notifier.send(WORDING, "critical")
         said = json.loads(receiver.received[0].body)
         assert (said["title"], said["message"], said["type"]) == ("subject", "text", "failure")
+        notifier.send(WORDING, "over")
+        assert json.loads(receiver.received[1].body)["type"] == "success"
         receiver.behave = lambda _: 500
         with pytest.raises(NotDelivered, match=r"has not taken it.*500"):
             notifier.send(WORDING, "info")
@@ -93,3 +101,85 @@ def test_without_apprise_it_is_said_how_to_install_it(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(NotDelivered, match=r"pip install 'motehub\[notify\]'"):
         Notifier(Apprise("n", "json://127.0.0.1")).send(WORDING, "info")
+
+
+class Outbox:
+    """Messages in ``alerts.db``, a courier of channel c, and a clock that jumps over each rest."""
+
+    def __init__(self, folder: Path, refuse: Callable[[list[int]], Exception | None]) -> None:
+        self.folder, self.refuse = folder, refuse
+        self.sent: list[list[int]] = []
+        self.now = TIME
+        self.book = AlertBook(folder)
+        self.book.register({"c": "somebody"})
+        self.courier = Courier(self.book, "c", self.send, self.clock, 3600)
+
+    def send(self, told: list[Told], key: str, now: int) -> str:
+        numbers = [one.alert for one in told]
+        if (error := self.refuse(numbers)) is not None:
+            raise error
+        self.sent.append(numbers)
+        return ""
+
+    def clock(self) -> int:
+        return self.now
+
+    def tell(self, *numbers: int) -> None:
+        with self.book.writing("j", 0, self.now) as writing:
+            for number in numbers:
+                alert = Alert(
+                    id=number, rule="r", subject=1, device_id=1, device="d", metric="t", unit="",
+                    severity="warning", state="firing", began=TIME, noticed=TIME, ended=None,
+                    value="", limits="", text="", notify="",
+                )  # fmt: skip
+                writing.tell("c", alert, self.now, self.now, "", told(number))
+
+    def run(self, done: Callable[[], bool]) -> None:
+        """Deliver until then; the clock goes to what is due next."""
+        self.courier.start()
+        deadline = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < deadline, (self.sent, channels(self.folder))
+            self.now = max(self.now, self.book.waits("c") or 0)
+            time.sleep(0.01)
+        self.courier.stop()
+        self.courier.join(PATIENCE)
+        self.book.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotDelivered("the server answers 554: no", forever=True, about_all=False),
+        RuntimeError("a fault"),
+    ],
+)
+def test_what_is_refused_holds_up_nothing_else(tmp_path: Path, error: Exception) -> None:
+    """It is halved until it is alone; the others are told, and the owner sees why it is not."""
+    outbox = Outbox(tmp_path, lambda numbers: error if 3 in numbers else None)
+    outbox.tell(*range(1, 9))
+    outbox.run(lambda: sorted(one for sent in outbox.sent for one in sent) == [1, 2, 4, 5, 6, 7, 8])
+    (row,) = channels(tmp_path)
+    assert (row.waiting, row.delivered, row.given_up) == (1, 7, 0)
+    assert row.failed >= 4
+
+
+def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
+    """After three days."""
+
+    def refuse(_numbers: list[int]) -> Exception:
+        outbox.now += GIVE_UP_SECONDS * MICROSECONDS // 2
+        return NotDelivered("no", forever=True, about_all=False)
+
+    outbox = Outbox(tmp_path, refuse)
+    outbox.tell(1)
+    outbox.run(lambda: channels(tmp_path)[0].given_up == 1)
+    assert channels(tmp_path)[0].failed == 2
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])
+def test_a_name_that_no_mail_server_has(host: str) -> None:
+    """The owner is told where it stands."""
+    mail = Mail(host, 1, "none", "hub", "x", "hub@example.org", ("a@example.org",))
+    with pytest.raises(NotDelivered, match=r"can't be the name of a mail server: see host in"):
+        send_mail(mail, WORDING, "k", TIME, "home")

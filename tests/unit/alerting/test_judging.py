@@ -277,6 +277,111 @@ async def test_maintenance(tmp_path: Path) -> None:
         assert [(k, "8" in text) for k, text in judge.due()] == [("begins", True)]
 
 
+async def test_a_maintenance_that_ends_at_night_wakes_nobody(tmp_path: Path) -> None:
+    """By itself or by its owner; what is critical is told at once."""
+    # It is 23:13 in Paris.
+    async with judging(tmp_path, above=5, quiet="22:00-07:00") as judge:
+        name = SOURCE.suggested_name
+        fields = {"name": "bad", "metric": "temperature", "above": 5, "severity": "critical"}
+        await judge.hub.rules.add(rule_of(fields))
+        await judge.read(1)
+        await judge.hub.rules.maintain(name, START + 120 * MINUTE)
+        await judge.read(9)
+        judge.work()
+        assert judge.due() == []
+        judge.clock.now = START + 121 * MINUTE
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+        await judge.hub.rules.maintain(name, START + 300 * MINUTE)
+        judge.work()
+        await judge.hub.rules.maintain(name, 0)
+        judge.work()
+        assert judge.due() == []
+        judge.clock.now = START + 8 * 60 * MINUTE
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+
+
+async def test_what_waits_for_the_morning_waits_for_a_maintenance_too(tmp_path: Path) -> None:
+    """One that begins in the night and lasts until noon; what was so before is told then."""
+    async with judging(tmp_path, above=5, quiet="22:00-07:00") as judge:
+        await judge.read(9)
+        judge.work()
+        await judge.hub.rules.maintain(SOURCE.suggested_name, START + 13 * 60 * MINUTE)
+        await judge.read(1)
+        judge.work(restart=True)
+        judge.clock.now = START + 9 * 60 * MINUTE
+        assert judge.due() == []
+        judge.clock.now = START + 13 * 60 * MINUTE + 1
+        assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+async def test_reminders_do_not_pile_up(tmp_path: Path) -> None:
+    """Whoever is still to be told is told once; of what is acknowledged nobody is reminded."""
+    async with judging(tmp_path, above=5, repeat=60, quiet="22:00-07:00") as judge:
+        await judge.read(9)
+        for _ in range(5):
+            judge.clock.now += 60 * MINUTE
+            judge.work()
+        judge.clock.now = START + 8 * 60 * MINUTE
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+        for _ in range(3):
+            judge.work()
+            judge.clock.now += 2 * MINUTE
+        await judge.hub.rules.answer(judge.alerts()[0].id, "acknowledge", 0, "anna")
+        judge.work()
+        assert judge.due() == []
+        assert judge.alerts()[0].told == 2
+        await judge.hub.rules.answer(judge.alerts()[0].id, "snooze", judge.clock.now + 1, "anna")
+        judge.clock.now += MINUTE
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["reminds"]
+        assert judge.alerts()[0].acknowledged_by is None
+
+
+async def test_of_the_distant_past_nobody_is_told(tmp_path: Path) -> None:
+    """A logger brings a year; what of it is still so is told, and what began today."""
+    async with judging(tmp_path, above=5) as judge:
+        days = [20, 10, 3, 0.5]
+        times = [START - round(day * 86_400) * MICROSECONDS for day in days]
+        for time in times:
+            high, low = temperature(9, time=time), temperature(1, time=time + MINUTE)
+            await say(judge.hub, SOURCE, [high, low])
+        judge.work()
+        judge.clock.now += MINUTE
+        assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+        assert len(judge.alerts()) == 4
+        assert len(judge.book.news(100)) == 8
+
+
+async def test_what_began_long_ago_and_still_is_so_is_told(tmp_path: Path) -> None:
+    """A moment later, since what comes with it may say that it is over."""
+    async with judging(tmp_path, above=5) as judge:
+        await say(judge.hub, SOURCE, [temperature(9, time=START - 3 * 86_400 * MICROSECONDS)])
+        judge.work()
+        assert judge.due() == []
+        judge.clock.now += MINUTE
+        judge.work(restart=True)
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+
+
+async def test_silence_lasts_through_restarts(tmp_path: Path) -> None:
+    """The time in which nobody listened doesn't count, all other does."""
+    async with judging(tmp_path) as judge:
+        await judge.hub.rules.add(rule_of({"name": "s", "silent": "3h"}))
+        await judge.read(1)
+        for _ in range(3):
+            judge.work()
+            judge.clock.now += 50 * MINUTE
+            judge.work()
+            judge.effect.flush()
+            judge.clock.now += 24 * 60 * MINUTE
+            judge.work(restart=True)
+            assert judge.due() == []
+        judge.clock.now += 31 * MINUTE
+        judge.work()
+        assert [kind for kind, _ in judge.due()] == ["begins"]
+
+
 async def test_a_rule_that_is_removed_ends_its_alerts_quietly(tmp_path: Path) -> None:
     """Also when nobody was there to see it go."""
     async with judging(tmp_path, above=5) as judge:

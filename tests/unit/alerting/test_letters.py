@@ -153,7 +153,7 @@ def test_what_is_no_address_is_none(bad: str) -> None:
     assert caught.value.forever
 
 
-@pytest.mark.parametrize("good", ["a@b", "Zoë <zoe@example.org>", '"Doe, Jo" <jo@x.org>', "ü@b.de"])
+@pytest.mark.parametrize("good", ["a@b", "Zoë <zoe@example.org>", '"Doe, Jo" <jo@x.org>', "a@ü.de"])
 def test_addresses_may_have_names(good: str) -> None:
     """With or without quotes."""
     assert is_address(good)

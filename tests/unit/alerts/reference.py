@@ -96,8 +96,9 @@ def verdict(rule: Rule, taken: list[tuple[int, float | str]]) -> str:
     if rule.kind is Kind.EQUAL:
         if isinstance(value, str):
             return "so" if value == rule.equals else "not so"
+        switched = {"on": "1", "true": "1", "off": "0", "false": "0"}
         try:
-            return "so" if value == float(rule.equals) else "not so"
+            return "so" if value == float(switched.get(rule.equals, rule.equals)) else "not so"
         except ValueError:
             return "not so"
     if rule.kind is Kind.STUCK:

@@ -117,7 +117,7 @@ def rules(draw: st.DrawFn) -> Rule:
     if kind == "stuck":
         return rule(stuck=draw(st.integers(1, 200)), clear_for=fields["clear_for"])
     if kind == "equals":
-        return rule(equals=draw(st.sampled_from(["1", "0", "on"])), **fields)
+        return rule(equals=draw(st.sampled_from(["1", "0", "on", "off", "open"])), **fields)
     if kind == "change":
         limits = draw(
             st.dictionaries(
@@ -291,6 +291,19 @@ def test_nobody_is_silent_while_nobody_listens() -> None:
     engine.pass_time(later)
     assert not fired(engine)
     engine.pass_time(later + 60 * SECOND)
+    assert fired(engine)
+
+
+def test_what_was_silence_before_still_is() -> None:
+    """A hub that is started anew each day notices who has said nothing for two."""
+    engine = engine_of(rule(metric="", silent="60s"))
+    engine.hear(1, START)
+    engine.pass_time(START + 50 * SECOND)
+    later = START + 3600 * SECOND
+    engine.begin(later, 3550 * SECOND)
+    engine.pass_time(later + 9 * SECOND)
+    assert not fired(engine)
+    engine.pass_time(later + 10 * SECOND)
     assert fired(engine)
 
 

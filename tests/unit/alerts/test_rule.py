@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from motehub.alerts.rule import decode, describe, encode, rule_of
+from motehub.alerts.rule import check_message, decode, describe, encode, rule_of
 from motehub.errors import InvalidRule
 
 LEVEL = {"name": "r", "metric": "t", "above": 30}
@@ -67,3 +67,17 @@ def test_what_can_be_no_rule(fields: dict[str, Any], reason: str) -> None:
     """The reason is given in words for the owner."""
     with pytest.raises(InvalidRule, match=reason):
         rule_of(fields)
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("{device} is at {valeu}", r"\{valeu\} stands for nothing. Did you mean \{value\}\?"),
+        ("{xyz}", "Known: device, metric, value"),
+    ],
+)
+def test_a_misspelt_word_in_a_message_is_noticed(message: str, hint: str) -> None:
+    """Braces around something else are text; what is kept already stays readable."""
+    with pytest.raises(ValueError, match=hint):
+        check_message(rule_of({**LEVEL, "message": message}))
+    check_message(rule_of({**LEVEL, "message": "{value} { x } {} {device}"}))

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from click.testing import CliRunner
 
 from motehub.backup.archive import remembered
 from motehub.backup.making import back_up
 from motehub.backup.restoring import restore
 from motehub.backup.snapshot import pinned
+from motehub.cli.backup import backup
 from motehub.config import StoreSettings
 from motehub.data_folder import remember_store
 from motehub.errors import BackupError, HubRunning, NewerSchema, StorageError
@@ -88,6 +90,22 @@ def test_a_folder_comes_back(folder: Path, tmp_path: Path, ending: str) -> None:
     assert [body for _, body in reader.read(0, 1)] == [b"frame"]
     assert reader.state() == {"key": b"value"}
     reader.close()
+
+
+def test_links_are_named(folder: Path, tmp_path: Path) -> None:
+    """What they lead to is not in a back-up, whether a file, a folder or nothing; so it is said."""
+    elsewhere = tmp_path / "other disk"
+    elsewhere.mkdir()
+    (elsewhere / "2025-08.parquet").write_bytes(b"readings")
+    (folder / "archive").symlink_to(elsewhere)
+    (folder / "certificates" / "gone").symlink_to("nowhere")
+    (folder / "old.tar").symlink_to(elsewhere / "old.tar")
+    made = back_up(folder, tmp_path / "b.tar")
+    assert made.links == ("archive", "link", "certificates/gone")
+    assert not [name for name in members(tmp_path / "b.tar") if "archive" in name]
+    said = CliRunner().invoke(backup, [str(tmp_path / "c.tar"), "--data", str(folder)])
+    assert said.exit_code == 0
+    assert "archive, link, certificates/gone. Back up what they lead to" in said.stderr
 
 
 def test_a_restored_journal_is_another_one(folder: Path, archive: Path, tmp_path: Path) -> None:

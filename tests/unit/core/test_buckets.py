@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motehub.core.buckets import Buckets
+from motehub.rollups import TIERS
 
 SINCE, UNTIL = 1_000, 101_000
 
@@ -37,6 +38,23 @@ def test_buckets_hold_what_was_put_in(rows: list[tuple[int, float]], count: int,
     assert list(buckets.last) == [one[-1] for one in found]
     assert list(buckets.counts) == [len(one) for one in found]
     assert list(buckets.mean) == pytest.approx([fsum(one) / len(one) for one in found], abs=1e-3)
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(0, 10**14), st.integers(1, 10_000))
+def test_buckets_are_of_whole_minutes_where_these_are_near(
+    since: int, length: int, count: int
+) -> None:
+    """As many as may be at most, and none more than half as long again as was asked for."""
+    buckets = Buckets(since, since + length, count)
+    exact = max(1, -(-length // count))
+    last = max(since, since + length - 1)
+    assert (buckets.bucket(last)[0] - buckets.grid.origin) // buckets.width < count
+    assert exact <= buckets.width <= 1.5 * exact
+    assert buckets.tiers or buckets.width == exact
+    for tier in buckets.tiers:
+        assert buckets.width % TIERS[tier] == buckets.grid.origin % TIERS[tier] == 0
+    wide = [tier for tier, width in TIERS.items() if exact >= 3 * width]
+    assert set(wide) <= set(buckets.tiers)
 
 
 def test_more_buckets_than_microseconds() -> None:

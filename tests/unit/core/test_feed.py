@@ -7,12 +7,22 @@ from array import array
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 from tests.harness import PATIENCE
 from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, temperature
 
 from motehub.command import CommandState
 from motehub.core.admission import Policy
-from motehub.core.feed import BACKLOG, MOST_POINTS, MOST_TOLD, TOLD_AT_ONCE, DeviceNews, Listener
+from motehub.core.feed import (
+    BACKLOG,
+    CROWD,
+    MOST_POINTS,
+    MOST_TOLD,
+    POINTS_OF_CROWD,
+    TOLD_AT_ONCE,
+    DeviceNews,
+    Listener,
+)
 from motehub.model import MICROSECONDS, Admission, Clock, Samples, Texts
 
 
@@ -73,16 +83,19 @@ async def test_readings_that_wait_for_approval_are_no_news(tmp_path: Path) -> No
             assert (await next_of(listener))["greenhouse"].changed
 
 
-async def test_of_a_flood_the_newest_readings_of_each_series_stay(tmp_path: Path) -> None:
-    """One piece of news is bounded; what it leaves out is counted."""
-    count = MOST_POINTS + 36
+@pytest.mark.parametrize(("listening", "told"), [(1, MOST_POINTS), (CROWD + 1, POINTS_OF_CROWD)])
+async def test_of_a_flood_the_newest_readings_of_each_series_stay(
+    tmp_path: Path, listening: int, told: int
+) -> None:
+    """One piece of news is bounded, more so for many; what it leaves out is counted."""
+    count = told + 36
     times = array("q", range(START, START + count))
     flood = Samples("temperature", "°C", times, array("d", range(count)))
-    async with open_hub(tmp_path, FakeClock()) as (hub, _):
-        with hub.feed.listen() as listener:
-            await say(hub, SOURCE, [flood])
-            (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
-    assert len(readings.values) == len(readings.times) == MOST_POINTS
+    async with open_hub(tmp_path, FakeClock()) as (hub, _), AsyncExitStack() as stack:
+        *_, listener = [stack.enter_context(hub.feed.listen()) for _ in range(listening)]
+        await say(hub, SOURCE, [flood])
+        (readings,) = (await next_of(listener))["dht-192.0.2.1"].readings
+    assert len(readings.values) == len(readings.times) == told
     assert readings.values[-1] == count - 1
     assert readings.skipped == 36
 

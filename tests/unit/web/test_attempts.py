@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from motehub.guessing import Attempts
-from motehub.web.attempts import ACCOUNT_SECONDS, ADDRESS_SECONDS, FREE, LogInAttempts
+from motehub.web.attempts import (
+    ACCOUNT_SECONDS,
+    ADDRESS_SECONDS,
+    FREE,
+    TRIAL_SECONDS,
+    TRIAL_SECONDS_OF_ONE,
+    TRIALS,
+    TRIALS_OF_ONE,
+    LogInAttempts,
+    Trials,
+)
 
 
 class Clock:
@@ -69,3 +79,27 @@ def test_good_passwords_cost_nothing() -> None:
     for _ in range(5 * FREE):
         assert attempts.begin("marie", "192.0.2.1", known=False) == 0
         attempts.forgive("marie", "192.0.2.1")
+
+
+def test_a_channel_gets_no_flood_of_tests() -> None:
+    """Whoever sends them; other channels are open to others all the while."""
+    clock = Clock()
+    trials = Trials(clock)
+    for number in range(TRIALS):
+        assert trials.begin(f"person {number}", "mail") == 0
+    assert trials.begin("another", "mail") == TRIAL_SECONDS
+    assert trials.begin("another", "phone") == 0
+    clock.now += TRIAL_SECONDS
+    assert trials.begin("another", "mail") == 0
+    assert trials.begin("another", "mail") == TRIAL_SECONDS
+
+
+def test_nobody_sends_tests_without_end() -> None:
+    """Through however many channels; one that was none is given back."""
+    trials = Trials(Clock())
+    for number in range(TRIALS_OF_ONE):
+        assert trials.begin("marie", f"channel {number}") == 0
+    assert trials.begin("marie", "yet another") == TRIAL_SECONDS_OF_ONE
+    assert trials.begin("pierre", "yet another") == 0
+    trials.forgive("marie", "channel 0")
+    assert trials.begin("marie", "yet another") == 0

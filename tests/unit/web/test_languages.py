@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,16 @@ import motehub.web
 from motehub import errors
 from motehub.http_exchange import Request
 from motehub.web import pages
-from motehub.web.languages import LANGUAGES, catalogue, keys_of, preferred, said
+from motehub.web.languages import (
+    LANGUAGES,
+    SELDOM,
+    catalogue,
+    keys_of,
+    preferred,
+    said,
+    script,
+    seldom_said,
+)
 
 PACKAGE: Final = Path(motehub.web.__file__).parents[1]
 # These have words of their own on the pages to which they lead.
@@ -27,6 +37,81 @@ PLURALS: Final = {"zero", "one", "two", "few", "many", "other"}
 AREAS: Final = "|".join(file.stem for file in (STATIC / "languages" / "en").iterdir())
 # "area.name" and `area.name_${what}`.
 _KEY: Final = re.compile(rf"[\"`]((?:{AREAS})\.[a-z0-9_]*)(\$\{{)?")
+
+_WORDS: Final = re.compile(r"[a-z{}'’]+,? [a-z{]|; [a-z]")
+# These tell the hub's owner of configuration and discovery, in its log and on the command line.
+NO_REASONS: Final = {
+    "mqtt_meaning/discovery.py",
+    "mqtt_meaning/settings.py",
+    "mqtt_meaning/templates.py",
+}
+# What is no reason, or is one only with what is put in, which is looked up by itself.
+NOT_SAID: Final = {
+    "not plain",
+    "{} {}",
+    "there are {} configurations already",
+    "{} is left out: {}",
+    "{} is no path such as sensors[0].temperature",
+}
+TOLD: Final = {
+    "reasons": {
+        "not JSON: ',' or ']' expected at byte 12": (
+            "pas du JSON : « , » ou « ] » attendu à l’octet 12"
+        ),
+        "'humidity' is a boolean, which is no reading": (
+            "« humidity » est un booléen, ce qui n’est pas une mesure"
+        ),
+        "the field 't' has no value at byte 7 (line 3)": (
+            "le champ « t » n’a pas de valeur, à l’octet 7 (ligne 3)"
+        ),
+        "sensor 2 is an array where an object is expected": (
+            "capteur 2 est un tableau au lieu d’un objet"
+        ),
+        "The body is not JSON: a value expected at byte 0.": (
+            "Le contenu : pas du JSON : une valeur attendu à l’octet 0."
+        ),
+        "sensors[0].t: there is no 't' in it": "sensors[0].t : il n’y a pas de « t » dedans",
+        "the value, 300 °C, is not within -40 to 80": "la valeur, 300 °C, n’est pas dans -40 à 80",
+        "what no decoder says": "what no decoder says",
+    },
+    "rules": {
+        "oven: state is on fire": "oven : state vaut on fire",
+        "oven: t is 9 (t rises by more than 2 within 10 min)": (
+            "oven : t vaut 9 (t monte de plus de 2 en 10 min)"
+        ),
+        "no humidity for 2 h": "plus de humidity pendant 2 h",
+    },
+}
+PUT_TOGETHER: Final = {
+    " (line {})",
+    "no {} for {}",
+    "offline for {}",
+    *(
+        f"{{}} {change} within {{}}{held}"
+        for change in (
+            *(f"{how} by more than {{}}" for how in ("rises", "falls", "changes")),
+            "rises by more than {} or falls by more than {}",
+        )
+        for held in ("", " for {}")
+    ),
+    *(f"{what}{{}} is {{}}{held}" for what in ("", "{}: ") for held in ("", " for {}")),
+    "not JSON: {} expected at byte {}",
+    "null",
+    "sensor {} {}",
+    "the value, {}, is not within {}",
+    "{} has a 'sensorType' that is no name",
+    "{} has a name of more than {} bytes",
+    "{} has no values",
+    "{} has the key {} twice",
+    "{} is not a finite number",
+    "{} is text longer than {} bytes",
+    "{} is text with half of a surrogate pair",
+    "{} is the second value for the metric {} in this post",
+    "{} is {} where a number is expected",
+    "{} is {} where an object is expected",
+    "{} is {}, which is no reading",
+    "{} makes no metric name of 1 to 128 printable bytes",
+}
 
 
 def asked_for() -> Iterator[tuple[str, str]]:
@@ -116,10 +201,70 @@ def test_what_the_hub_says_is_still_said_so() -> None:
         ),
     }
     for language in LANGUAGES[1:]:
-        for english, other in said(language).items():
-            assert english in there, english
+        for english, other in all_said(language):
+            assert english in there | PUT_TOGETHER, english
             places = {int(one) for one in re.findall(r"\{(\d)\}", other)}
             assert max(places, default=0) <= english.count("{}"), english
+
+
+def all_said(language: str) -> Iterator[tuple[str, str]]:
+    """What the hub says in English, and what it is in the language."""
+    for about in ("said", *SELDOM):
+        yield from said(language, about).items()
+
+
+def test_reasons_for_rejecting_payloads_are_translated() -> None:
+    """Whatever a decoder may say of a payload is said in each language."""
+    found: set[str] = set()
+    for folder in ("protocols", "mqtt_meaning"):
+        for path in (PACKAGE / folder).glob("*.py"):
+            if f"{folder}/{path.name}" not in NO_REASONS:
+                found |= set(reasons_in(path))
+    for name in ("exact_json", "json_times"):
+        found |= set(reasons_in(PACKAGE / f"{name}.py"))
+    assert len(found) > 150
+    for language in LANGUAGES[1:]:
+        known = set(said(language)) | set(said(language, "reasons"))
+        assert found <= known | NOT_SAID, found - known - NOT_SAID
+
+
+@pytest.mark.parametrize("about", SELDOM)
+def test_the_hub_is_told_as_it_speaks(tmp_path: Path, about: str) -> None:
+    """What is put in is looked up too: a reason within a reason, a kind of value, a line."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "words.js").write_text((STATIC / "words.js").read_text("utf-8"))
+    (tmp_path / "languages" / "fr.js").write_bytes(script("fr"))
+    (tmp_path / "languages" / f"fr.{about}.js").write_bytes(seldom_said("fr", about))
+    (tmp_path / "main.js").write_text(
+        'globalThis.document = { documentElement: { lang: "fr" } };\n'
+        'Object.defineProperty(globalThis, "navigator", { value: { languages: ["fr"] } });\n'
+        'const { telling } = await import("./words.js");\n'
+        "const told = JSON.parse(process.argv[3]).map(await telling(process.argv[2]));\n"
+        "console.log(JSON.stringify(told));\n"
+    )
+    command = ["node", str(tmp_path / "main.js"), about, json.dumps(list(TOLD[about]))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert dict(zip(TOLD[about], json.loads(done.stdout), strict=True)) == TOLD[about]
+
+
+def reasons_in(path: Path) -> Iterator[str]:
+    """The texts of words in a module that are no docstrings, and not parts of other texts."""
+    tree = ast.parse(path.read_text("utf-8"))
+    other: set[int] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(ast.Constant() as text):
+                other.add(id(text))
+            case ast.JoinedStr(values):
+                other |= {id(one) for one in values}
+            case ast.Call(ast.Attribute(attr="compile")):
+                other |= {id(one) for one in ast.walk(node)}
+            case _:
+                pass
+    for node in ast.walk(tree):
+        if id(node) not in other:
+            yield from (text for text in templates_of(node) if _WORDS.search(text))
 
 
 def test_errors_of_forms_are_translated() -> None:

@@ -13,13 +13,12 @@ import pytest
 import motehub.web
 from motehub.http_exchange import Request, Response
 from motehub.web import pages
+from motehub.web.bundles import BUNDLES
 
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
 MOST_BYTES: Final = 60_000
-_IMPORT: Final = re.compile(
-    r'(?:from |import |src=|href=|import\()["`](?:/static/\w{12}/|\./)([\w/.]+\.js)["`]'
-)
-_LATER: Final = re.compile(r'import\("\./([\w.]+)"\)')
+_NAMED: Final = re.compile(r'(?:src|href)="/static/\w{12}/([\w/.]+\.js)"')
+_IMPORT: Final = re.compile(r'(?:from|import) ?"\./([\w/.]+\.js)"')
 
 
 def test_what_others_wrote_is_as_they_published_it() -> None:
@@ -39,41 +38,49 @@ def fetched(path: str, accept: bytes = b"gzip, deflate, br") -> Response:
     return pages.answers()["GET", path](Request("GET", path, b"", headers, b"", ""))
 
 
+def sizes() -> dict[str, int]:
+    """The bytes of each script as it is sent, words too, by its path in ``static/``."""
+    paths = [path for _, path in pages.answers() if path.endswith(".js")]
+    return {
+        path.removeprefix("/static/"): len(fetched(path).body)
+        for path in paths
+        if not re.match(r"/static/\w{12}/", path)
+    }
+
+
+def test_scripts_are_light() -> None:
+    """All scripts together have less than 60 kB as they are sent; words are no scripts."""
+    scripts = {name: size for name, size in sizes().items() if not name.startswith("languages/")}
+    assert len(scripts) == len(BUNDLES) + 1
+    assert sum(scripts.values()) < MOST_BYTES, scripts
+
+
 def test_pages_are_light() -> None:
     """The scripts of a page and the words of a language have less than 60 kB as they are sent."""
-    answers = pages.answers()
-    sizes = {
-        path.removeprefix("/static/"): len(fetched(path).body)
-        for _, path in answers
-        if path.endswith(".js")
-    }
-    assert len(sizes) > 10
-    for _, path in answers:
+    sent = sizes()
+    for _, path in pages.answers():
         if not path.startswith("/static/"):
             page = gzip.decompress(fetched(path).body).decode()
-            named = set(_IMPORT.findall(page))
-            needed = scripts_of(page, set())
-            assert needed >= {"languages/fr.js"}, path
+            named = set(_NAMED.findall(page))
+            assert named >= {"languages/fr.js", "shared.bundle.js"}, path
+            # A bundle runs only where it is named as a script, or imported.
+            assert page.count('<script type="module"') == page.count(".bundle.js"), path
             # A script that is found only when another one has come costs a journey.
-            assert named | later_of(needed) == needed, path
-            assert sum(sizes[name] for name in needed) < MOST_BYTES, path
+            imported = {one for name in named for one in imports(name)}
+            assert imported <= named, path
+            assert sum(sent[name] for name in named) < MOST_BYTES, path
 
 
-def scripts_of(text: str, known: set[str]) -> set[str]:
-    """The scripts that a page or script needs, and those that they need."""
-    for name in set(_IMPORT.findall(text)) - known:
-        known.add(name)
-        file = STATIC / name
-        if file.exists():
-            scripts_of(file.read_text("utf-8"), known)
-    return known
+def imports(name: str) -> list[str]:
+    """The scripts that a script waits for."""
+    return _IMPORT.findall(fetched(f"/static/{name}", b"").body.decode())
 
 
 def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
     """A browser asks again for pages only; under the address without edition it asks each time."""
     page = gzip.decompress(fetched("/history").body).decode()
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
-    assert len(addresses) > 8
+    assert len(addresses) > 6
     for address in addresses:
         answer = fetched(address)
         assert answer.status == 200
@@ -97,13 +104,6 @@ def test_menus_lead_to_pages() -> None:
     assert len([path for _, path in answers if path.startswith("/settings")]) == len(links)
 
 
-def later_of(names: set[str]) -> set[str]:
-    """The scripts that these scripts load when they are needed, and what only those need."""
-    texts = [(STATIC / name).read_text("utf-8") for name in names if (STATIC / name).exists()]
-    later = {one for text in texts for one in _LATER.findall(text)}
-    return later.union(*(scripts_of((STATIC / one).read_text("utf-8"), set()) for one in later))
-
-
 @pytest.mark.parametrize(
     ("accept", "encoded"),
     [
@@ -117,7 +117,7 @@ def later_of(names: set[str]) -> set[str]:
 )
 def test_files_are_sent_compressed_to_who_takes_that(accept: bytes, encoded: bool) -> None:
     """Both forms are the same, and have marks of their own, by which they are not sent again."""
-    path = "/static/hub.js"
+    path = "/static/shared.bundle.js"
     answer = fetched(path, accept)
     headers = dict(answer.headers)
     assert (headers.get(b"content-encoding") == b"gzip") is encoded
@@ -127,17 +127,6 @@ def test_files_are_sent_compressed_to_who_takes_that(accept: bytes, encoded: boo
     again = {b"accept-encoding": accept, b"if-none-match": headers[b"etag"]}
     answer = pages.answers()["GET", path](Request("GET", path, b"", again, b"", ""))
     assert (answer.status, answer.body) == (304, b"")
-
-
-def test_scripts_lose_nothing_but_comments() -> None:
-    """Lines stay where they are, and no text that goes over lines could lose its indentation."""
-    given = b"// One.\nif (a) {\n  // Two.\n  b('//');\n\n}\n"
-    assert pages.lean(given) == b"\nif (a) {\n\nb('//');\n\n}\n"
-    for file in STATIC.glob("*.js"):
-        for line in file.read_text("utf-8").splitlines():
-            if not line.lstrip().startswith("//"):
-                assert line.count("`") % 2 == 0, f"{file.name}: {line}"
-                assert "/*" not in line.replace("/* global uPlot */", ""), f"{file.name}: {line}"
 
 
 def test_pages_have_no_inline_script_or_style() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from tests.mail_server import MailServer, plain
 
 from motehub.alerting.plan import Mail
+from motehub.core.people import Role, User
 from motehub.web.attempts import FROM_ADDRESS, LINKS, LinkRequests
 from motehub.web.languages import LANGUAGES
 from motehub.web.letters import Note, note
-from motehub.web.post import AT_ONCE, MOST_WAITING, Post
+from motehub.web.notices import Notices
+from motehub.web.post import AT_ONCE, MOST_WAITING, TO_ONE, TO_ONE_SECONDS, Post
 
 NOW = 1_763_000_000_000_000
 NOTE = Note("anna@example.org", "Hello", "A text.\n")
@@ -47,6 +50,21 @@ async def test_a_server_that_fails_is_told_of() -> None:
     assert "can't be reached" in str(await post.send(NOTE))
     assert "no mail server" in str(await office(None).send(NOTE))
     assert not office(None).is_open
+
+
+async def test_nobody_gets_mails_without_end() -> None:
+    """Whoever has them sent, and however the address is written; others get theirs."""
+    now = 0.0
+    with MailServer() as server:
+        post = Post(mail_of(server), "garden", lambda: "", lambda: NOW, lambda: now)
+        for _ in range(TO_ONE):
+            assert await post.send(NOTE) is None
+        same = Note("Anna@example.org", "Hello", "A text.\n")
+        assert "many mails went to this address" in str(await post.send(same))
+        assert await post.send(Note("bert@example.org", "Hello", "A text.\n")) is None
+        now = TO_ONE_SECONDS
+        assert await post.send(same) is None
+        assert len(server.mails) == TO_ONE + 2
 
 
 async def test_few_are_on_their_way_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +105,7 @@ async def test_a_server_that_says_nothing_does_not_hold_up_a_stop() -> None:
     assert post.shape.sent == 0
 
 
-@pytest.mark.parametrize("what", ["password", "changed", "invitation"])
+@pytest.mark.parametrize("what", ["password", "changed", "moved", "invitation"])
 def test_each_mail_is_there_in_each_language(what: str) -> None:
     """With the name of who it is for, and the link on a line of its own."""
     values = {"hub": "garden", "name": "anna", "link": "https://hub.example/reset#code"}
@@ -96,7 +114,7 @@ def test_each_mail_is_there_in_each_language(what: str) -> None:
     for one in found:
         assert one.subject.startswith("[garden] ")
         assert " anna," in one.text
-        assert (f"\n{values['link']}\n" in one.text) == (what != "changed")
+        assert (f"\n{values['link']}\n" in one.text) == (what in {"password", "invitation"})
         assert "{" not in one.text
 
 
@@ -114,3 +132,52 @@ def test_links_can_not_be_asked_for_without_end() -> None:
     seconds = 3_600.0
     assert not requests.begin("anna", "192.0.2.9")
     assert requests.take("anna")
+
+
+async def test_a_notice_that_is_put_off_is_sent_again() -> None:
+    """A server that takes mails of strangers only the second time, for instance."""
+    before = User("anna", Role.ADMIN, NOW, password="a", email="anna@example.org")
+    after = User("anna", Role.ADMIN, NOW, password="b", email="anna@example.org")
+    with MailServer() as server:
+        server.answer = "451 try later"
+        post = office(mail_of(server))
+        Notices(post, pauses=(0.0,) * 1_000).changed(before, after)
+        while post.shape.failed == 0:
+            await asyncio.sleep(0.01)
+        server.answer = "250 OK"
+        while post.shape.sent == 0:
+            await asyncio.sleep(0.01)
+        (mail,) = server.wait(1)
+        await post.close()
+    assert mail["Subject"] == "[garden] Your password was changed"
+
+
+async def test_who_is_told_of_what() -> None:
+    """The address before of another one, nobody of a first password or of nothing."""
+    told: list[tuple[str, str]] = []
+
+    class Office(Post):
+        async def send(self, note: Note) -> str | None:
+            told.append((note.address, note.subject.partition("] ")[2]))
+            return None
+
+    async def changed(before: User, after: User) -> None:
+        notices.changed(before, after)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    mail = Mail("127.0.0.1", 9, "none", "", "", "hub@example.org", ())
+    notices = Notices(Office(mail, "garden", lambda: "", lambda: NOW))
+    new = User("anna", Role.VIEWER, NOW, email="anna@example.org", language="fr")
+    chosen = msgspec.structs.replace(new, password="a")
+    other = msgspec.structs.replace(chosen, password="b")
+    await changed(new, chosen)
+    await changed(chosen, chosen)
+    assert told == []
+    await changed(chosen, other)
+    await changed(other, msgspec.structs.replace(other, email="anna@example.net"))
+    await changed(msgspec.structs.replace(other, email=""), other)
+    assert told == [
+        ("anna@example.org", "Votre mot de passe a été changé"),
+        ("anna@example.org", "Votre adresse électronique a été changée"),
+    ]

@@ -56,6 +56,7 @@ LOOKING: Final = {
     "/events",
     "/export",
     "/health",
+    "/maintenance",
     "/overview",
     "/readings",
     "/rejected",

@@ -1,16 +1,22 @@
-// Alerts, the rules that make them, and a form for the commonest rule.
+// Alerts, and the rules that make them.
 
-import { button, none, onSubmit, row } from "./forms.js";
-import { ask, change, complain, element, session } from "./hub.js";
-import { moment, t, told } from "./words.js";
+import { button, none, row } from "./forms.js";
+import { ask, change, complain, element, follow, oneByOne, session } from "./hub.js";
+import { showMaintenance } from "./maintenance.js";
+import { begin, kindOf, setUp } from "./rule.js";
+import { moment, t, telling } from "./words.js";
 
 const HOUR = 3_600;
-const MINUTE = 60;
 const SHOWN = 50;
+const AGAIN = 15_000;
 const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
-function alertRow(alert) {
+const words = telling("rules");
+// Rules whose alerts say what their owner has written.
+let own = new Set();
+
+function alertRow(alert, told) {
   const over = alert.ended !== null;
   const state = element("span", t(`alerts.state_${alert.state.replace(" ", "_")}`), over ? "good" : "bad");
   const facts = [state, t(over ? "alerts.over" : "alerts.since", { time: at(over ? alert.ended : alert.began) })];
@@ -26,22 +32,28 @@ function alertRow(alert) {
     const answer = (path, body) => async () => {
       await change("POST", `alerts/${alert.id}/${path}`, body);
       // What was answered is known to those who look after alerts a moment later.
-      setTimeout(() => listAlerts().catch(complain), 500);
+      setTimeout(() => look().catch(complain), 500);
     };
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(told(alert.text), facts, ...actions);
+  return row(own.has(alert.rule) ? alert.text : told(alert.text), facts, ...actions);
 }
 
+let known;
+
 async function listAlerts() {
-  const rows = await ask(`alerts?all=true&limit=${SHOWN}`);
+  const [rows, told] = await Promise.all([ask(`alerts?all=true&limit=${SHOWN}`), words]);
+  // A button that has the focus keeps it while nothing changes.
+  if (known === (known = JSON.stringify(rows))) {
+    return;
+  }
   rows.sort((one, other) => (one.ended !== null) - (other.ended !== null));
-  const shown = rows.length > 0 ? rows.map(alertRow) : [element("li", t("alerts.clear"), "quiet")];
+  const shown = rows.length > 0 ? rows.map((one) => alertRow(one, told)) : [element("li", t("alerts.clear"), "quiet")];
   find("#alerts").replaceChildren(...shown);
 }
 
-function ruleRow(rule) {
+function ruleRow(rule, told) {
   const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
@@ -53,6 +65,9 @@ function ruleRow(rule) {
       await change("PATCH", path, { enabled: !rule.enabled });
       await listRules();
     };
+    if (kindOf(rule) !== undefined) {
+      actions.push(button(t("alerts.change"), () => begin(rule)));
+    }
     actions.push(button(t(rule.enabled ? "alerts.switch_off" : "alerts.switch_on"), turn));
     if (rule.origin === "added") {
       const remove = async () => {
@@ -66,57 +81,21 @@ function ruleRow(rule) {
 }
 
 async function listRules() {
-  const rules = await ask("rules");
-  find("#rules").replaceChildren(...(rules.length > 0 ? rules.map(ruleRow) : [none()]));
-}
-
-async function offer() {
-  const devices = await ask("devices");
-  for (const { name } of devices) {
-    find("[name=device]").append(new Option(name, name));
-  }
-  const all = await Promise.all(devices.slice(0, 20).map(({ name }) => ask(`devices/${encodeURIComponent(name)}/series`)));
-  const metrics = new Set(all.flat().filter(({ kind }) => kind === "gauge").map(({ metric }) => metric));
-  find("#metrics").replaceChildren(...[...metrics].sort().map((one) => new Option(one)));
-}
-
-function ruleOf(fields) {
-  const device = fields.get("device");
-  const limit = Number(fields.get("limit"));
-  const hold = Number(fields.get("minutes")) * MINUTE;
-  const side = fields.get("side");
-  return {
-    name: fields.get("name"),
-    devices: device === "" ? [] : [device],
-    metric: fields.get("metric"),
-    ...(side === "stuck" ? { stuck: limit * HOUR } : { [side]: limit, for: hold }),
-    severity: fields.get("severity"),
-  };
+  const [rules, told] = await Promise.all([ask("rules"), words]);
+  own = new Set(rules.filter(({ message }) => message !== "").map(({ name }) => name));
+  const rows = rules.map((one) => ruleRow(one, told));
+  find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
 
 if (session.role === "admin") {
-  const form = find("form");
-  find("#adding").hidden = false;
-  onSubmit(form, async (fields) => {
-    await change("POST", "rules", ruleOf(fields));
-    form.reset();
-    find("#previewed").textContent = "";
-    await listRules();
-  });
-  find("#preview").addEventListener("click", async () => {
-    if (!form.reportValidity()) {
-      return;
-    }
-    const wrong = form.querySelector("[role=alert]");
-    wrong.textContent = "";
-    try {
-      const { count } = await change("POST", "rule-preview", { ...ruleOf(new FormData(form)), from: "-7d" });
-      find("#previewed").textContent = t("alerts.previewed", { count });
-    } catch (error) {
-      wrong.textContent = error.message;
-    }
-  });
-  offer().catch(complain);
+  setUp(listRules);
 }
+showMaintenance();
 
-Promise.all([listAlerts(), listRules()]).catch(complain);
+const look = oneByOne(listAlerts);
+follow({
+  begin: () => listRules().then(look),
+  event: ({ kind }) => kind === "alert" && look().catch(complain),
+});
+// Nobody is told when somebody answers one.
+setInterval(() => document.hidden || look().catch(complain), AGAIN);

@@ -2,7 +2,7 @@
 
 import { decision } from "./decision.js";
 import {
-  ask, change, complain, element, follow, mayControl, mayDecide, of, presence, reading, title,
+  ask, change, complain, element, follow, mayControl, mayDecide, of, oneByOne, presence, reading, title,
 } from "./hub.js";
 import { t } from "./words.js";
 
@@ -264,29 +264,12 @@ function tell() {
   const accepted = [...shown.values()].filter(({ device }) => device.admission === "accepted");
   const waits = [...shown.values()].some(({ device }) => device.admission === "pending");
   const names = accepted.map(({ device }) => device.name).join(", ");
-  const found = names ? t("connect.arrived", { names }) : t("connect.waiting");
+  const found = names ? t("connect.arrived", { names, count: accepted.length }) : t("connect.waiting");
   find("#waiting").textContent = waits && !names ? t("connect.accept_it") : found;
   find("#waiting").className = names ? "good" : "pending";
 }
 
-let filling;
-let again = false;
-
-// Once more if need be, never twice at once.
-function refresh() {
-  if (filling !== undefined) {
-    again = true;
-    return filling;
-  }
-  filling = fill().finally(() => {
-    filling = undefined;
-    if (again) {
-      again = false;
-      refresh().catch(complain);
-    }
-  });
-  return filling;
-}
+const refresh = oneByOne(fill);
 
 // Shows at once what has spoken, whatever the history knows by now.
 function heard({ device, series }) {

@@ -7,9 +7,9 @@ import { Colour, controlOf, give, isLater, standing } from "./commands.js";
 import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
 import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
-import { showQuality } from "./quality.js";
+import { showAlerts, showQuality } from "./quality.js";
 import { TimeSpan } from "./timespan.js";
-import { dated, known, number, t, told } from "./words.js";
+import { dated, known, number, t, telling, told } from "./words.js";
 
 const POINTS = 600;
 const MOST_EVENTS = 50;
@@ -81,7 +81,8 @@ function chart(series, Shape) {
     const copy = element("a", "CSV");
     copy.setAttribute("download", `${name} ${series.metric}.csv`);
     const compare = element("a", t("device.compare"));
-    compare.href = `/history#${new URLSearchParams({ show: `${name}/${series.metric}` })}`;
+    const show = `${name}/${series.metric}`;
+    compare.href = `/history#${new URLSearchParams({ show })}`;
     links.append(...(Shape === Chart ? [compare, copy] : [copy]));
     caption.append(links);
     const box = element("div");
@@ -109,11 +110,12 @@ async function load() {
   const mine = (asked += 1);
   const [from, to] = span.bounds();
   fetched = Date.now();
-  const part = new URLSearchParams({ device: name, from: new Date(from * 1000).toISOString() });
+  const whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
-    part.set("to", new Date(to * 1000).toISOString());
+    whole.set("to", new Date(to * 1000).toISOString());
   }
-  const { series } = await ask(`readings?${part}&points=${POINTS}&states=true`);
+  const part = new URLSearchParams({ device: name });
+  const { series } = await ask(`readings?${part}&${whole}&points=${POINTS}&states=true`);
   if (mine !== asked) {
     return;
   }
@@ -121,9 +123,7 @@ async function load() {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
-    const rows = new URLSearchParams(part);
-    rows.set("metric", one.metric);
-    shown.copy.href = `/api/v1/readings?${rows}&format=csv&limit=100000`;
+    shown.copy.href = `/api/v1/export?${whole}&${new URLSearchParams({ series: `${name}/${one.metric}` })}`;
   }
   draw();
 }
@@ -179,9 +179,10 @@ async function events() {
 
 async function refusals() {
   const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
+  const why = rows.length > 0 ? await telling("reasons") : undefined;
   const shown = (one) => {
     const row = element("li");
-    row.append(when(one.time), element("b", told(one.reason)), element("code", one.payload));
+    row.append(when(one.time), element("b", why(one.reason)), element("code", one.payload));
     return row;
   };
   find("#refusals").replaceChildren(...list(rows, shown, t("device.none")));
@@ -319,6 +320,9 @@ const heard = {
     find("#happened .quiet:not(time)")?.remove();
     find("#happened").prepend(happened(event));
     find("#happened").children[MOST_EVENTS]?.remove();
+    if (event.kind === "alert") {
+      showAlerts(name).catch(complain);
+    }
   },
 };
 

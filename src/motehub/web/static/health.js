@@ -47,7 +47,7 @@ export function findings({ journal, consumers = {}, sizes, writer, devices_pendi
   if (archive?.trouble) {
     say("warning", "archive", { reason: told(archive.trouble) });
   }
-  for (const [name, { pid, trouble, behind, age }] of Object.entries(consumers)) {
+  for (const [name, { pid, trouble, behind, age, undelivered = [] }] of Object.entries(consumers)) {
     const history = name === "history";
     if (trouble !== null) {
       say(history ? "problem" : "warning", history ? "history_away" : "consumer_away", { name, reason: trouble });
@@ -55,6 +55,9 @@ export function findings({ journal, consumers = {}, sizes, writer, devices_pendi
       say("warning", "consumer_dead", { name });
     } else if (behind > 0 && (age ?? 0) > LATE) {
       say("warning", "consumer_late", { name, time: lasting(age) });
+    }
+    for (const one of undelivered) {
+      say("warning", `undelivered_${one.kind}`, { name: one.name, reason: told(one.reason) });
     }
   }
   if (sizes !== undefined && sizes.free < LOW_DISK) {

@@ -2,7 +2,7 @@
 // What is compared stands behind the # of the address, so that it can be shared.
 
 import { Comparison, MOST_SERIES } from "./comparison.js";
-import { ask, complain, element, follow, moment, of, presence, successor, title, written } from "./hub.js";
+import { ask, complain, element, follow, moment, of, presence, reading, successor, title } from "./hub.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, t } from "./words.js";
 
@@ -168,7 +168,7 @@ class Row {
     const id = `${metric} ${kind}`;
     let one = this.series.get(id);
     if (one === undefined) {
-      one = { key: `${this.name}/${metric}`, values: element("ol") };
+      one = { key: `${this.name}/${metric}`, metric, values: element("ol") };
       const group = element("div");
       const label = element("label");
       if (kind !== "text") {
@@ -205,7 +205,7 @@ class Row {
     const item = element("li");
     const when = element("time", moment(time * 1000), "quiet");
     when.dateTime = new Date(time * 1000).toISOString();
-    item.append(element("span", written(value, unit)), when);
+    item.append(element("span", reading({ ...series, unit }, value)), when);
     values.prepend(item);
     values.children[LAST]?.remove();
   }
@@ -263,8 +263,9 @@ function select() {
   const parts = words.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const { item, name, device, series } of rows.values()) {
-    const metrics = [...series.keys()];
-    const text = [name, device.dialect, ...(device.labels ?? []), ...metrics].join(" ").toLowerCase();
+    const metrics = new Set([...(device.metrics ?? []), ...[...series.values()].map(({ metric }) => metric)]);
+    const said = [...metrics].flatMap((metric) => [metric, title(metric)]);
+    const text = [name, device.dialect, ...(device.labels ?? []), ...said].join(" ").toLowerCase();
     item.hidden = !parts.every((part) => text.includes(part));
     shown += item.hidden ? 0 : 1;
   }
@@ -281,7 +282,7 @@ words.addEventListener("input", () => {
 });
 
 async function fill() {
-  const devices = await ask("devices");
+  const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
   for (const [name, row] of [...rows].filter(([one]) => !names.has(one))) {
     const now = successor(row.device, devices);
@@ -296,8 +297,10 @@ async function fill() {
     show(there);
     keep();
   }
-  for (const device of devices) {
-    (rows.get(device.name) ?? new Row(device.name)).show(device);
+  for (const { series, ...device } of devices) {
+    // Words are looked for in what is not in sight yet, too.
+    const metrics = series.map(({ metric }) => metric);
+    (rows.get(device.name) ?? new Row(device.name)).show({ ...device, metrics });
   }
   for (const row of rows.values()) {
     row.loaded = false;

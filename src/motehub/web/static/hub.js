@@ -110,6 +110,31 @@ export function follow(handlers, query = "") {
   again = () => follow(handlers, query);
 }
 
+// Returns what does `act`: never twice at once, and once more if it was called meanwhile.
+export function oneByOne(act) {
+  let running;
+  let again = false;
+  const run = () => {
+    if (running !== undefined) {
+      again = true;
+      return running;
+    }
+    running = act().finally(() => {
+      running = undefined;
+      if (again) {
+        again = false;
+        run().catch(complain);
+      }
+    });
+    return running;
+  };
+  // What it is doing now may be of before.
+  run.outdate = () => {
+    again = running !== undefined;
+  };
+  return run;
+}
+
 // A computer that has slept may hold on to a connection that the hub has given up long ago.
 const SLEPT = 150_000;
 let again = () => {};
@@ -138,10 +163,12 @@ export function written(value, unit) {
   return unit ? `${text} ${unit}` : text;
 }
 
-// The newest value of a series, as people read it.
+const STATES = { button: ["common.released", "common.pressed"], led: ["command.off", "command.on"] };
+
+// A value of a series, as people read it.
 export function reading({ metric, kind, unit }, value) {
-  if (metric === "button" && kind !== "text") {
-    return t(value === 0 ? "common.released" : "common.pressed");
+  if (metric in STATES && kind !== "text") {
+    return t(STATES[metric][value === 0 ? 0 : 1]);
   }
   return written(value, unit);
 }
@@ -191,6 +218,9 @@ for (const one of document.querySelectorAll("[data-admin]")) {
 for (const one of document.querySelectorAll("[data-control]")) {
   one.hidden = !mayControl;
 }
+// On a phone the menu is a row that goes on.
+const menu = document.querySelector("#pages");
+menu.scrollLeft = menu.querySelector("[aria-current]")?.offsetLeft - menu.clientWidth / 2;
 document.querySelector("#leave").addEventListener("click", async () => {
   stream?.close();
   try {

@@ -53,8 +53,13 @@ onSubmit(form, async () => {
 
 // Shows the rules of a device and of its series, as the API has them.
 export async function showKeeping(name, series) {
-  find("#keeping").hidden = !mayDecide;
-  if (!mayDecide || form.contains(document.activeElement)) {
+  if (!mayDecide) {
+    return;
+  }
+  const found = await ask("retention");
+  find("#keeping").hidden = false;
+  // Nobody's choice is changed while it is made.
+  if (form.contains(document.activeElement)) {
     return;
   }
   device = name;
@@ -62,5 +67,5 @@ export async function showKeeping(name, series) {
   const all = new Option(t("keeping.all"), "");
   metric.replaceChildren(all, ...series.map((one) => new Option(title(one.metric), one.metric)));
   metric.value = series.some((one) => one.metric === chosen) ? chosen : "";
-  show(await ask("retention"));
+  show(found);
 }

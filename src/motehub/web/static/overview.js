@@ -3,14 +3,15 @@
 import { arrange, handle, rearrange, setOrder, tidy } from "./arranging.js";
 import { Colour, controlOf } from "./commands.js";
 import {
-  ask, complain, element, follow, mayControl, mayDecide, moment, presence, reading, title,
+  ask, complain, element, follow, mayControl, mayDecide, moment, oneByOne, presence, reading, title,
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
 import { address, isWall } from "./wall.js";
-import { dated, t } from "./words.js";
+import { dated, t, told } from "./words.js";
 
 // Of so many devices at once news is asked for one by one, of more about all.
 const MOST_ASKED = 50;
+const MOST_ALERTS = 1000;
 const pendings = document.querySelector("#pending ul");
 const waiting = document.querySelector("#pending");
 const empty = document.querySelector("#empty");
@@ -32,8 +33,9 @@ class Card {
     this.labels = element("ul", "", "labels");
     this.labels.setAttribute("aria-label", t("device.labels"));
     this.about = element("p", "", "about");
+    this.firing = element("ul", "", "firing");
     this.table = element("dl");
-    this.row.append(heading, this.about, this.labels, this.table);
+    this.row.append(heading, this.about, this.firing, this.labels, this.table);
     this.row.card = this;
     cards.set(name, this);
   }
@@ -112,6 +114,18 @@ class Card {
     this.about.textContent = kind === "waiting" ? this.patience(text) : text;
   }
 
+  // Says what is wrong with it.
+  warn(alerts) {
+    const rows = alerts.map(({ text }) => {
+      const row = element("li");
+      const link = element("a", told(text));
+      link.href = "/alerts";
+      row.append(link);
+      return row;
+    });
+    this.firing.replaceChildren(...rows);
+  }
+
   // Says since when it waits, and how much of it is held.
   patience(text) {
     const { first_seen: first, waiting: count } = this.device;
@@ -124,7 +138,7 @@ class Card {
     const key = `${metric} ${kind}`;
     let found = this.values.get(key);
     if (found === undefined) {
-      found = { time: -Infinity, cell: element("dd", "", "value") };
+      found = { metric, time: -Infinity, cell: element("dd", "", "value") };
       const group = element("div");
       const trace = element("dd");
       if (kind !== "text") {
@@ -237,26 +251,8 @@ function remove(name) {
   waiting.hidden = pendings.children.length === 0;
 }
 
-let filling;
-let again = false;
-
-// Shows the devices that there are; once more if need be, never twice at once.
-function fill() {
-  if (filling !== undefined) {
-    again = true;
-    return filling;
-  }
-  filling = fillOnce().finally(() => {
-    filling = undefined;
-    if (again) {
-      again = false;
-      fill().catch(complain);
-    }
-  });
-  return filling;
-}
-
-async function fillOnce() {
+// Shows the devices that there are.
+const fill = oneByOne(async () => {
   const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
   setOrder([...names]);
@@ -272,7 +268,16 @@ async function fillOnce() {
   for (const card of cards.values()) {
     card.catchUp().catch(complain);
   }
-}
+  warn().catch(complain);
+});
+
+// Says on the cards what is wrong with their devices, as rules have found.
+const warn = oneByOne(async () => {
+  const open = Map.groupBy(await ask(`alerts?limit=${MOST_ALERTS}`), ({ device }) => device);
+  for (const card of cards.values()) {
+    card.warn(open.get(card.name) ?? []);
+  }
+});
 
 const asked = new Set();
 
@@ -309,7 +314,8 @@ function select() {
       continue;
     }
     const text = [
-      card.name, card.device.dialect, ...(card.device.labels ?? []), ...card.values.keys(),
+      card.name, card.device.dialect, ...(card.device.labels ?? []),
+      ...[...card.values.values()].flatMap(({ metric }) => [metric, title(metric)]),
     ].join(" ").toLowerCase();
     const wanted = kinds.value === "" ? kind !== "blocked" : kind === kinds.value;
     const hidden = !wanted || !parts.every((part) => text.includes(part));
@@ -377,10 +383,7 @@ follow({
   removed: ({ device }) => {
     remove(device);
     select();
-    if (filling !== undefined) {
-      // Its answer may be from before.
-      fill().catch(complain);
-    }
+    fill.outdate();
   },
   arrangement: () => rearrange().catch(complain),
   readings: ({ device, series }) => {
@@ -397,6 +400,7 @@ follow({
     card.refresh();
   },
   command: (command) => cards.get(command.device)?.tell(command),
+  event: ({ kind }) => kind === "alert" && warn().catch(complain),
 });
 
 setInterval(() => {

@@ -30,7 +30,8 @@ function wanted() {
   if (what === "setup") {
     return "/connect";
   }
-  const there = what === "login" ? decodeURIComponent(location.hash.slice(1)) : "/";
+  // Browsers leave these out of addresses: "/", a tab and "/evil.example" would lead to another site.
+  const there = what === "login" ? decodeURIComponent(location.hash.slice(1)).replace(/[\t\n\r]/g, "") : "/";
   return /^\/(?![/\\])/.test(there) ? there : "/";
 }
 

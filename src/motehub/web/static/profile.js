@@ -9,7 +9,7 @@ const [naming, telling] = deciding.querySelectorAll("form");
 const EACH = [86_400, 3600, 60, 1];
 
 let name;
-let tokens;
+let keys;
 // What was shown before somebody began to change it.
 let untouched = true;
 
@@ -21,6 +21,29 @@ function fact(key, text) {
   const group = element("div");
   group.append(element("dt", t(key)), element("dd", text));
   return group;
+}
+
+// What lets a device in: names, and until when each does, with the page on which it is revoked.
+function keysOn(page, found) {
+  const group = fact(`device.${page}`, found.length > 0 ? "" : "–");
+  found.forEach(({ name: key, end }, i) => {
+    const link = element("a", key);
+    link.href = `/settings/${page}`;
+    const until = end ? ` (${t("settings.until", { time: dated(Date.parse(end)) })})` : "";
+    group.lastChild.append(i > 0 ? ", " : "", link, until);
+  });
+  return group;
+}
+
+async function findKeys({ identities }) {
+  const [tokens, certificates] = await Promise.all([ask("tokens"), ask("certificates").catch(() => [])]);
+  // By its fingerprint where a certificate is the device, else by the name in it.
+  const is = ({ name: other, fingerprint }) =>
+    [`certificate:${fingerprint}`, `json_socket:${other}`, `json_socket.flat:${other}`].some((one) => identities.includes(one));
+  return {
+    tokens: tokens.filter((one) => one.devices.includes(name)).map((one) => ({ ...one, end: one.expires })),
+    certificates: certificates.filter((one) => one.kind === "client" && is(one)).map((one) => ({ ...one, end: one.not_after })),
+  };
 }
 
 // Tells an interval in the largest unit of which it is a whole number.
@@ -39,10 +62,10 @@ export async function showProfile(device, series) {
     fact("device.last_seen", dated(Date.parse(device.last_seen))),
   ];
   if (mayDecide) {
-    tokens ??= (await ask("tokens")).filter((one) => one.devices.includes(name));
+    keys ??= await findKeys(device);
     facts.push(
       fact("device.identities", device.identities.join(", ") || "–"),
-      fact("device.tokens", tokens.map((one) => one.name).join(", ") || "–"),
+      ...Object.entries(keys).map(([page, found]) => keysOn(page, found)),
     );
   }
   find("#facts").replaceChildren(...facts);

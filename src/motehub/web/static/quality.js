@@ -46,7 +46,7 @@ function gapOf(gap) {
 }
 
 // What is wrong now, as rules have found: nobody should have to look for it among events.
-async function showAlerts(name) {
+export async function showAlerts(name) {
   const open = (await ask("alerts")).filter((one) => one.device === name && one.ended === null);
   find("#firing").replaceChildren(...open.map((one) => element("li", told(one.text), "bad")));
 }

@@ -7,6 +7,16 @@ import { dated, t } from "./words.js";
 const SOON = 30 * 86_400_000;
 const find = (selector) => document.querySelector(selector);
 
+// For whom a certificate has just been made, and whether its key is still nowhere else.
+let made = "";
+let unsaved = false;
+
+addEventListener("beforeunload", (event) => {
+  if (unsaved) {
+    event.preventDefault();
+  }
+});
+
 function until(end) {
   const left = end - Date.now();
   const kind = left < 0 ? "bad" : left < SOON ? "pending" : "quiet";
@@ -23,6 +33,10 @@ async function list() {
     }
     const revoke = async () => {
       await change("DELETE", `certificates/${encodeURIComponent(name)}`);
+      if (name === made) {
+        find("#made").hidden = true;
+        unsaved = false;
+      }
       await list();
     };
     return row(name, facts, button(t("settings.revoke"), revoke, t("settings.revoke_ask", { name })));
@@ -33,8 +47,14 @@ async function list() {
 onSubmit(find("form"), async (fields, form) => {
   const { name, certificate, key, ca } = await change("POST", "certificates", { name: fields.get("name") });
   const files = element("div", "", "buttons");
+  const saving = download(t("settings.download_key"), `${name}.key`, key);
+  saving.addEventListener("click", () => {
+    unsaved = false;
+  });
+  made = name;
+  unsaved = true;
   files.append(
-    download(t("settings.download_key"), `${name}.key`, key),
+    saving,
     download(t("settings.download_certificate"), `${name}.crt`, certificate),
     download(t("settings.authority"), "ca.crt", ca),
   );

@@ -7,8 +7,10 @@ import { dated, t } from "./words.js";
 const SECONDS = 5;
 const find = (selector) => document.querySelector(selector);
 
-const port = ([name, { host, port, tls }]) =>
-  t(tls ? "listeners.port_tls" : "listeners.port", { name, address: `${host.includes(":") ? `[${host}]` : host}:${port}` });
+function port([name, { host, port, tls }]) {
+  const literal = host.includes(":") ? `[${host}]` : host;
+  return t(tls ? "listeners.port_tls" : "listeners.port", { name, address: `${literal}:${port}` });
+}
 
 const written = (value) => (typeof value === "string" ? JSON.stringify(value) : `${value}`);
 

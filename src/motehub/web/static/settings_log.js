@@ -2,7 +2,7 @@
 
 import { none } from "./forms.js";
 import { ask, complain, element } from "./hub.js";
-import { known, moment, t } from "./words.js";
+import { known, moment, t, told } from "./words.js";
 
 const words = document.querySelector("#words");
 
@@ -12,7 +12,7 @@ function shown({ time, who, way, deed, subject, detail }) {
   when.dateTime = time;
   const how = t(`settings.way_${way.replace(" ", "_")}`);
   const did = known(`deed.${deed}`, deed.replaceAll("_", " "));
-  made.append(when, " ", element("b", who), ` ${did} `, element("b", subject), ` ${detail} `);
+  made.append(when, " ", element("b", told(who)), ` ${did} `, element("b", subject), ` ${detail} `);
   made.append(element("span", `(${how})`, "quiet"));
   return made;
 }

@@ -113,10 +113,11 @@ function show({ settings, people, channels }, hooks) {
       }),
     ),
   );
+  const guessed = settings.link_is_set ? "" : ` (${t("notify.guessed")})`;
   facts("#alerts", [
     [t("notify.rules"), t(settings.alerts ? "notify.on" : "notify.off")],
     [t("notify.rate"), number(settings.rate)],
-    [t("notify.link"), `${settings.link || "–"}${settings.link_is_set ? "" : ` (${t("notify.guessed")})`}`],
+    [t("notify.link"), `${settings.link || "–"}${guessed}`],
   ]);
 }
 

@@ -31,12 +31,13 @@ function showRules({ default: usual, rules }) {
 
 function showSpace({ disk_budget: budget }, { sizes, writer }) {
   const { used, deleted, budget_cut: cut, trouble } = writer.retention ?? {};
-  const free = sizes.history === null || used === undefined ? null : Math.max(0, sizes.history - used);
+  // A server says only how much it uses.
+  const free = used === undefined ? 0 : Math.max(0, sizes.history - used);
   facts("#space", [
     ["keeping.used", used === undefined ? "–" : bytes(used)],
     ["keeping.budget", budget === null ? t("keeping.budget_none") : bytes(budget)],
     ["health.history_size", sizes.history === null ? "–" : bytes(sizes.history)],
-    ...(free === null ? [] : [["keeping.free", bytes(free)]]),
+    ...(free > 0 ? [["keeping.free", bytes(free)]] : []),
     ["health.free", bytes(sizes.free)],
     ["keeping.deleted", number(deleted ?? 0)],
   ]);

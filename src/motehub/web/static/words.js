@@ -27,7 +27,7 @@ export const known = (key, text) => (messages[key] === undefined ? text : t(key)
 
 // Longer texts are not looked up: what a device has said may be in them.
 const LONGEST = 1000;
-let patterns;
+const patterns = new Map();
 
 function pattern(text) {
   const parts = text.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
@@ -35,23 +35,36 @@ function pattern(text) {
   return new RegExp(`^${parts.join("(.*?)")}(\\.?)$`, "s");
 }
 
-// What the hub says in English, in the reader's language as far as it is known there.
-export function told(text) {
-  if (said[text] !== undefined || text.length > LONGEST) {
-    return said[text] ?? text;
-  }
-  if (text.endsWith(".") && said[text.slice(0, -1)] !== undefined) {
-    return `${said[text.slice(0, -1)]}.`;
-  }
-  // What leaves least open comes first.
-  patterns ??= Object.keys(said)
+// What leaves least open comes first.
+const shapes = (words) =>
+  Object.keys(words)
     .filter((one) => one.includes("{}"))
     .sort((a, b) => b.replaceAll("{}", "").length - a.replaceAll("{}", "").length)
-    .map((one) => [pattern(one), said[one]]);
-  for (const [shape, words] of patterns) {
+    .map((one) => [pattern(one), words[one]]);
+
+// Tells also why payloads are rejected ("reasons") or when rules fire ("rules"), which few need.
+export async function telling(about) {
+  const { default: more } = await import(`./languages/${language}.${about}.js`);
+  const words = { ...said, ...more };
+  return (text) => told(text, words);
+}
+
+// What the hub says in English, in the reader's language as far as it is known there.
+export function told(text, words = said) {
+  if (words[text] !== undefined || text.length > LONGEST) {
+    return words[text] ?? text;
+  }
+  if (text.endsWith(".") && words[text.slice(0, -1)] !== undefined) {
+    return `${words[text.slice(0, -1)]}.`;
+  }
+  if (!patterns.has(words)) {
+    patterns.set(words, shapes(words));
+  }
+  for (const [shape, there] of patterns.get(words)) {
     const found = shape.exec(text);
     if (found !== null) {
-      return words.replace(/\{(\d)\}/g, (_, i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2"))) + found.at(-1);
+      const part = (i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2"), words);
+      return there.replace(/\{(\d)\}/g, (_, i) => part(i)) + found.at(-1);
     }
   }
   return text;
