@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "archived": {"model", "rollups"},
     "states": {"model", "rollups"},
     "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
+    "summed": {"model", "rollups", "states"},
     "rolling_states": {"history_contract", "rollups", "states"},
     "rolling": {"history_contract", "rolling_states", "rollups"},
     "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
@@ -59,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
     | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
-    | {"sqlite_files", "states", "tally"},
+    | {"sqlite_files", "states", "summed", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},

@@ -13,6 +13,7 @@ from bench.scenarios import (
     journal,
     json_objects,
     mqtt,
+    pages,
     short,
     sustained,
     units,
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "fanout": fanout.cases,
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
+    "pages": pages.cases,
     "year": year.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -193,7 +193,7 @@ def _html(
     return (
         '<!doctype html><html><head><meta charset="utf-8"><title>motehub</title></head>'
         '<body style="margin:0;padding:16px;font-family:sans-serif;color:#1f2328">'
-        '<table role="presentation" cellpadding="0" cellspacing="0" '
+        '<table role="presentation" bgcolor="#ffffff" cellpadding="0" cellspacing="0" '
         f'style="width:100%;max-width:640px;border-collapse:collapse">{rows}</table>{more}'
         f'<p style="color:#59636e;font-size:13px">Sent by the hub {escape(hub)}</p></body></html>'
     )

@@ -84,6 +84,8 @@ TOLD: Final = {
 }
 PUT_TOGETHER: Final = {
     " (line {})",
+    "message: {} stands for nothing. Did you mean {}?",
+    "message: {} stands for nothing. Known: {}",
     "no {} for {}",
     "offline for {}",
     *(
@@ -200,11 +202,14 @@ def test_what_the_hub_says_is_still_said_so() -> None:
             for state in ("queued", "sent", "confirmed", "failed: {}", "expired: {}")
         ),
     }
+    # Pages look for a sentence without its full stop, too.
+    there |= {text.removesuffix(".") for text in there}
     for language in LANGUAGES[1:]:
         for english, other in all_said(language):
             assert english in there | PUT_TOGETHER, english
             places = {int(one) for one in re.findall(r"\{(\d)\}", other)}
             assert max(places, default=0) <= english.count("{}"), english
+            assert 0 not in places, english
 
 
 def all_said(language: str) -> Iterator[tuple[str, str]]:
