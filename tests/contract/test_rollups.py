@@ -19,6 +19,7 @@ from tests.servers import PostgresServer
 from motehub import parts
 from motehub.core.buckets import reduce_series
 from motehub.core.history import make_fold
+from motehub.core.steps import drain
 from motehub.frames import (
     Columns,
     DeviceChanged,
@@ -30,7 +31,6 @@ from motehub.frames import (
 )
 from motehub.history_contract import HistoryStore
 from motehub.model import Admission, Device, Series
-from motehub.reports.summary import drain
 from motehub.rollups import TIERS
 
 SECOND = 1_000_000

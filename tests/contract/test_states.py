@@ -30,6 +30,7 @@ from tests.servers import PostgresServer
 
 from motehub.core.history import make_fold
 from motehub.core.state_buckets import StateBuckets, reduce_states
+from motehub.core.steps import drain
 from motehub.frames import (
     Columns,
     DeviceChanged,
@@ -42,7 +43,6 @@ from motehub.frames import (
 )
 from motehub.history_contract import Expiring, HistoryStore
 from motehub.model import Admission, Device, Kind, Series
-from motehub.reports.summary import drain
 from motehub.rollups import TIERS, Kept
 from motehub.states import MOST_STATES, name_of, stretch_of
 

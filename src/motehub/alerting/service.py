@@ -27,6 +27,7 @@ from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
 from motehub.core.rules import AlertNews
 from motehub.errors import MotehubError, StorageError
+from motehub.languages import Words
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.webhooks.service import TOLD_OF, Hub, Tell, Undelivered, clock
@@ -151,14 +152,15 @@ class AlertService:
         assert plan.mail is not None
         pictures = self._pictures.of(told, now) if self._pictures is not None else {}
         names = {alert: one.name for alert, one in pictures.items()}
-        wording = compose(told, plan.hub, plan.link, self._zone, names)
+        wording = compose(told, plan.hub, plan.link, self._zone, Words(plan.language), names)
         return send_mail(plan.mail, wording, key, now, plan.hub, pictures.values())
 
     def _send_by_apprise(self, notifier: Notifier, told: list[Told], key: str, now: int) -> str:
         plan = self._plan
+        words = Words(notifier.language or plan.language)
         worst = by_urgency(told)[0]
         severity = OVER if worst.kind == OVER else worst.severity
-        notifier.send(compose(told, plan.hub, plan.link, self._zone), severity)
+        notifier.send(compose(told, plan.hub, plan.link, self._zone, words), severity)
         return ""
 
     def _follow(self, hub: Hub, tell: Tell) -> bool:

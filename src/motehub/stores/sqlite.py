@@ -41,6 +41,7 @@ from motehub.stores import _sqlite_archive as archive
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
+from motehub.stores._sqlite_counts import SqliteCounts
 from motehub.stores._sqlite_fold import fold_into, note_event
 from motehub.stores._sqlite_states import SqliteStates
 from motehub.summed import StatesOfStore, rollups_in_parts, sums_in_parts
@@ -161,6 +162,11 @@ class SqliteHistory(SqliteFile):
     def states(self) -> StatesOfStore[apsw.Connection]:
         """Return what reads states that are summed up."""
         return StatesOfStore(self._storage, SqliteStates)
+
+    @property
+    def counted(self) -> SqliteCounts:
+        """Return what tells of counts by hour, and when the hub was not there."""
+        return SqliteCounts(self._storage)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""

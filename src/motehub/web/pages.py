@@ -15,17 +15,10 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
+from motehub.languages import LANGUAGES, SELDOM
 from motehub.web import bundle
 from motehub.web.compression import takes_gzip
-from motehub.web.languages import (
-    LANGUAGES,
-    SELDOM,
-    asked_for,
-    preferred,
-    rendered,
-    script,
-    seldom_said,
-)
+from motehub.web.languages import asked_for, preferred, rendered, script, seldom_said
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",

@@ -145,10 +145,11 @@ export function setUp(listRules) {
   find("#adding").hidden = false;
   onSubmit(form, async () => {
     const { name, ...rest } = ruleOf();
-    await (changed === null
+    const { hint } = await (changed === null
       ? send("POST", "rules", { name, ...rest })
       : send("PATCH", `rules/${encodeURIComponent(changed)}`, rest));
     begin();
+    previewed.textContent = (await words)(hint);
     await listRules();
   });
   kind.addEventListener("change", arrange);
