@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "archived": {"model", "rollups"},
     "counted": set(),
     "states": {"model", "rollups"},
+    "summed": {"model", "rollups", "states"},
     "history_contract": {
         "archived",
         "counted",
@@ -59,7 +60,8 @@ ALLOWED: dict[str, set[str]] = {
     "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
     "mail_addresses": set(),
-    "schedules": {"errors", "mail_addresses", "model", "zones"},
+    "languages": set(),
+    "schedules": {"errors", "languages", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
     | {"archived", "counted", "schedules", "states"},
@@ -69,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
     | {"archived", "counted", "expiring", "history_contract", "rolling", "rolling_states"}
-    | {"rollups", "sqlite_files", "states", "tally"},
+    | {"rollups", "sqlite_files", "states", "summed", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -83,17 +85,28 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "guessing", "listening", "mqtt_meaning", "protocols"}
     | {"security"}
     | {"http_client", "websocket_frames", "silence", "units"},
-    "reports": FOUNDATION | {"alerts", "core", "history_contract", "rollups", "schedules", "zones"},
+    "reports": FOUNDATION
+    | {"alerts", "archived", "core", "history_contract", "languages", "rollups", "schedules"}
+    | {"states", "zones"},
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
     "alerting": FOUNDATION
-    | {"alerts", "contracts", "core", "mail_addresses", "reports", "rollups", "schedules"}
+    | {
+        "alerts",
+        "contracts",
+        "core",
+        "languages",
+        "mail_addresses",
+        "reports",
+        "rollups",
+        "schedules",
+    }
     | {"sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
+    | {"webhooks", "alerting", "alerts", "languages", "reports", "schedules", "zones"}
     | {"protocols"}
     | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
@@ -114,6 +127,7 @@ ABOVE = {
     "base_unit",
     "certificates",
     "cli",
+    "clock_watch",
     "config",
     "config_choices",
     "config_sample",
@@ -127,6 +141,7 @@ ABOVE = {
     "health",
     "importing",
     "moving",
+    "noticing",
     "original_config",
     "doctor",
     "parts",

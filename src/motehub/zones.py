@@ -49,6 +49,13 @@ def local_zone() -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def abbreviation(time: int, zone: ZoneInfo) -> str:
+    """Return what the clock of ``zone`` is called at a time (UTC µs): ``CET``, or ``UTC-03:00``."""
+    local = datetime.fromtimestamp(time // MICROSECONDS, UTC).astimezone(zone)
+    name = local.tzname() or ""
+    return name if name.isalpha() else f"UTC{local.isoformat()[len('YYYY-MM-DDTHH:MM:SS') :]}"
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return the zone of a hub whose ``[hub] time_zone`` is ``name``: empty for the machine's.
 

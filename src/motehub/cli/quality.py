@@ -21,6 +21,7 @@ from motehub.core.days import Day
 from motehub.core.losses import QualityDay, QualityGap, QualityShape
 from motehub.core.profiles import Profiles
 from motehub.core.quality import quality_of
+from motehub.core.steps import drain
 from motehub.journals.sqlite import SqliteLogReader
 
 _BASIS: Final = {
@@ -69,12 +70,7 @@ def quality_in(data: Path, name: str, days: Sequence[Day], now: int) -> tuple[Qu
         interval = Profiles.from_state(state).of(device.id).interval
         spared = spared_of(Calibrations.from_state(state).all())
         going = quality_of(store, device, series, days, now, interval, spared, down_since)
-        while True:
-            try:
-                next(going)
-            except StopIteration as end:
-                found: QualityShape = end.value
-                return found, complete
+        return drain(going), complete
 
 
 def print_quality(found: QualityShape, format_: Format, zone: tzinfo) -> None:

@@ -36,7 +36,8 @@ from motehub.stores._postgres_counts import PostgresCounts
 from motehub.stores._postgres_fold import fold_into, lock_cursor, note_event
 from motehub.stores._postgres_months import drop_month, month_of
 from motehub.stores._postgres_schema import check_schema, make_ready
-from motehub.stores._postgres_states import PostgresStateReader
+from motehub.stores._postgres_states import PostgresStates
+from motehub.summed import StatesOfStore, rollups_in_parts, sums_in_parts
 from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
@@ -124,19 +125,17 @@ class PostgresHistory:
 
     def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
         """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
-        while True:
-            with self._database.use() as db:
-                columns = rolled.rollup_columns(db, tier, series, since, until, _CHUNK)
-            if columns is None:
-                return
-            yield columns
-            since = columns.starts[-1] + 1
+        return rollups_in_parts(
+            self._database.use, rolled.PostgresRollups, tier, series, since, until
+        )
 
     def sums(
         self, series: int, tier: str, since: int, until: int, grid: Grid
     ) -> Iterator[RollupColumns]:
         """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid."""
-        return rolled.sums(self._database.use, tier, series, since, until, grid)
+        return sums_in_parts(
+            self._database.use, rolled.PostgresRollups, tier, series, since, until, grid
+        )
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""
@@ -159,9 +158,9 @@ class PostgresHistory:
                 return settle_some(rolled.PostgresRollups(db), until)
 
     @property
-    def states(self) -> PostgresStateReader:
+    def states(self) -> StatesOfStore[Connection]:
         """Return what reads states that are summed up."""
-        return PostgresStateReader(self._database.use)
+        return StatesOfStore(self._database.use, PostgresStates)
 
     @property
     def counted(self) -> PostgresCounts:

@@ -1,7 +1,7 @@
 // How many of a device's expected readings are there, day by day, and the gaps.
 
 import { ask, element, of, title } from "./hub.js";
-import { dated, locale, number, t, told } from "./words.js";
+import { dated, locale, number, t, telling } from "./words.js";
 
 const MOST_GAPS = 10;
 const FINE = 99;
@@ -70,6 +70,7 @@ function gapOf(gap) {
 // What is wrong now, as rules have found: nobody should have to look for it among events.
 export async function showAlerts(name) {
   const open = (await ask("alerts")).filter((one) => one.device === name && one.ended === null);
+  const told = open.length > 0 ? await telling("rules") : undefined;
   find("#firing").replaceChildren(...open.map((one) => element("li", told(one.text), "bad")));
 }
 
