@@ -39,8 +39,19 @@ ALLOWED: dict[str, set[str]] = {
     "contracts": FOUNDATION | {"mqtt_meaning", "units"},
     "rollups": {"model"},
     "archived": {"model", "rollups"},
+    "counted": set(),
     "states": {"model", "rollups"},
-    "history_contract": {"archived", "errors", "frames", "model", "rollups", "states", "tables"},
+    "summed": {"model", "rollups", "states"},
+    "history_contract": {
+        "archived",
+        "counted",
+        "errors",
+        "frames",
+        "model",
+        "rollups",
+        "states",
+        "tables",
+    },
     "rolling_states": {"history_contract", "rollups", "states"},
     "rolling": {"history_contract", "rolling_states", "rollups"},
     "archive": FOUNDATION | {"archived", "history_contract", "rollups", "transfer"},
@@ -49,17 +60,18 @@ ALLOWED: dict[str, set[str]] = {
     "mdns": FOUNDATION | {"contracts", "security"},
     "alerts": {"errors", "model", "quantities"},
     "mail_addresses": set(),
-    "schedules": {"errors", "mail_addresses", "model", "zones"},
+    "languages": set(),
+    "schedules": {"errors", "languages", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
-    | {"archived", "schedules", "states"},
+    | {"archived", "counted", "schedules", "states"},
     "journals": FOUNDATION | {"contracts", "sqlite_files"},
     "tally": FOUNDATION | {"history_contract"},
     "mirror_contract": {"model"},
     "mirrors": FOUNDATION | {"mirror_contract"},
     "stores": FOUNDATION
-    | {"archived", "expiring", "history_contract", "rolling", "rolling_states", "rollups"}
-    | {"sqlite_files", "states", "tally"},
+    | {"archived", "counted", "expiring", "history_contract", "rolling", "rolling_states"}
+    | {"rollups", "sqlite_files", "states", "summed", "tally"},
     "security": FOUNDATION | {"contracts", "protocols"},
     "conversations": FOUNDATION,
     "reception": FOUNDATION | {"contracts", "conversations"},
@@ -73,17 +85,28 @@ ALLOWED: dict[str, set[str]] = {
     | {"contracts", "conversations", "guessing", "listening", "mqtt_meaning", "protocols"}
     | {"security"}
     | {"http_client", "websocket_frames", "silence", "units"},
-    "reports": FOUNDATION | {"alerts", "core", "history_contract", "rollups", "schedules", "zones"},
+    "reports": FOUNDATION
+    | {"alerts", "archived", "core", "history_contract", "languages", "rollups", "schedules"}
+    | {"states", "zones"},
     "http_exchange": FOUNDATION | {"contracts"},
     "http_client": {"errors"},
     "webhooks": FOUNDATION | {"contracts", "core", "http_client", "sqlite_files"},
     "alerting": FOUNDATION
-    | {"alerts", "contracts", "core", "mail_addresses", "reports", "rollups", "schedules"}
+    | {
+        "alerts",
+        "contracts",
+        "core",
+        "languages",
+        "mail_addresses",
+        "reports",
+        "rollups",
+        "schedules",
+    }
     | {"sqlite_files", "webhooks", "zones"},
     "websocket_frames": set(),
     "web": FOUNDATION
     | {"contracts", "conversations", "core", "guessing", "http_exchange", "listening", "points"}
-    | {"webhooks", "alerting", "alerts", "reports", "schedules", "zones"}
+    | {"webhooks", "alerting", "alerts", "languages", "reports", "schedules", "zones"}
     | {"protocols"}
     | {"people_requests", "retention_requests", "unit_requests", "units", "websocket_frames"},
     "unit_requests": FOUNDATION | {"core", "units"},
@@ -128,6 +151,7 @@ ABOVE = {
     "run_file",
     "storage",
     "following",
+    "forgetting",
     "mirror",
     "supervisor",
     "thinning",

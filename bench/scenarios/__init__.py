@@ -13,6 +13,7 @@ from bench.scenarios import (
     journal,
     json_objects,
     mqtt,
+    pages,
     retention,
     short,
     sustained,
@@ -35,6 +36,7 @@ SCENARIOS: dict[str, Scenario] = {
     "fanout": fanout.cases,
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
+    "pages": pages.cases,
     "retention": retention.cases,
     "year": year.cases,
 }

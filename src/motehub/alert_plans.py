@@ -27,6 +27,7 @@ def channel_plan(configuration: Configuration) -> Plan:
     return Plan(
         hub=configuration.hub.name,
         zone=configuration.hub.time_zone,
+        language=configuration.hub.language.value,
         link=settings.link,
         rate=settings.rate,
         mail=mail_plan(configuration),
@@ -39,7 +40,7 @@ def _apprise(settings: NotifySettings) -> Apprise:
     url = settings.url
     if settings.url_file:
         url = secret_of(settings.url_file, f"[[notify]] {settings.name}: url_file")
-    return Apprise(settings.name, url)
+    return Apprise(settings.name, url, settings.language)
 
 
 def mail_plan(configuration: Configuration) -> Mail | None:

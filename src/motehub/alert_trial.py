@@ -16,8 +16,9 @@ import msgspec
 from motehub.alerting.apprise_notifier import Notifier
 from motehub.alerting.mail import NotDelivered, send_mail
 from motehub.alerting.plan import MAIL, Plan
-from motehub.alerting.wording import Wording
+from motehub.alerting.wording import trial
 from motehub.following import ALERT_PLAN
+from motehub.languages import Words
 
 
 def main() -> None:
@@ -29,15 +30,15 @@ def main() -> None:
 
 def try_channel(plan: Plan, name: str) -> str | None:
     """Send a test through the channel called ``name``; return why it has not arrived."""
-    text = f"This is a test: messages of {plan.hub} arrive."
-    wording = Wording(f"[{plan.hub}] Test", f"{text}\n", f"<p>{text}</p>")
     try:
         if name == MAIL and plan.mail is not None:
             key, now = secrets.token_hex(12), time.time_ns() // 1000
+            wording = trial(plan.hub, Words(plan.language))
             refused = send_mail(plan.mail, wording, key, now, plan.hub)
             return f"not to all: {refused}" if refused else None
         (found,) = (one for one in plan.apprise if one.name == name)
-        Notifier(found).send(wording, "info")
+        words = Words(found.language or plan.language)
+        Notifier(found).send(trial(plan.hub, words), "info")
     except NotDelivered as error:
         return str(error)
     return None

@@ -31,6 +31,7 @@ from motehub.contracts import Ground, Listener, Places, Transport
 from motehub.control import ControlServer, Request, carry_out
 from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
+from motehub.core.attendance import Attendance
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
 from motehub.core.moments import iso
@@ -49,6 +50,7 @@ from motehub.process import (
 from motehub.run_file import RUN_FILE, RunFile
 from motehub.security.addresses import this_host
 from motehub.storage import (
+    last_attended,
     open_hub,
     plain_exceptions,
     utc_microseconds,
@@ -173,6 +175,7 @@ class RunningHub:
             listeners=self.listeners,
             name=self._configuration.hub.name,
             time_zone=self._configuration.hub.time_zone,
+            language=self._configuration.hub.language.value,
         ).write(self.folder)
 
     def renew_run_file(self) -> None:
@@ -234,6 +237,8 @@ async def running(
         renewal = tasks.create_task(certificates.keep(), name="certificates")
         stack.callback(renewal.cancel)
         hub, journal = stack.enter_context(open_hub(configuration, tasks))
+        zone = configuration.hub.time_zone
+        attendance = Attendance(journal, utc_microseconds, last_attended(configuration), zone)
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             if program.name == ALERTS and not _needs_alerts(configuration, hub):
@@ -303,8 +308,10 @@ async def running(
         await stack.enter_async_context(
             announced(configuration.mdns, running_hub.listeners, certificates.cover, tasks)
         )
-        noticing = tasks.create_task(keep_noticing(running_hub.sight, hub.notices), name="noticing")
-        stack.callback(noticing.cancel)
+        attendance.begin()
+        stack.callback(tasks.create_task(attendance.keep()).cancel)
+        stack.callback(attendance.end)
+        stack.callback(tasks.create_task(keep_noticing(running_hub.sight, hub.notices)).cancel)
         yield running_hub
 
 
@@ -345,6 +352,7 @@ def _web(
         health=lambda: running_hub().health(),
         zone=find_zone(zone) if zone else local_zone(),
         name=configuration.hub.name,
+        language=configuration.hub.language.value,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},
         units=units,
         certificates=DeskOfCertificates(folder),

@@ -25,6 +25,7 @@ from motehub.core.admission import Policy
 from motehub.core.retention import RetentionSettings
 from motehub.device_session_settings import DeviceSessionSettings
 from motehub.errors import ConfigurationError, OwnerError
+from motehub.languages import Language
 from motehub.logs import LogLevel
 from motehub.mdns.settings import MdnsSettings
 from motehub.mqtt_meaning.settings import MqttSettings
@@ -52,6 +53,10 @@ class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_zone: Annotated[
         str, Meta(description='Zone in which people see times, "Europe/Paris"; "" = the system\'s.')
     ] = ""
+    language: Annotated[
+        Language,
+        Meta(description="Language of mails that don't name one: en, fr. Pages follow the reader."),
+    ] = Language.ENGLISH
     admission: Annotated[
         Policy,
         Meta(

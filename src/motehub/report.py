@@ -12,11 +12,14 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from motehub import parts
 from motehub.alerting import desk
+from motehub.archive.history import WholeHistory
+from motehub.archived import Raw
 from motehub.core.calibrations import Calibrations, spared_of
 from motehub.core.history import wait_until_folded
 from motehub.core.moments import parse_moment
@@ -27,11 +30,12 @@ from motehub.errors import MotehubError, OwnerError
 from motehub.following import STORE_URL
 from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.languages import Words
 from motehub.reports import page, plain, sheet
-from motehub.reports.contents import AlertPart, Contents
+from motehub.reports.contents import AlertPart, Contents, Remark
 from motehub.reports.order import Made, Order
 from motehub.reports.summary import Known, Selection, select, summarise
-from motehub.reports.words import moment
+from motehub.reports.words import Phrases
 from motehub.schedules.report import Report, decode
 from motehub.zones import find_zone, local_zone
 
@@ -39,9 +43,6 @@ _FOLD_SECONDS: Final = 20.0
 _NICENESS: Final = 10
 # More than are kept.
 _MOST_ALERTS: Final = 100_000
-_NO_CHARTS: Final = (
-    "Charts need matplotlib, which is not installed: pip install 'motehub[reports]'."
-)
 
 
 def main() -> int:
@@ -84,11 +85,12 @@ def make_report(order: Order, url: str) -> Made:
         selection = select(store, report, known.said)
         zone = find_zone(order.zone) if order.zone else local_zone()
         span = (order.since, order.until)
-        name = zone.key or "local time"
-        contents = summarise(store, report, selection, known, span, order.hub, name)
+
+        raw = WholeHistory(store, folder)
+        contents = summarise(store, raw, report, selection, known, span, order.hub, zone)
         if not complete:
-            contents = _with_remark(contents, "The newest readings are not in it yet.")
-        return _written(order, report, contents, store, selection, complete=complete)
+            contents = _with_remark(contents, Remark("newest"))
+        return _written(order, report, contents, store, raw, selection, complete=complete)
     finally:
         store.close()
         reader.close()
@@ -115,35 +117,36 @@ def _written(
     report: Report,
     contents: Contents,
     store: HistoryStore,
+    raw: Raw,
     selection: Selection,
     *,
     complete: bool,
 ) -> Made:
     zone = find_zone(order.zone) if order.zone else local_zone()
-    subject = f"[{order.hub}] {report.name}: {moment(contents.since, zone)} to " + moment(
-        contents.until, zone
-    )
+    words = Words(report.language or order.language)
+    say = Phrases(words, zone)
+    subject = say.subject(contents)
     if not order.mail and order.wants == "txt":
-        text = plain.text_of(contents, zone) + plain.ending(order.hub, order.link, "")
+        text = plain.text_of(contents, say) + plain.ending(words, order.hub, order.link, "")
         return Made(subject, content=text.encode(), complete=complete)
-    pictures, contents = _pictures(contents, order)
+    pictures, contents = _pictures(contents, zone, say)
     if not order.mail and order.wants == "pdf":
-        return Made(subject, content=_pdf(contents, pictures, order), complete=complete)
+        return Made(subject, content=_pdf(contents, pictures, say), complete=complete)
     names = [f"chart{number}" for number in range(len(pictures))]
     if not order.mail:
         addresses = [f"data:image/png;base64,{b64encode(one).decode()}" for one in pictures]
-        html = page.opening(contents, zone, addresses, order.link)
-        html += page.closing(order.hub, order.link, "")
+        html = page.opening(contents, say, addresses, order.link)
+        html += page.closing(words, order.hub, order.link, "")
         return Made(subject, content=html.encode(), complete=complete)
     table = None
     if report.csv:
-        made = sheet.sheet_of(store, selection, contents)
-        contents = _with_remark(contents, f"The attached file has {made.rows}.")
+        made = sheet.sheet_of(store, raw, selection, contents)
+        contents = _with_remark(contents, Remark("attached", rows=made.rows))
         table = made.content
-    html = page.opening(contents, zone, [f"cid:{one}" for one in names], order.link)
+    html = page.opening(contents, say, [f"cid:{one}" for one in names], order.link)
     return Made(
         subject,
-        text=plain.text_of(contents, zone),
+        text=plain.text_of(contents, say),
         html=html,
         pictures=tuple(zip(names, pictures, strict=True)),
         sheet=table,
@@ -151,22 +154,20 @@ def _written(
     )
 
 
-def _pictures(contents: Contents, order: Order) -> tuple[list[bytes], Contents]:
+def _pictures(contents: Contents, zone: ZoneInfo, say: Phrases) -> tuple[list[bytes], Contents]:
     """Return the charts as pictures; without matplotlib none, and a remark that says so."""
     if not contents.charts:
         return [], contents
-    zone = find_zone(order.zone) if order.zone else local_zone()
     try:
         from motehub.reports import sketches
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("motehub"):
             raise
-        return [], _with_remark(contents, _NO_CHARTS)
-    return sketches.draw_all(contents.charts, contents.since, contents.until, zone), contents
+        return [], _with_remark(contents, Remark("no_charts"))
+    return sketches.draw_all(contents.charts, contents.since, contents.until, zone, say), contents
 
 
-def _pdf(contents: Contents, pictures: list[bytes], order: Order) -> bytes:
-    zone = find_zone(order.zone) if order.zone else local_zone()
+def _pdf(contents: Contents, pictures: list[bytes], say: Phrases) -> bytes:
     try:
         from motehub.reports.pdf import pages
     except ModuleNotFoundError as error:
@@ -175,10 +176,10 @@ def _pdf(contents: Contents, pictures: list[bytes], order: Order) -> bytes:
         raise OwnerError(
             f"PDF needs {error.name}, which is not installed: pip install 'motehub[reports]'"
         ) from error
-    return pages(contents, pictures, zone)
+    return pages(contents, pictures, say)
 
 
-def _with_remark(contents: Contents, remark: str) -> Contents:
+def _with_remark(contents: Contents, remark: Remark) -> Contents:
     return msgspec.structs.replace(contents, remarks=(*contents.remarks, remark))
 
 

@@ -15,7 +15,7 @@ RUN_FILE: Final = "run.json"
 class RunFile(msgspec.Struct, frozen=True):
     """What is in it; without a history ``database`` is empty, without certificates ``ca``.
 
-    ``name`` and ``time_zone`` are those of ``[hub]``.
+    ``name``, ``time_zone`` and ``language`` are those of ``[hub]``.
     """
 
     pid: int
@@ -26,6 +26,7 @@ class RunFile(msgspec.Struct, frozen=True):
     listeners: dict[str, Listener]
     name: str = "motehub"
     time_zone: str = ""
+    language: str = "en"
 
     def write(self, folder: Path) -> None:
         """Write it into ``folder``, whole or not at all."""

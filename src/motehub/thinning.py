@@ -12,6 +12,7 @@ from motehub.archiving import Archiving
 from motehub.clock_watch import ClockWatch
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
+from motehub.forgetting import Forgetting
 from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
 from motehub.model import Kind
@@ -63,6 +64,7 @@ class Thinning:
         self._common: int | None = None
         self._done: frozenset[Expiring] = frozenset()
         self._plan = Plan()
+        self._counts = Forgetting(store)
         self._budget_due = False
         self._folded = 0
         self.is_over_budget = False
@@ -97,6 +99,7 @@ class Thinning:
         self._plan = rules.plan
         self._look_at_clock(rules)
         now = self._clock()
+        self._counts.begin(rules.default(now).hour)
         limits = rules.limits(self._store.registry()[1], now)
         todo = [
             Expiring(one.id, self._rounded(until), texts=one.kind is Kind.TEXT)
@@ -131,7 +134,7 @@ class Thinning:
             self._archiving.begin(self._to_archive)
             self._to_archive = []
             return False
-        if self._store.give_back():
+        if self._counts.step() or self._store.give_back():
             return True
         if self._budget_due:
             self._budget_due = self._keep_to_budget()

@@ -22,12 +22,13 @@ from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
-from motehub.following import RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
+from motehub.following import HUB_ZONE, RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
 from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS
 from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
+from motehub.zones import zone_of
 
 FOLD_SECONDS: Final = 0.2
 """Pause between two folds: larger folds cost less and spare flash cards."""
@@ -102,7 +103,8 @@ def _open(
             rules = partial(_rules, reader)
             watch = ClockWatch(FileNotes(folder), partial(_newest, store))
             thinning = Thinning(store, rules, watch.moment, archiving, watch)
-            effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear)
+            zone = zone_of(os.environ.get(HUB_ZONE, ""))
+            effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear, zone)
             return Consumer("history", reader, effect), effect, thinning
         except (NewerSchema, StaleJournal, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))

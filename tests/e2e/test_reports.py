@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,9 @@ def test_a_report_is_a_mail_for_each_recipient(stand: Stand) -> None:
         assert "<b>attic" not in html(one)
         kinds = [part.get_content_type() for part in one.walk()]
         assert kinds.count("image/png") == 1
+        pictures = [part for part in one.walk() if part.get_content_type() == "image/png"]
+        assert [part["Content-ID"] for part in pictures] == ["<chart0>"]
+        assert 'src="cid:chart0"' in html(one)
         (table,) = one.iter_attachments()
         assert table.get_filename() == "Weekly.csv"
         assert len(table.get_content().splitlines()) == 601
@@ -187,6 +191,56 @@ def test_a_report_on_the_command_line(stand: Stand, tmp_path: Path) -> None:
         assert file.read_bytes().startswith(begin)
     assert stand.hub.cli("report", "Weekly", "-o", str(tmp_path / "r.doc")).returncode == 2
     assert "Known reports: Weekly" in stand.hub.cli("report", "nothing").stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--since", "yesterday"], "'yesterday'"),
+        (["--since", "2999-01-01"], "must be in the past"),
+        (["-o", "/nowhere/r.html"], "Can't write /nowhere/r.html: No such file or directory"),
+        (["--time-zone", "Mars/Base"], "There is no time zone called 'Mars/Base'"),
+    ],
+)
+def test_what_can_not_be_is_said_on_the_command_line(
+    stand: Stand, options: list[str], said: str
+) -> None:
+    """In a sentence, and without a trace of the program."""
+    done = stand.hub.cli("report", "Weekly", *options)
+    assert done.returncode in {1, 2}
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_names_its_language(stand: Stand) -> None:
+    """Its mail, its preview and the command line are in it; one that is unknown is refused."""
+    said = {"name": "Semaine", "schedule": "0 7 * * 1", "recipients": ["a@example.org"]}
+    assert stand.api("POST", "/reports", {**said, "language": "de"})[0] == 400
+    status, made = stand.api("POST", "/reports", {**said, "language": "fr"})
+    assert (status, made["language"]) == (201, "fr")
+    before = len(stand.server.mails)
+    assert stand.api("POST", "/reports/Semaine/send")[0] == 202
+    mail = stand.server.wait(before + 1)[-1]
+    assert "température °C" in plain(mail)
+    assert "Ne plus m’envoyer ce rapport : https://hub.example.org" in plain(mail)
+    assert '<html lang="fr">' in html(mail)
+    assert " : du " in str(mail["Subject"])
+    assert "Dernière" in stand.hub.cli("report", "Semaine").stdout.title()
+    assert stand.hub.cli("reports", "change", "Semaine", "--language", "en").returncode == 0
+    assert "temperature °C" in stand.hub.cli("report", "Semaine").stdout
+    assert stand.hub.cli("reports", "remove", "Semaine").returncode == 0
+
+
+def test_tables_have_the_times_of_this_machine(stand: Stand) -> None:
+    """Readable, and not as programs get them, who get ISO 8601."""
+    stand.server.wait(1)
+    table = stand.hub.cli("reports", "letters").stdout
+    (created, *_) = [one["created"] for one in stand.hub.json("reports", "letters")]
+    assert created.endswith("Z")
+    assert created not in table
+    local = datetime.fromisoformat(created).astimezone()
+    assert f"{local:%Y-%m-%d %H:%M:%S}" in table
+    assert "left" not in stand.hub.cli("reports", "list").stdout.splitlines()[0].split()
 
 
 def test_a_report_from_postgres(tmp_path: Path, database: str) -> None:

@@ -179,3 +179,20 @@ def test_an_interruption_harms_nothing(
     assert first(store, "reading") == START + 15 * DAY
     (days,) = store.dump("reading_day")
     assert [row[2] for row in days] == [1440] * 2 * DAYS
+
+
+def test_counts_by_hour_go_with_the_sums_by_hour(store: SqliteHistory) -> None:
+    """As the rule of all devices says, to the midnight before; by default they stay."""
+    readings = Columns()
+    readings.add(1, array("q", [5]), array("d", [1.0]))
+    for n, day in enumerate((0, 3, 4, 19)):
+        frame = Frame(START + day * DAY, readings, Columns(), [])
+        store.fold(make_fold([(2 + n, frame)], {1: 1}, hour=frame.time))
+    thinned(store, Plan())
+    assert len(counted(store)) == 4
+    thinned(store, Plan(Rule("1d", "2d", "16d")))
+    assert counted(store) == [START + 4 * DAY, START + 19 * DAY]
+
+
+def counted(store: SqliteHistory) -> list[int]:
+    return [one.start for one in store.counted.counts(1, START, START + DAYS * DAY)]

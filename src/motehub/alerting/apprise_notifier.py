@@ -14,10 +14,14 @@ _INSTALL: Final = "the package apprise is not installed: pip install 'motehub[no
 
 
 class Notifier:
-    """One service, by its address. What it says of failures goes to the log of this process."""
+    """One service, by its address; ``language`` is that of its messages, "" for the usual one.
+
+    What it says of failures goes to the log of this process.
+    """
 
     def __init__(self, settings: Apprise) -> None:
         self._settings = settings
+        self.language = settings.language
         self._service: Any = None
 
     def send(self, wording: Wording, severity: str) -> None:

@@ -203,16 +203,21 @@ class AlertBook(Outbox):
             found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
             return found
 
-    def undelivered(self) -> list[tuple[str, str, str]]:
-        """Return which channels and reports did not get out the last time, and why."""
+    def undelivered(self, since: int) -> list[tuple[str, str, str]]:
+        """Return which channels and reports did not get out the last time, and why.
+
+        Of a channel for which nothing waits only what failed ``since`` then (µs).
+        """
         with self.storage() as db:
             rows = db.execute(
-                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL UNION "
+                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL AND "
+                "(last_failure > ?1 OR EXISTS (SELECT 1 FROM message "
+                "WHERE message.channel = channel.name AND state = 0)) UNION "
                 "SELECT 'report', report, result FROM schedule WHERE NOT ok UNION "
                 "SELECT 'report', report, max(trouble) FROM letter "
                 "WHERE state = 0 AND trouble IS NOT NULL GROUP BY report "
-                "ORDER BY 1, 2 LIMIT ?",
-                (_MOST_UNDELIVERED,),
+                "ORDER BY 1, 2 LIMIT ?2",
+                (since, _MOST_UNDELIVERED),
             )
             return [(str(kind), str(name), str(reason)) for kind, name, reason in rows]
 

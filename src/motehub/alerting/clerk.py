@@ -188,6 +188,7 @@ class Clerk(threading.Thread):
             zone=report.time_zone or plan.zone,
             hub=plan.hub,
             link=plan.link,
+            language=plan.language,
             mail=True,
         )
 

@@ -28,18 +28,19 @@ class Mail(msgspec.Struct, frozen=True):
 
 
 class Apprise(msgspec.Struct, frozen=True):
-    """A service that Apprise knows, by its address."""
+    """A service that Apprise knows, by its address; ``language`` "" is that of the plan."""
 
     name: str
     url: str
+    language: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What the process knows of the configuration.
 
-    ``zone`` is the time zone of people, "" for the system's. ``link`` is the address of the
-    hub's pages. ``store`` is where reports find the history. ``rate`` is how many messages a
-    channel may send in an hour.
+    ``zone`` is the time zone of people, "" for the system's, ``language`` theirs. ``link`` is the
+    address of the hub's pages. ``store`` is where reports find the history. ``rate`` is how many
+    messages a channel may send in an hour.
     """
 
     hub: str = "motehub"
@@ -49,6 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     mail: Mail | None = None
     store: str = "sqlite"
     apprise: tuple[Apprise, ...] = ()
+    language: str = "en"
 
     @property
     def channels(self) -> dict[str, str]:

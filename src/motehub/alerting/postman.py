@@ -13,6 +13,7 @@ from motehub.alerting.mail import NotDelivered, send_letter
 from motehub.alerting.plan import Mail, Plan
 from motehub.core.reports import ReportBook
 from motehub.errors import StorageError
+from motehub.languages import Words
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.reports import page, plain
@@ -99,7 +100,7 @@ class Postman(threading.Thread):
         try:
             send_letter(
                 self._mail,
-                written(letter, document, self._plan, leave),
+                written(letter, document, self._plan, leave, self._words_of(book, letter.report)),
                 letter.key,
                 letter.created,
                 self._plan.hub,
@@ -113,6 +114,10 @@ class Postman(threading.Thread):
             return
         self._gate.succeeded()
         self._letters.delivered(letter, self._clock())
+
+    def _words_of(self, book: ReportBook, report: str) -> Words:
+        kept = book.reports.get(report)
+        return Words((kept.report.language if kept else "") or self._plan.language)
 
     def _note_failure(self, letter: WaitingLetter, error: NotDelivered) -> None:
         now = self._clock()
@@ -137,7 +142,9 @@ class Postman(threading.Thread):
         self._letters.put_off(letter, due, str(error))
 
 
-def written(letter: WaitingLetter, document: Document, plan: Plan, leave: str) -> Letter:
+def written(
+    letter: WaitingLetter, document: Document, plan: Plan, leave: str, words: Words
+) -> Letter:
     """Return the letter as it goes to its recipient, who leaves the report at ``leave``."""
     link = plan.link
     # RFC 2369 and RFC 8058: mail programs show a button that does it at once.
@@ -152,8 +159,8 @@ def written(letter: WaitingLetter, document: Document, plan: Plan, leave: str) -
     return Letter(
         recipients=(letter.recipient,),
         subject=document.subject,
-        text=document.text + plain.ending(plan.hub, link, leave),
-        html=document.html + page.closing(plan.hub, link, leave),
+        text=document.text + plain.ending(words, plan.hub, link, leave),
+        html=document.html + page.closing(words, plan.hub, link, leave),
         pictures=tuple(Picture(*one) for one in document.pictures),
         attachments=attachments,
         headers=tuple(headers),

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from motehub.alerting.plan import MAIL, NOBODY
 from motehub.alerts.rule import Rule, check_message
+from motehub.languages import LANGUAGES
 from motehub.mail_addresses import is_address
 from motehub.quantities import Duration
 
@@ -54,6 +55,9 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url_file: Annotated[
         str, Meta(description="A file with the address instead, since it may hold a secret.")
     ] = ""
+    language: Annotated[
+        str, Meta(description='Language of its messages: en, fr; "" = that of [hub].')
+    ] = ""
     enabled: Annotated[bool, Meta(description="Whether anybody is told through it.")] = True
 
     def __post_init__(self) -> None:
@@ -68,6 +72,8 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"name can't be {self.name!r}, which means something else")
         if bool(self.url) == bool(self.url_file):
             raise ValueError("give url or url_file")
+        if self.language and self.language not in LANGUAGES:
+            raise ValueError(f"language {self.language[:20]!r}: known are {', '.join(LANGUAGES)}")
         if self.url and "://" not in self.url:
             raise ValueError("url must begin as in ntfy://")
 

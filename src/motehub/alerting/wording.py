@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from typing import Final
 from urllib.parse import quote
@@ -16,7 +15,10 @@ from motehub.alerting.book import Alert
 from motehub.alerting.chart import WIDTH
 from motehub.alerts.rule import UNCHANGED, WORDS, Kind, Rule, describe, held, spoken
 from motehub.alerts.watch import State, Value
+from motehub.languages import Words
 from motehub.model import MICROSECONDS, Device, Series
+from motehub.reports.words import moment
+from motehub.zones import abbreviation
 
 BEGINS: Final = "begins"
 REMINDS: Final = "reminds"
@@ -131,36 +133,55 @@ def compose(
     hub: str,
     link: str,
     zone: ZoneInfo,
+    words: Words,
     pictures: Mapping[int, str] | None = None,
 ) -> Wording:
-    """Return the message that tells all of this, the worst first.
+    """Return the message that tells all of this in the language of ``words``, the worst first.
 
     ``pictures`` are the names of pictures that go along in the HTML, by alert.
     """
     order = by_urgency(told)
-    lines = [_line(one, zone) for one in order[:LINES]]
-    rest = [f"… and {len(order) - LINES} more."] if len(order) > LINES else []
+    say = _Sayer(words, zone, link)
+    lines = [say.line(one) for one in order[:LINES]]
+    more = len(order) - LINES
+    rest = [words("alert.more", count=more)] if more > 0 else []
     where = [f"{link.rstrip('/')}/"] if link else []
     if link and len({one.device for one in order}) == 1:
-        where = [_where(link, order[0])]
-    text = "\n\n".join([*lines, *rest, *where, f"-- \nSent by the hub {hub}"]) + "\n"
+        where = [say.address(order[0])]
+    sent_by = words("alert.sent_by", hub=hub)
+    text = "\n\n".join([*lines, *rest, *where, f"-- \n{sent_by}"]) + "\n"
     return Wording(
-        _subject(order, hub), text, _html(order[:LINES], rest, hub, link, zone, pictures or {})
+        _subject(order, hub, words), text, _html(order[:LINES], rest, sent_by, say, pictures or {})
     )
 
 
-def _subject(order: Sequence[Told], hub: str) -> str:
+def trial(hub: str, words: Words) -> Wording:
+    """Return a message with which a channel is tried."""
+    text = words("alert.test", hub=hub)
+    return Wording(
+        _one_line(words("alert.test_subject", hub=hub)), f"{text}\n", f"<p>{escape(text)}</p>"
+    )
+
+
+def clock(time: int, zone: ZoneInfo, words: Words) -> str:
+    """Return a time (UTC µs) on the clock of ``zone``, which is named: ``… 21:30:05 CET``."""
+    return f"{moment(words, time, zone, seconds=True)} {abbreviation(time, zone)}"
+
+
+def _subject(order: Sequence[Told], hub: str, words: Words) -> str:
     first = order[0]
     if len(order) == 1:
-        words = {REMINDS: "Still", OVER: "Over"}.get(first.kind, first.severity.capitalize())
-        return _one_line(f"[{hub}] {words}: {first.text}")
-    new = [one for one in order if one.kind != OVER]
-    over = len(order) - len(new)
-    counts = [f"{len(new)} alert{'s' * (len(new) > 1)}"] if new else []
-    counts += [f"{over} over"] if over else []
-    names = list(dict.fromkeys(one.device or "the hub" for one in order))
-    more = ", …" if len(names) > TITLES else ""
-    return _one_line(f"[{hub}] {', '.join(counts)}: {', '.join(names[:TITLES])}{more}")
+        key = f"begins_{first.severity}" if first.kind in (BEGINS, NOTICE) else first.kind
+        what, text = words(f"alert.{key}"), words.told(first.text)
+    else:
+        new = [one for one in order if one.kind != OVER]
+        over = len(order) - len(new)
+        counts = [words("alert.count", count=len(new))] if new else []
+        counts += [words("alert.over_count", count=over)] if over else []
+        names = list(dict.fromkeys(one.device or words("alert.the_hub") for one in order))
+        more = ", …" if len(names) > TITLES else ""
+        what, text = ", ".join(counts), f"{', '.join(names[:TITLES])}{more}"
+    return _one_line(words("alert.subject", hub=hub, what=what, text=text))
 
 
 def _one_line(text: str) -> str:
@@ -168,75 +189,90 @@ def _one_line(text: str) -> str:
     return plain if len(plain) <= 200 else f"{plain[:199]}…"
 
 
-def _line(one: Told, zone: ZoneInfo) -> str:
-    if one.kind == NOTICE:
-        return f"{one.severity.upper()}  {one.text}\n  {clock(one.time, zone)} · of the hub itself"
-    word = {BEGINS: one.severity.upper(), REMINDS: "STILL", OVER: "OVER"}[one.kind]
-    since = f", since {clock(one.began, zone)}" if one.kind != BEGINS else ""
-    rule = f"rule {one.rule}" + (f": {one.limits}" if one.limits else "")
-    return f"{word}  {one.text}\n  {clock(one.time, zone)}{since} · {rule} · alert {one.alert}"
+class _Sayer:
+    """Says what is told of one alert, as text and as HTML."""
 
+    def __init__(self, words: Words, zone: ZoneInfo, link: str) -> None:
+        self.words = words
+        self._zone = zone
+        self._link = link
 
-def clock(time: int, zone: ZoneInfo) -> str:
-    """Return a time (UTC µs) on the clock of ``zone``, with its offset."""
-    return datetime.fromtimestamp(time // MICROSECONDS, UTC).astimezone(zone).isoformat(" ")
+    def line(self, one: Told) -> str:
+        """Return it as text."""
+        text = self.words.told(one.text)
+        said = f"{self._when(one)} · {self._about(one)}"
+        return f"{self._word(one).upper()}  {text}\n  {said}"
 
+    def row(self, one: Told, picture: str) -> str:
+        """Return it as a row of a table."""
+        colour = _COLOURS[OVER if one.kind == OVER else one.severity]
+        subject = escape(one.device or self.words("alert.the_hub"))
+        if self._link:
+            subject = f'<a href="{escape(self.address(one))}">{subject}</a>'
+        about = "" if one.kind == NOTICE else f"<br>{escape(self._about(one))}"
+        return (
+            f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
+            f'<div style="color:{colour};font-size:13px;font-weight:bold">'
+            f"{escape(self._word(one).lower())}</div>"
+            f'<div style="font-size:16px">{escape(self.words.told(one.text))}</div>'
+            f'<div style="color:#59636e;font-size:13px">{subject} · {escape(self._when(one))}'
+            f"{about}</div>"
+            f"{self._image(one, picture)}</td></tr>"
+        )
 
-def _where(link: str, one: Told) -> str:
-    """Return the address of the page that says more."""
-    return f"{link.rstrip('/')}/status" if one.kind == NOTICE else _address(link, one.device)
+    def address(self, one: Told) -> str:
+        """Return where the page is that says more."""
+        page = "status" if one.kind == NOTICE else f"device#{quote(one.device, safe='')}"
+        return f"{self._link.rstrip('/')}/{page}"
 
+    def _word(self, one: Told) -> str:
+        if one.kind in (BEGINS, NOTICE):
+            return self.words(f"alert.begins_{one.severity}")
+        return self.words(f"alert.{one.kind}")
 
-def _address(link: str, device: str) -> str:
-    return f"{link.rstrip('/')}/device#{quote(device, safe='')}"
+    def _when(self, one: Told) -> str:
+        time = clock(one.time, self._zone, self.words)
+        if one.kind in (BEGINS, NOTICE):
+            return time
+        return self.words("alert.since", time=time, began=clock(one.began, self._zone, self.words))
+
+    def _about(self, one: Told) -> str:
+        if one.kind == NOTICE:
+            return self.words("alert.the_hub")
+        return f"{self._rule(one)} · {self.words('alert.alert', number=str(one.alert))}"
+
+    def _rule(self, one: Told) -> str:
+        # Of a reading that is a certain one, the sentence says it already.
+        if not one.limits or one.text == f"{one.device}: {one.limits}":
+            return self.words("alert.rule", name=one.rule)
+        return self.words("alert.rule_limits", name=one.rule, limits=self.words.told(one.limits))
+
+    def _image(self, one: Told, picture: str) -> str:
+        if not picture:
+            return ""
+        text = self.words.told(one.text)
+        metric = self.words.known(f"metric.{one.metric}", one.metric)
+        said = self.words("alert.picture", metric=metric, device=one.device, text=text)
+        return (
+            f'<img src="cid:{escape(picture)}" alt="{escape(said)}" width="{WIDTH}" '
+            'style="display:block;max-width:100%;height:auto;margin-top:8px">'
+        )
 
 
 def _html(
     order: Sequence[Told],
     rest: Sequence[str],
-    hub: str,
-    link: str,
-    zone: ZoneInfo,
+    sent_by: str,
+    say: _Sayer,
     pictures: Mapping[int, str],
 ) -> str:
-    rows = "".join(_row(one, link, zone, pictures.get(one.alert, "")) for one in order)
+    rows = "".join(say.row(one, pictures.get(one.alert, "")) for one in order)
     more = "".join(f"<p>{escape(one)}</p>" for one in rest)
     return (
-        '<!doctype html><html><head><meta charset="utf-8"><title>motehub</title></head>'
+        f'<!doctype html><html lang="{say.words.language}"><head><meta charset="utf-8">'
+        "<title>motehub</title></head>"
         '<body style="margin:0;padding:16px;font-family:sans-serif;color:#1f2328">'
-        '<table role="presentation" cellpadding="0" cellspacing="0" '
+        '<table role="presentation" bgcolor="#ffffff" cellpadding="0" cellspacing="0" '
         f'style="width:100%;max-width:640px;border-collapse:collapse">{rows}</table>{more}'
-        f'<p style="color:#59636e;font-size:13px">Sent by the hub {escape(hub)}</p></body></html>'
-    )
-
-
-def _row(one: Told, link: str, zone: ZoneInfo, picture: str) -> str:
-    colour = _COLOURS[OVER if one.kind == OVER else one.severity]
-    word = {REMINDS: "still", OVER: "over"}.get(one.kind, one.severity)
-    since = f", since {clock(one.began, zone)}" if one.kind in (REMINDS, OVER) else ""
-    device = escape(one.device or "the hub itself")
-    if link:
-        device = f'<a href="{escape(_where(link, one))}">{device}</a>'
-    about = "" if one.kind == NOTICE else f"<br>{_about(one)}"
-    return (
-        f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
-        f'<div style="color:{colour};font-size:13px;font-weight:bold">{escape(word)}</div>'
-        f'<div style="font-size:16px">{escape(one.text)}</div>'
-        f'<div style="color:#59636e;font-size:13px">{device} · {clock(one.time, zone)}{since}'
-        f"{about}</div>"
-        f"{_image(one, picture)}</td></tr>"
-    )
-
-
-def _about(one: Told) -> str:
-    return f"rule {escape(one.rule)}: {escape(one.limits)} · alert {one.alert}"
-
-
-def _image(one: Told, picture: str) -> str:
-    if not picture:
-        return ""
-    alternative = escape(f"{one.metric} of {one.device}, until {one.text}")
-    return (
-        f'<img src="cid:{escape(picture)}" alt="{alternative}" width="{WIDTH}" '
-        'style="display:block;max-width:100%;height:auto;margin-top:8px">'
+        f'<p style="color:#59636e;font-size:13px">{escape(sent_by)}</p></body></html>'
     )

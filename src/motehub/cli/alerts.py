@@ -27,7 +27,6 @@ ALERT_COLUMNS: Final = (
 )
 
 _MICROSECONDS: Final = 1_000_000
-_TIMES: Final = ("began", "ended", "snoozed_until")
 
 
 @click.group("rules")
@@ -90,10 +89,13 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _about(rule: dict[str, Any]) -> str:
+    from motehub.cli.printing import shown
+
     # A name that is misspelt would never be heard of again.
+    hint = f" {shown(rule['hint'])}" if rule["hint"] else ""
     if rule["about"] or not rule["enabled"]:
-        return ""
-    return " Nothing that it is about is there yet: are device, label and metric right?"
+        return hint
+    return f" Nothing that it is about is there yet.{hint}"
 
 
 @rules.command()
@@ -152,10 +154,11 @@ def preview(name: str, since: str, known: bool, data: Path, **given: Any) -> Non
     from motehub.alert_requests import ListRules
     from motehub.alerts.rule import describe, rule_of
     from motehub.cli.opening import history_of, tell_hub
-    from motehub.cli.printing import shown
+    from motehub.cli.printing import local_moment, shown
     from motehub.core.preview import facts_of
     from motehub.core.preview import preview as judge
     from motehub.core.profiles import Profiles
+    from motehub.core.steps import drain
     from motehub.journals.sqlite import SqliteLogReader
     from motehub.quantities import Duration
 
@@ -173,19 +176,14 @@ def preview(name: str, since: str, known: bool, data: Path, **given: Any) -> Non
         reader = SqliteLogReader(data)
         said = facts_of(Profiles.from_state(reader.state()))
         reader.close()
-        steps = judge(store, rule, begin, now, said)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                found = end.value
-                break
+        found = drain(judge(store, rule, begin, now, said))
     times = "time" if found.count == 1 else "times"
     click.echo(f"{shown(describe(rule))}: would have fired {found.count} {times} in {since}.")
     for one in found.alerts:
         what = f"{one.device} {one.metric or ''}".strip()
         value = "" if one.value is None else f", {one.value}"
-        click.echo(f"  {one.began} to {one.ended or 'now'}: {shown(f'{what}{value}')}")
+        ended = "now" if one.ended is None else local_moment(one.ended)
+        click.echo(f"  {local_moment(one.began)} to {ended}: {shown(f'{what}{value}')}")
     click.echo(f"{found.readings} readings of {found.series} series or devices were looked at.")
     if not complete:
         click.echo("The newest readings are not in the history yet.", err=True)
@@ -211,10 +209,8 @@ def list_alerts(every: bool, limit: int, data: Path, format_: Format) -> None:
 
     check_folder(data)
     rows = [asdict(one) for one in desk.alerts(data, limit, is_open=not every)]
-    others = {key for row in rows for key in row if key not in ALERT_COLUMNS}
-    if format_ is Format.TABLE:
-        rows = [{key: _local(key, value) for key, value in row.items()} for row in rows]
-    print_rows(ALERT_COLUMNS, rows, format_, "There is no alert.", not_in_table=others)
+    hidden = set(desk.AlertShape.__struct_fields__) - set(ALERT_COLUMNS)
+    print_rows(ALERT_COLUMNS, rows, format_, "There is no alert.", not_in_table=hidden)
 
 
 @alerts.command()
@@ -287,8 +283,9 @@ def test(config: Path | None) -> None:
 
     from motehub.alert_plans import mail_plan
     from motehub.alerting.mail import NotDelivered, send_mail
-    from motehub.alerting.wording import Wording
+    from motehub.alerting.wording import trial
     from motehub.config import load
+    from motehub.languages import Words
 
     configuration = load(config)
     plan = mail_plan(configuration)
@@ -297,8 +294,7 @@ def test(config: Path | None) -> None:
     if not plan.recipients:
         raise ConfigurationError("Mails about alerts go to nobody: write recipients in [mail].")
     hub = configuration.hub.name
-    text = f"This is a test: mails of {hub} arrive."
-    wording = Wording(f"[{hub}] Test", f"{text}\n", f"<p>{text}</p>")
+    wording = trial(hub, Words(configuration.hub.language.value))
     try:
         refused = send_mail(plan, wording, secrets.token_hex(12), time.time_ns() // 1000, hub)
     except NotDelivered as error:
@@ -316,13 +312,6 @@ def _answer(data: Path, number: int, act: str, until: int) -> None:
     check_folder(data)
     desk.check_open(data, number)
     tell_hub(data, AnswerAlert(number, act, until, getpass.getuser()))
-
-
-def _local(key: str, value: Any) -> Any:
-    from motehub.cli.printing import local_time
-    from motehub.core.moments import parse_moment
-
-    return local_time(parse_moment(value, 0)) if key in _TIMES and value else value
 
 
 def _until(duration: str) -> int:

@@ -18,6 +18,8 @@ from motehub.model import MICROSECONDS, plain_number
 _TIMES: Final = frozenset(
     {"time", "first_seen", "last_seen", "created", "expires", "last_success", "last_failure"}
 )
+# These come as ISO 8601 from those who also answer programs.
+_MOMENTS: Final = _TIMES | {"acknowledged", "began", "ended", "last", "noticed", "snoozed_until"}
 # How a formula begins in a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@")
 
@@ -32,6 +34,15 @@ def iso_time(time: int) -> str:
 def local_time(time: int) -> str:
     """Return UTC microseconds as people on this machine write them."""
     return f"{datetime.fromtimestamp(time / MICROSECONDS).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def local_moment(text: str) -> str:
+    """Return an ISO 8601 time with a zone as people on this machine write it."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):
+        # In no calendar here.
+        return text
 
 
 def shown(text: str) -> str:
@@ -154,6 +165,8 @@ def _for_program(key: str, value: Any) -> Any:
 def _for_person(key: str, value: Any) -> str:
     if _is_time(key, value):
         return local_time(value)
+    if key in _MOMENTS and isinstance(value, str):
+        return local_moment(value)
     if isinstance(value, list):
         return _joined(value)
     if isinstance(value, bool):

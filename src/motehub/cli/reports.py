@@ -24,6 +24,7 @@ COLUMNS: Final = (
     "result",
     "waiting",
 )
+FURTHER_COLUMNS: Final = ("language", "labels", "charts", "csv", "left")
 LETTER_COLUMNS: Final = (
     "report",
     "recipient",
@@ -76,7 +77,7 @@ def report(
         raise OwnerError(f"There is no report called {name!r}. Known reports: {known}.")
     said = {k: v for k, v in there[name].items() if k not in ("origin", "left")}
     found = report_of(said)
-    name_of_hub, zone_of_hub = _hub_of(data)
+    name_of_hub, zone_of_hub, language = _hub_of(data)
     zone = found.time_zone or time_zone or zone_of_hub
     now = time.time_ns() // 1000
     place = find_zone(zone) if zone else local_zone()
@@ -90,7 +91,14 @@ def report(
         pass
     store = configuration_of(data).store
     order = Order(
-        str(data), store.type, encode(found), *span, zone=zone, hub=name_of_hub, wants=wants
+        str(data),
+        store.type,
+        encode(found),
+        *span,
+        zone=zone,
+        hub=name_of_hub,
+        wants=wants,
+        language=language,
     )
     made = make(order, {STORE_URL: store.url})
     warn_incomplete(made.complete)
@@ -105,8 +113,8 @@ def report(
     click.echo(f"Wrote a report about {days:.3g} days to {output}.")
 
 
-def _hub_of(data: Path) -> tuple[str, str]:
-    """Return name and zone of the hub that runs on ``data``; where none does, the usual ones."""
+def _hub_of(data: Path) -> tuple[str, str, str]:
+    """Return name, zone and language of the hub of ``data``; if none runs, the usual ones."""
     import msgspec
 
     from motehub.run_file import RUN_FILE, RunFile
@@ -114,8 +122,8 @@ def _hub_of(data: Path) -> tuple[str, str]:
     try:
         found = msgspec.json.decode((data / RUN_FILE).read_bytes(), type=RunFile)
     except (OSError, msgspec.MsgspecError):
-        return "motehub", ""
-    return found.name, found.time_zone
+        return "motehub", "", "en"
+    return found.name, found.time_zone, found.language
 
 
 @click.group("reports")
@@ -140,14 +148,16 @@ def list_reports(data: Path, format_: Format) -> None:
         row |= {"last": None, "result": "", "waiting": 0}
         if last is not None:
             row |= {"last": last.time, "result": last.result, "waiting": last.waiting}
-    columns = COLUMNS if format_ is Format.TABLE else (*COLUMNS, "labels", "charts", "csv", "left")
-    print_rows(columns, rows, format_, "There are no reports.")
+    columns = (*COLUMNS, *FURTHER_COLUMNS)
+    hidden = {key for row in rows for key in row} - set(COLUMNS)
+    print_rows(columns, rows, format_, "There are no reports.", not_in_table=hidden)
 
 
 def _report_options(command: Any) -> Any:
     options = (
         click.option("--schedule", metavar="CRON", help="When: '0 7 * * 1' = Mondays at 7:00."),
         click.option("--time-zone", metavar="ZONE", help="Zone of the schedule: Europe/Paris."),
+        click.option("--language", type=click.Choice(["en", "fr"]), help="What it is written in."),
         click.option(
             "--to", "recipients", multiple=True, metavar="ADDRESS", help="To whom it is sent."
         ),

@@ -140,6 +140,10 @@ class Retention:
         """
         return [(one, _limits(self.rule(one.device, one.metric), now)) for one in series]
 
+    def default(self, now: int) -> Kept:
+        """Return until when may be deleted at ``now`` (both µs) what the default rule is about."""
+        return _limits(self.plan.rule, now)
+
 
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Section ``[retention]``."""

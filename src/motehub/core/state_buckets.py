@@ -47,6 +47,10 @@ class StateBuckets:
         """The tiers whose rollups don't cross the bounds of buckets, the coarsest first."""
         return self._grid.tiers
 
+    def end_of(self, time: int) -> int:
+        """Return where the bucket of ``time`` ends (µs)."""
+        return self._grid.bucket(time)[1]
+
     def begin(self, before: tuple[int, str] | None) -> None:
         """Take time and name of the last state before all that is to come."""
         self._held = before

@@ -31,18 +31,23 @@ class Beyond(msgspec.Struct, frozen=True):
 
 
 class StatePart(msgspec.Struct, frozen=True):
-    """How long a series of texts said this, and what ``share`` of the time known that is."""
+    """How long a series was in a state, and what ``share`` of the time known that is.
 
-    name: str
+    ``name`` is None for all states together that are not named.
+    """
+
+    name: str | None
     seconds: float
     share: float
 
 
 class SeriesPart(msgspec.Struct, frozen=True):
-    """What is told of one series; of texts, and where nothing came, there are no numbers.
+    """What is told of one series; of states, and where nothing came, there are no numbers.
 
-    A gap is a time without readings that is longer than ``longest_step`` seconds. Of texts there
-    are the ``states`` that lasted longest, and how often they changed.
+    A gap is a time without readings that is longer than ``longest_step`` seconds. Of texts, and
+    of numbers that are only 0 and 1, there are the ``states`` that lasted longest, and how often
+    they changed. ``told`` is since when (µs) times beyond limits and gaps are known, 0 for all of
+    the time.
     """
 
     metric: str
@@ -59,18 +64,28 @@ class SeriesPart(msgspec.Struct, frozen=True):
     longest_step: float = 0.0
     states: tuple[StatePart, ...] = ()
     changes: int = 0
+    told: int = 0
+
+
+class DayPart(msgspec.Struct, frozen=True):
+    """What ``share`` of the readings came that were expected on a day (its date in ISO 8601)."""
+
+    date: str
+    share: float
 
 
 class DevicePart(msgspec.Struct, frozen=True):
     """What is told of a device; ``availability`` is the share of expected readings that came.
 
-    It and how many are ``missing`` are None where nothing is expected.
+    It and how many are ``missing`` are None where nothing is expected. ``days`` are those of the
+    report on which something was, none where the report is about no more than one.
     """
 
     name: str
     series: tuple[SeriesPart, ...]
     availability: float | None = None
     missing: int | None = None
+    days: tuple[DayPart, ...] = ()
 
 
 class AlertPart(msgspec.Struct, frozen=True):
@@ -94,18 +109,49 @@ class Line(msgspec.Struct, frozen=True):
     width: int
 
 
+class Band(msgspec.Struct, frozen=True):
+    """A band of a chart: of each piece of time which ``shares`` of it each state had.
+
+    ``starts`` and ``ends`` are in µs; there is a column of ``shares`` for each state of the chart.
+    ``are_numbers`` says that the states were sent as 0 and 1.
+    """
+
+    label: str
+    starts: list[int]
+    ends: list[int]
+    shares: list[list[float]]
+    are_numbers: bool = False
+
+
 class Chart(msgspec.Struct, frozen=True):
-    """A chart of one metric, with the limits that were looked at."""
+    """A chart of one metric: lines, with the limits that were looked at, or bands of ``states``.
+
+    The last state is None where it is all that have no colour of their own.
+    """
 
     metric: str
     unit: str
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...] = ()
     limits: tuple[float, ...] = ()
     left_out: int = 0
+    bands: tuple[Band, ...] = ()
+    states: tuple[str | None, ...] = ()
+
+
+class Remark(msgspec.Struct, frozen=True):
+    """Something that a report does not have, or has otherwise than one might think.
+
+    ``what`` is the end of a message's key, ``time`` is in µs.
+    """
+
+    what: str
+    count: int = 0
+    time: int | None = None
+    rows: str = ""
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """All of a report. ``remarks`` are sentences about what it does not have."""
+    """All of a report. ``zone`` is the name of its time zone, "" where that has none."""
 
     name: str
     hub: str
@@ -116,4 +162,4 @@ class Contents(msgspec.Struct, frozen=True):
     alerts: tuple[AlertPart, ...] = ()
     alert_count: int = 0
     charts: tuple[Chart, ...] = ()
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()

@@ -31,7 +31,8 @@ class Order(msgspec.Struct, frozen=True):
     """A report (encoded) to be made of the history of ``folder`` in ``store``.
 
     It is about ``since`` to ``until`` (µs). ``zone`` is an IANA name, or "" for the machine's.
-    ``hub`` is what the hub is called, ``link`` the address of its pages or "". ``mail`` says that
+    ``hub`` is what the hub is called, ``link`` the address of its pages or "", ``language`` that
+    of the report where it names none. ``mail`` says that
     it is for a mail: then HTML and text lack their ends, and the HTML its pictures.
     ``wants`` is one of FORMATS otherwise.
     """
@@ -46,6 +47,7 @@ class Order(msgspec.Struct, frozen=True):
     link: str = ""
     mail: bool = False
     wants: str = "html"
+    language: str = "en"
 
 
 class Made(msgspec.Struct, frozen=True):

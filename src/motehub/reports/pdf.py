@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import logging
-from datetime import UTC, datetime, tzinfo
+import struct
+from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from typing import Final
 
@@ -17,17 +18,7 @@ from fpdf.fonts import FontFace
 
 from motehub.model import MICROSECONDS
 from motehub.reports.contents import AlertPart, Chart, Contents, DevicePart
-from motehub.reports.words import (
-    counts,
-    expected,
-    lasting,
-    moment,
-    notes,
-    number,
-    span,
-    title,
-    whole,
-)
+from motehub.reports.words import Phrases
 
 _FAMILY: Final = "dejavu"
 _INK: Final = (31, 35, 40)
@@ -36,46 +27,45 @@ _BAND: Final = (16, 70, 60)
 _LINE: Final = (209, 217, 224)
 _MARGIN: Final = 15.0
 _BAND_HEIGHT: Final = 27.0
-_SPACES: Final = "\n\N{NARROW NO-BREAK SPACE}"
-_NUMBERS: Final = ("Min", "Mean", "Max", "Last", "Readings")
+_SPACES: Final = "\n\N{NARROW NO-BREAK SPACE}\N{NO-BREAK SPACE}"
 _WIDTHS: Final = (38, 12, 12, 12, 12, 14)
 
 
-def pages(contents: Contents, pictures: list[bytes], zone: tzinfo) -> bytes:
+def pages(contents: Contents, pictures: list[bytes], say: Phrases) -> bytes:
     """Return a report as the bytes of a PDF file, on A4; ``pictures`` are its charts."""
     # What fpdf says about a font's tables is nothing that the owner could mend.
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     logging.getLogger("fpdf").setLevel(logging.ERROR)
-    sheet = _Sheet(contents.hub)
+    sheet = _Sheet(say.words("report.made_by", hub=contents.hub))
     sheet.set_title(contents.name)
     sheet.set_creator("motehub")
     sheet.set_creation_date(datetime.fromtimestamp(contents.until // MICROSECONDS, UTC))
-    sheet.set_lang("en")
+    sheet.set_lang(say.words.language)
     sheet.add_page()
-    _head(sheet, contents, zone)
+    _head(sheet, contents, say)
     for remark in contents.remarks:
-        _words(sheet, remark, 9, _QUIET)
+        _words(sheet, say.remark(remark), 9, _QUIET)
     if contents.alert_count:
-        _title(sheet, "Alerts")
+        _title(sheet, say.words("report.alerts"))
         for alert in contents.alerts:
-            _alert(sheet, alert, zone)
-        if more := contents.alert_count - len(contents.alerts):
-            _words(sheet, f"… and {more} more.", 9, _QUIET)
+            _alert(sheet, alert, say)
+        if more := say.more_alerts(contents):
+            _words(sheet, more, 9, _QUIET)
     for chart, picture in zip(contents.charts, pictures, strict=False):
-        _chart(sheet, chart, picture)
+        _chart(sheet, chart, picture, say)
     for device in contents.devices:
-        _device(sheet, device)
+        _device(sheet, device, say)
     if not contents.devices:
-        _words(sheet, "There is no device that this report is about.", 10, _QUIET)
+        _words(sheet, say.words("report.no_device"), 10, _QUIET)
     return bytes(sheet.output())
 
 
 class _Sheet(FPDF):
-    """Pages with the hub's name and their number at the foot."""
+    """Pages with ``foot`` and their number at the foot."""
 
-    def __init__(self, hub: str) -> None:
+    def __init__(self, foot: str) -> None:
         super().__init__(format="A4")
-        self._hub = hub
+        self._foot = foot
         with as_file(files("matplotlib").joinpath("mpl-data", "fonts", "ttf")) as folder:
             self.add_font(_FAMILY, "", folder / "DejaVuSans.ttf")
             self.add_font(_FAMILY, "B", folder / "DejaVuSans-Bold.ttf")
@@ -88,7 +78,7 @@ class _Sheet(FPDF):
         self.set_y(-13)
         self.set_font(_FAMILY, size=8)
         self.set_text_color(*_QUIET)
-        self.cell(0, 5, f"Made by the hub {_seen(self._hub)}", align="L")
+        self.cell(0, 5, _seen(self._foot), align="L")
         self.set_x(_MARGIN)
         self.cell(0, 5, f"{self.page_no()}/{{nb}}", align="R")
 
@@ -98,15 +88,15 @@ class _Sheet(FPDF):
             self.add_page()
 
 
-def _head(sheet: _Sheet, contents: Contents, zone: tzinfo) -> None:
+def _head(sheet: _Sheet, contents: Contents, say: Phrases) -> None:
     sheet.set_fill_color(*_BAND)
     sheet.rect(0, 0, sheet.w, _BAND_HEIGHT, style="F")
     sheet.set_y(5)
     _words(sheet, contents.hub, 9, (207, 230, 223))
     _words(sheet, contents.name, 15, (255, 255, 255), bold=True)
-    _words(sheet, span(contents, zone), 9, (207, 230, 223))
+    _words(sheet, say.span(contents), 9, (207, 230, 223))
     sheet.set_y(max(sheet.get_y(), _BAND_HEIGHT) + 3)
-    _words(sheet, counts(contents), 10, _INK)
+    _words(sheet, say.counts(contents), 10, _INK)
 
 
 def _title(sheet: _Sheet, text: str) -> None:
@@ -122,32 +112,39 @@ def _words(
     sheet.multi_cell(0, size * 0.5, _seen(text), new_x=XPos.LMARGIN, new_y=YPos.NEXT, align="L")
 
 
-def _alert(sheet: _Sheet, one: AlertPart, zone: tzinfo) -> None:
+def _alert(sheet: _Sheet, one: AlertPart, say: Phrases) -> None:
     sheet.room(12)
-    when = f"{moment(one.began, zone)}, not over"
-    if one.ended is not None:
-        when = f"{moment(one.began, zone)}, for {lasting((one.ended - one.began) / MICROSECONDS)}"
-    _words(sheet, one.text, 10, _INK)
-    _words(sheet, f"{one.severity} · {when}", 8, _QUIET)
+    severity, text, when = say.alert(one)
+    _words(sheet, text, 10, _INK)
+    _words(sheet, f"{severity} · {when}", 8, _QUIET)
     sheet.ln(1)
 
 
-def _chart(sheet: _Sheet, chart: Chart, picture: bytes) -> None:
+def _chart(sheet: _Sheet, chart: Chart, picture: bytes, say: Phrases) -> None:
+    image = io.BytesIO(picture)
     # Title and picture stay together.
-    sheet.room(78)
-    _title(sheet, title(chart.metric) + (f" in {chart.unit}" if chart.unit else ""))
-    sheet.image(io.BytesIO(picture), w=sheet.epw)
-    if chart.left_out:
-        _words(sheet, f"{chart.left_out} more are not shown.", 8, _QUIET)
+    sheet.room(_image_height(sheet, picture) + 12)
+    _title(sheet, say.title(chart.metric, chart.unit))
+    sheet.image(image, w=sheet.epw)
+    if more := say.not_shown(chart):
+        _words(sheet, more, 8, _QUIET)
 
 
-def _device(sheet: _Sheet, device: DevicePart) -> None:
+def _image_height(sheet: _Sheet, picture: bytes) -> float:
+    """Return how high (mm) a PNG is on the page; its size stands at a fixed place in it."""
+    wide, high = struct.unpack(">II", picture[16:24])
+    return float(sheet.epw * high / wide)
+
+
+def _device(sheet: _Sheet, device: DevicePart, say: Phrases) -> None:
     sheet.room(28)
     _title(sheet, device.name)
-    if came := expected(device):
+    if came := say.expected(device):
         _words(sheet, came, 8, _QUIET)
+    if days := say.days(device):
+        _words(sheet, days, 8, _QUIET)
     if not device.series:
-        _words(sheet, "It has no such metric.", 9, _QUIET)
+        _words(sheet, say.words("report.no_metric"), 9, _QUIET)
         return
     sheet.set_font(_FAMILY, "", 9)
     sheet.set_text_color(*_INK)
@@ -156,22 +153,21 @@ def _device(sheet: _Sheet, device: DevicePart) -> None:
     quiet = FontFace(color=_QUIET, emphasis="", size_pt=8)
     with sheet.table(
         col_widths=_WIDTHS,
-        text_align=("LEFT", *["RIGHT"] * len(_NUMBERS)),
+        text_align=("LEFT", *["RIGHT"] * (len(_WIDTHS) - 1)),
         borders_layout="HORIZONTAL_LINES",
         line_height=4.6,
         headings_style=quiet,
         padding=0.6,
     ) as table:
         heading = table.row()
-        for text in ("Metric", *_NUMBERS):
+        for text in say.columns():
             heading.cell(text)
         for one in device.series:
             row = table.row()
-            row.cell(_seen(title(one.metric) + (f" {one.unit}" if one.unit else "")))
-            for value in (one.low, one.mean, one.high, one.last):
-                row.cell(_seen(number(value)))
-            row.cell(whole(one.count))
-            if said := notes(one):
+            row.cell(_seen(say.title(one.metric) + (f" {one.unit}" if one.unit else "")))
+            for text in say.cells(one):
+                row.cell(_seen(text))
+            if said := say.notes(one):
                 more = table.row()
                 more.cell(_seen("\n".join(said)), colspan=6, style=quiet, align="LEFT")
 

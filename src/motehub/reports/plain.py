@@ -4,78 +4,72 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import tzinfo
 from typing import Final
 
-from motehub.model import MICROSECONDS
+from motehub.languages import Words
 from motehub.reports.contents import AlertPart, Contents, DevicePart
-from motehub.reports.words import (
-    counts,
-    expected,
-    lasting,
-    moment,
-    notes,
-    number,
-    span,
-    title,
-    whole,
-    width,
-)
+from motehub.reports.words import Phrases, width
 
 _COLUMNS: Final = 78
-_NUMBERS: Final = ("min", "mean", "max", "last", "readings")
 
 
-def text_of(contents: Contents, zone: tzinfo) -> str:
+def text_of(contents: Contents, say: Phrases) -> str:
     """Return a report as text, up to its end, which ``ending`` is."""
-    lines = [contents.name, "=" * width(contents.name), span(contents, zone), counts(contents), ""]
+    lines = [
+        contents.name,
+        "=" * width(contents.name),
+        say.span(contents),
+        say.counts(contents),
+        "",
+    ]
     for remark in contents.remarks:
-        lines += [*textwrap.wrap(remark, _COLUMNS), ""]
+        lines += [*textwrap.wrap(say.remark(remark), _COLUMNS), ""]
     if contents.alert_count:
-        lines += ["Alerts", "------"]
+        heading = say.words("report.alerts")
+        lines += [heading, "-" * width(heading)]
         for alert in contents.alerts:
-            lines += _alert(alert, zone)
-        if more := contents.alert_count - len(contents.alerts):
-            lines.append(f"  … and {more} more.")
+            lines += _alert(alert, say)
+        if more := say.more_alerts(contents):
+            lines.append(f"  {more}")
         lines.append("")
     for device in contents.devices:
-        lines += [*_device(device), ""]
+        lines += [*_device(device, say), ""]
     if not contents.devices:
-        lines += ["There is no device that this report is about.", ""]
+        lines += [say.words("report.no_device"), ""]
     return "\n".join(lines)
 
 
-def ending(hub: str, link: str, leave: str) -> str:
+def ending(words: Words, hub: str, link: str, leave: str) -> str:
     """Return the end of the text; ``leave`` is where its reader leaves the report, or ""."""
     where = f"{link}\n" if link else ""
-    last = f"Send me this report no more: {leave}\n" if leave else ""
-    return f"\n{where}{last}-- \nSent by the hub {hub}\n"
+    last = words("report.leave_at", link=leave) + "\n" if leave else ""
+    return f"\n{where}{last}-- \n{words('report.sent_by', hub=hub)}\n"
 
 
-def _alert(one: AlertPart, zone: tzinfo) -> Iterator[str]:
-    yield f"  {one.severity.upper()}  {one.text}"
-    over = "not over"
-    if one.ended is not None:
-        over = f"for {lasting((one.ended - one.began) / MICROSECONDS)}"
-    yield f"    {moment(one.began, zone)}, {over}"
+def _alert(one: AlertPart, say: Phrases) -> Iterator[str]:
+    severity, text, when = say.alert(one)
+    yield f"  {severity.upper()}  {text}"
+    yield f"    {when}"
 
 
-def _device(device: DevicePart) -> Iterator[str]:
-    came = expected(device)
+def _device(device: DevicePart, say: Phrases) -> Iterator[str]:
+    came = say.expected(device)
     yield device.name + (f" ({came})" if came else "")
+    yield from textwrap.wrap(
+        say.days(device), _COLUMNS, initial_indent="  ", subsequent_indent="  "
+    )
     if not device.series:
-        yield "  It has no such metric."
+        yield f"  {say.words('report.no_metric')}"
         return
-    rows: list[Sequence[str]] = [("", *_NUMBERS)]
+    rows: list[Sequence[str]] = [("", *(one.lower() for one in say.columns()[1:]))]
     for one in device.series:
-        name = title(one.metric) + (f" {one.unit}" if one.unit else "")
-        numbers = map(number, (one.low, one.mean, one.high, one.last))
-        rows.append((name, *numbers, whole(one.count)))
+        name = say.title(one.metric) + (f" {one.unit}" if one.unit else "")
+        rows.append((name, *say.cells(one)))
     widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]))]
     yield _row(rows[0], widths)
     for one, row in zip(device.series, rows[1:], strict=True):
         yield _row(row, widths)
-        for note in notes(one):
+        for note in say.notes(one):
             yield f"    {note}"
 
 

@@ -3,19 +3,22 @@
 A reading holds until the next one, but no longer than ``longest_step``: a longer time without
 readings is a gap, of which only so much counts. Of many readings it looks at whole minutes
 (their lowest and highest) where those can tell; the result is the same to the microsecond, since
-no step within successive minutes is longer than two of them.
+no step within successive minutes is longer than two of them. Where readings are neither in the
+store nor in the archive any more, their minutes tell about as much.
 """
 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
-from motehub.history_contract import HistoryStore
+from motehub.archived import Raw
+from motehub.history_contract import HistoryStore, NumberColumns
 from motehub.reports.contents import Limit
-from motehub.rollups import TIERS
+from motehub.rollups import TIERS, RollupColumns
 
 SHORTEST_STEP: Final = 2 * TIERS["minute"]
 """No time shorter than this (µs) is a gap."""
@@ -104,20 +107,38 @@ class Sweep:
         self.longest_gap = max(self.longest_gap, step)
 
 
-def longest_step(store: HistoryStore, series: int, since: int, until: int) -> int:
-    """Return after which time (µs) without readings there is a gap: three usual steps."""
-    times: list[int] = []
-    for some, _ in store.readings(series, since, until):
-        times += some[: _SAMPLE - len(times)]
-        if len(times) >= _SAMPLE:
+def longest_step(store: HistoryStore, raw: Raw, series: int, since: int, until: int) -> int:
+    """Return after which time (µs) without readings there is a gap: three usual steps.
+
+    ``raw`` is where readings are read that the store has deleted.
+    """
+    steps: list[int] = []
+    last: int | None = None
+    for times, _ in raw.readings(series, since, until):
+        steps += [late - early for early, late in pairwise(times[:_SAMPLE])]
+        if last is not None:
+            steps.append(times[0] - last)
+        last = times[-1]
+        if len(steps) >= _SAMPLE:
             break
-    steps = sorted(after - before for before, after in pairwise(times))
+    if not steps:
+        steps = _steps_of_minutes(store, series, since, until)
+    steps.sort()
     usual = steps[len(steps) // 2] if steps else until - since
     return max(_STEPS * usual, SHORTEST_STEP)
 
 
+def _steps_of_minutes(store: HistoryStore, series: int, since: int, until: int) -> list[int]:
+    """Return how far apart readings were, by the last ones of each minute and their counts."""
+    for minutes in store.rollups(series, "minute", since, until):
+        steps = [late - early for early, late in pairwise(minutes.last_times)]
+        return [step // count for step, count in zip(steps, minutes.counts[1:], strict=True)]
+    return []
+
+
 def sweep(
     store: HistoryStore,
+    raw: Raw,
     series: int,
     since: int,
     until: int,
@@ -127,22 +148,103 @@ def sweep(
     count: int,
 ) -> Sweep:
     """Go over the readings of a series in ``[since, until)`` (µs), of which there are ``count``."""
-    found = Sweep(limits, longest)
-    if _had_readings(store, series, since):
+    found, source = Sweep(limits, longest), _Source(store, raw, series)
+    if source.had_readings(since):
         found.begin(since)
     first, last = -(-since // _MINUTE) * _MINUTE, until // _MINUTE * _MINUTE
     if count <= FEW_READINGS or first >= last or series in store.unrolled():
-        _read(found, store, series, since, until)
+        _read(found, source, since, until)
     else:
-        _read(found, store, series, since, first)
+        _read(found, source, since, first)
         for begin, end, is_run in _stretches(store, series, first, last, limits):
             if is_run:
-                found.run(_first(store, series, begin), _last(store, series, end - _MINUTE))
+                found.run(source.first(begin), source.last(end - _MINUTE))
             else:
-                _read(found, store, series, begin, end)
-        _read(found, store, series, last, until)
+                _read(found, source, begin, end)
+        _read(found, source, last, until)
     found.end(until)
     return found
+
+
+class _Source:
+    """Where the readings of a series are, whether the store still has them or not."""
+
+    def __init__(self, store: HistoryStore, raw: Raw, series: int) -> None:
+        self._store = store
+        self._raw = raw
+        self._series = series
+        self._kept = min(store.kept(series).raw, 2**62) // _MINUTE * _MINUTE
+        self._unrolled = series in store.unrolled()
+        # A piece of what is old, since many parts of it may be asked for one after the other.
+        self._piece: tuple[int, NumberColumns] | None = None
+
+    def readings(self, since: int, until: int) -> Iterator[NumberColumns]:
+        """Yield what there is in ``[since, until)`` (µs), oldest first."""
+        while since < min(until, self._kept):
+            start, (times, values) = self._old(since)
+            end = min(until, self._kept, start + _PIECE)
+            first, stop = bisect_left(times, since), bisect_left(times, end)
+            if first < stop:
+                yield times[first:stop], values[first:stop]
+            since = end
+        if since < until:
+            yield from self._store.readings(self._series, since, until)
+
+    def first(self, minute: int) -> tuple[int, float]:
+        """Return the first reading of a minute that has some."""
+        for times, values in self.readings(minute, minute + _MINUTE):
+            return times[0], values[0]
+        return minute, next(self._minutes(minute, minute + _MINUTE)).low[0]
+
+    def last(self, minute: int) -> tuple[int, float]:
+        """Return the last reading of a minute that has some."""
+        found = self.first(minute)
+        for times, values in self.readings(minute, minute + _MINUTE):
+            found = times[-1], values[-1]
+        return found
+
+    def had_readings(self, before: int) -> bool:
+        """Tell whether something came in the year before that time."""
+        since = before - _LOOK_BACK
+        if next(iter(self._store.readings(self._series, since, before)), None) is not None:
+            return True
+        return before <= self._kept and (
+            bool(self._store.archive_parts(self._series, since, before))
+            or next(iter(self._store.rollups(self._series, "hour", since, before)), None)
+            is not None
+        )
+
+    def _old(self, time: int) -> tuple[int, NumberColumns]:
+        """Return the piece of that time, and when it begins."""
+        start = time // _PIECE * _PIECE
+        if self._piece is None or self._piece[0] != start:
+            self._piece = start, self._look_up(start, min(start + _PIECE, self._kept))
+        return self._piece
+
+    def _look_up(self, since: int, until: int) -> NumberColumns:
+        times, values = array("q"), array("d")
+        for some, numbers in self._raw.readings(self._series, since, until):
+            times.extend(some)
+            values.extend(numbers)
+        if self._unrolled:
+            return times, values
+        means: NumberColumns = array("q"), array("d")
+        count = 0
+        for minutes in self._minutes(since, until):
+            count += sum(minutes.counts)
+            means[0].extend(minutes.starts)
+            totals = zip(minutes.totals, minutes.counts, strict=True)
+            means[1].extend(total / number for total, number in totals)
+        # Late readings may be there though all others are gone.
+        return means if count > len(times) else (times, values)
+
+    def _minutes(self, since: int, until: int) -> Iterator[RollupColumns]:
+        return self._store.rollups(self._series, "minute", since, until)
+
+
+def _read(found: Sweep, source: _Source, since: int, until: int) -> None:
+    for times, values in source.readings(since, until):
+        found.add(times, values)
 
 
 def _stretches(
@@ -199,36 +301,5 @@ def _sides(low: array[float], high: array[float], limits: Sequence[Limit]) -> It
         yield side
 
 
-def _read(found: Sweep, store: HistoryStore, series: int, since: int, until: int) -> None:
-    if since >= until:
-        return
-    nothing = True
-    for times, values in store.readings(series, since, until):
-        found.add(times, values)
-        nothing = False
-    if nothing and series not in store.unrolled():
-        # The readings are kept no more: their minutes, if whole, tell about as much.
-        for minutes in store.rollups(series, "minute", since, until - _MINUTE + 1):
-            numbers = zip(minutes.totals, minutes.counts, strict=True)
-            found.add(minutes.starts, [total / count for total, count in numbers])
-
-
-def _first(store: HistoryStore, series: int, minute: int) -> tuple[int, float]:
-    for times, values in store.readings(series, minute, minute + _MINUTE):
-        return times[0], values[0]
-    return minute, next(iter(store.rollups(series, "minute", minute, minute + _MINUTE))).low[0]
-
-
-def _last(store: HistoryStore, series: int, minute: int) -> tuple[int, float]:
-    found = _first(store, series, minute)
-    for times, values in store.readings(series, minute, minute + _MINUTE):
-        found = times[-1], values[-1]
-    return found
-
-
-def _had_readings(store: HistoryStore, series: int, since: int) -> bool:
-    found = next(iter(store.readings(series, since - _LOOK_BACK, since)), None)
-    return found is not None and len(found[0]) > 0
-
-
 _LOOK_BACK: Final = 366 * TIERS["day"]
+_PIECE: Final = TIERS["day"] // 4

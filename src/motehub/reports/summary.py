@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import isfinite
-from typing import Final, TypeVar
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from motehub.alerts.matching import Matching
 from motehub.alerts.rule import Facts, Kind, Rule
+from motehub.archived import Raw
 from motehub.core.buckets import reduce_series
-from motehub.core.days import Day
+from motehub.core.days import Day, days_of
 from motehub.core.quality import quality_of
+from motehub.core.state_buckets import reduce_states
+from motehub.core.steps import drain
+from motehub.errors import OwnerError
 from motehub.history_contract import HistoryStore
 from motehub.model import MICROSECONDS, Admission, Device, Series
 from motehub.model import Kind as SeriesKind
+from motehub.reports.charts import Span, charts_of
 from motehub.reports.contents import (
     AlertPart,
     Beyond,
-    Chart,
     Contents,
+    DayPart,
     DevicePart,
     Limit,
-    Line,
+    Remark,
     SeriesPart,
     StatePart,
 )
 from motehub.reports.spans import longest_step, sweep
 from motehub.schedules.report import Report
+from motehub.states import Durations, bounded
 
 MOST_SERIES: Final = 500
 """Series in one report; of more it says that they were left out."""
@@ -36,21 +43,8 @@ MOST_SERIES: Final = 500
 MOST_ALERTS: Final = 12
 """Alerts that a report names; it counts all."""
 
-MOST_CHARTS: Final = 12
-"""Charts in one report, each of one metric in one unit."""
-
-MOST_LINES: Final = 8
-"""Devices in one chart."""
-
-_Result = TypeVar("_Result")
-
 MOST_STATES: Final = 5
-"""Texts of a series of which is told how long they were said."""
-
-_STATE_CHARACTERS: Final = 100
-_MOST_NAMES: Final = 1_000
-_POINTS: Final = 320
-_MOST_TEXTS: Final = 100_000
+"""States of a series of which is told how long each lasted; all others are one."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -102,14 +96,17 @@ def select(store: HistoryStore, report: Report, said: Mapping[int, Facts]) -> Se
 
 def summarise(
     store: HistoryStore,
+    raw: Raw,
     report: Report,
     selection: Selection,
     known: Known,
-    span: tuple[int, int],
+    span: Span,
     hub: str,
-    zone: str,
+    zone: ZoneInfo,
 ) -> Contents:
     """Return all of a report about ``span`` (from, to in µs).
+
+    ``raw`` is where readings are read that the store has deleted.
 
     Raises:
         StorageError: the history can't be read now.
@@ -120,66 +117,97 @@ def summarise(
         for device, all_series in selection.devices
         for series in all_series
     }
+    history = _History(store, raw, store.states.numbers(), span, zone)
     parts = [
-        _device_part(store, device, all_series, limits, known, span)
+        _device_part(history, device, all_series, limits, known)
         for device, all_series in selection.devices
     ]
     names = {device.name for device, _ in selection.devices} | set(selection.others)
     alerts = [one for one in known.alerts if one.device in names]
     alerts.sort(key=lambda one: (one.ended is not None, -one.began))
-    charts, uncharted = _charts(store, selection, limits, span) if report.charts else ([], 0)
+    members = [(device, one) for device, own in selection.devices for one in own]
+    charts, uncharted = (
+        charts_of(store, members, history.states, limits, span) if report.charts else ([], 0)
+    )
     return Contents(
         name=report.name,
         hub=hub,
         since=span[0],
         until=span[1],
-        zone=zone,
+        zone=zone.key or "",
         devices=tuple(parts),
         alerts=tuple(alerts[:MOST_ALERTS]),
         alert_count=len(alerts),
         charts=tuple(charts),
-        remarks=tuple(_remarks(selection, uncharted)),
+        remarks=tuple(_remarks(selection, uncharted, parts, span[0])),
     )
 
 
-def _remarks(selection: Selection, uncharted: int) -> Iterable[str]:
+def _remarks(
+    selection: Selection, uncharted: int, parts: Sequence[DevicePart], since: int
+) -> Iterable[Remark]:
     if selection.left_out:
-        yield f"{selection.left_out} metrics more than {MOST_SERIES} were left out."
-    if others := len(selection.others):
-        yield f"Nothing is told here of {others} device{'s' * (others != 1)} more but alerts."
+        yield Remark("few_metrics", selection.left_out)
+    if selection.others:
+        yield Remark("few_devices", len(selection.others))
     if uncharted:
-        yield f"{uncharted} metrics more than {MOST_CHARTS} have no chart."
+        yield Remark("uncharted", uncharted)
+    told = max((one.told for part in parts for one in part.series), default=since)
+    if told > since:
+        yield Remark("hours", time=told)
+
+
+class _History(NamedTuple):
+    """Where it is all from, and the time in question; ``states`` are numbers that are states."""
+
+    store: HistoryStore
+    raw: Raw
+    states: Collection[int]
+    span: Span
+    zone: ZoneInfo
 
 
 def _device_part(
-    store: HistoryStore,
+    history: _History,
     device: Device,
     all_series: Sequence[Series],
     limits: Mapping[int, Sequence[Limit]],
     known: Known,
-    span: tuple[int, int],
 ) -> DevicePart:
-    series = tuple(_series_part(store, one, limits[one.id], span) for one in all_series)
+    series = tuple(_series_part(history, one, limits[one.id]) for one in all_series)
     interval = known.said.get(device.id, _NOTHING).interval
-    days = (Day("", *span),)
-    going = quality_of(store, device, all_series, days, span[1], interval, known.spared)
+    days = _days(history.span, history.zone)
+    until = history.span[1]
+    going = quality_of(history.store, device, all_series, days, until, interval, known.spared)
     quality = drain(going)
     share = None if quality.share is None else quality.share / 100
-    return DevicePart(device.name, series, share, quality.missing)
+    told = [DayPart(one.date, one.share / 100) for one in quality.days if one.share is not None]
+    by_day = tuple(told) if len(days) > 1 else ()
+    return DevicePart(device.name, series, share, quality.missing, by_day)
 
 
-def _series_part(
-    store: HistoryStore, series: Series, limits: Sequence[Limit], span: tuple[int, int]
-) -> SeriesPart:
+def _days(span: Span, zone: ZoneInfo) -> tuple[Day, ...]:
+    """Return the days of ``span``, of which the first and the last may be parts; or it as one."""
     since, until = span
-    if series.kind is SeriesKind.TEXT:
-        return _text_part(store, series, since, until)
+    try:
+        days = days_of(since, until, zone)
+    except OwnerError:
+        # More than are looked at one by one.
+        return (Day("", since, until),)
+    return tuple(Day(one.date, max(one.start, since), min(one.end, until)) for one in days)
+
+
+def _series_part(history: _History, series: Series, limits: Sequence[Limit]) -> SeriesPart:
+    if series.kind is SeriesKind.TEXT or series.id in history.states:
+        return _state_part(history, series, limits)
+    store, raw, _, (since, until), _ = history
     buckets = drain(reduce_series(store, series.id, since, until, 1))
     count = sum(buckets.counts)
     if not count:
         return SeriesPart(series.metric, series.unit, series.kind, 0)
-    longest = longest_step(store, series.id, since, until)
-    swept = sweep(store, series.id, since, until, limits, longest, count=count)
+    told = _told_since(store, series.id, since, until)
+    longest = longest_step(store, raw, series.id, told, until)
+    swept = sweep(store, raw, series.id, told, until, limits, longest, count=count)
     return SeriesPart(
         metric=series.metric,
         unit=series.unit,
@@ -196,39 +224,48 @@ def _series_part(
         gaps=swept.gaps,
         longest_gap=swept.longest_gap / MICROSECONDS,
         longest_step=longest / MICROSECONDS,
+        told=told,
     )
 
 
-def _text_part(store: HistoryStore, series: Series, since: int, until: int) -> SeriesPart:
-    """Return how long a series said what: each text holds until the next one."""
-    count = changes = 0
-    last: str | None = None
-    begin = since
-    held: dict[str, int] = {}
-    for times, values in store.texts(series.id, since, until):
-        for time, value in zip(times, values, strict=True):
-            if last is not None:
-                _hold(held, last, time - begin)
-                changes += value != last
-            begin, last = time, value
-        count += len(times)
-        if count >= _MOST_TEXTS:
-            until = begin
-            break
-    if last is not None:
-        _hold(held, last, until - begin)
-    total = sum(held.values()) or 1
-    longest = sorted(held.items(), key=lambda one: -one[1])[:MOST_STATES]
-    states = tuple(StatePart(name, one / MICROSECONDS, one / total) for name, one in longest)
+def _told_since(store: HistoryStore, series: int, since: int, until: int) -> int:
+    """Return from when on there are minutes or readings, and not only sums by hour (µs)."""
+    kept = min(store.kept(series).minute, until)
+    if kept <= since:
+        return since
+    archived = store.archive_parts(series, since, kept)
+    return max(since, min([kept, *(part.since for part in archived)]))
+
+
+def _state_part(history: _History, series: Series, limits: Sequence[Limit]) -> SeriesPart:
+    """Return how long a series was in which state: each lasts until the next reading."""
+    store, span = history.store, history.span
+    buckets = drain(reduce_states(store, series, *span, 1, span[1]))
+    before = store.states.before(series, span[1])
+    if not buckets.starts or before is None:
+        return SeriesPart(series.metric, series.unit, series.kind, 0)
+    total: Durations = {}
+    for durations in buckets.durations:
+        for name, time in durations.items():
+            total[name] = total.get(name, 0) + time
+    whole = sum(total.values()) or 1
+    states = bounded(total, MOST_STATES)
+    beyond = []
+    for limit in limits:
+        held = sum(time for name, time in total.items() if limit.is_beyond(float(name or 0)))
+        beyond.append(Beyond(limit, held / MICROSECONDS, held / whole))
     return SeriesPart(
-        series.metric, series.unit, series.kind, count, last=last, states=states, changes=changes
+        series.metric,
+        series.unit,
+        series.kind,
+        sum(buckets.counts),
+        last=before[1],
+        beyond=tuple(beyond),
+        states=tuple(
+            StatePart(name, time / MICROSECONDS, time / whole) for name, time in states.items()
+        ),
+        changes=sum(buckets.changes),
     )
-
-
-def _hold(held: dict[str, int], text: str, time: int) -> None:
-    name = text[:_STATE_CHARACTERS]
-    if name in held or len(held) < _MOST_NAMES:
-        held[name] = held.get(name, 0) + time
 
 
 def _limits(
@@ -250,59 +287,6 @@ def _limits(
 
 def _finite(limits: Iterable[Limit]) -> tuple[Limit, ...]:
     return tuple(one for one in limits if isfinite(one.value))
-
-
-def _charts(
-    store: HistoryStore,
-    selection: Selection,
-    limits: Mapping[int, Sequence[Limit]],
-    span: tuple[int, int],
-) -> tuple[list[Chart], int]:
-    groups: dict[tuple[str, str], list[tuple[Device, Series]]] = {}
-    for device, all_series in selection.devices:
-        for one in all_series:
-            if one.kind is SeriesKind.GAUGE:
-                groups.setdefault((one.metric, one.unit), []).append((device, one))
-    charts: list[Chart] = []
-    left_out = 0
-    for (metric, unit), members in sorted(groups.items()):
-        if len(charts) >= MOST_CHARTS:
-            left_out += 1
-            continue
-        lines = [
-            line
-            for device, one in members[:MOST_LINES]
-            if (line := _line(store, device.name, one.id, span)) is not None
-        ]
-        if lines:
-            values = {limit.value for _, one in members for limit in limits[one.id]}
-            more = max(0, len(members) - MOST_LINES)
-            charts.append(Chart(metric, unit, tuple(lines), tuple(sorted(values)), more))
-    return charts, left_out
-
-
-def _line(store: HistoryStore, label: str, series: int, span: tuple[int, int]) -> Line | None:
-    buckets = drain(reduce_series(store, series, *span, _POINTS))
-    if not buckets.starts:
-        return None
-    return Line(
-        label,
-        buckets.starts.tolist(),
-        buckets.low.tolist(),
-        buckets.high.tolist(),
-        buckets.mean.tolist(),
-        buckets.width,
-    )
-
-
-def drain(steps: Generator[None, None, _Result]) -> _Result:
-    """Return what is worked out step by step; nobody else waits meanwhile."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: _Result = end.value
-            return found
 
 
 _NOTHING: Final = Facts()

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from motehub.errors import InvalidReport, OwnerError
+from motehub.languages import LANGUAGES
 from motehub.mail_addresses import is_address
 from motehub.schedules.times import check_schedule
 from motehub.zones import find_zone
@@ -52,6 +53,9 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ]
     time_zone: Annotated[
         str, Meta(description='Zone of the schedule, "Europe/Paris"; "" = that of [hub].')
+    ] = ""
+    language: Annotated[
+        str, Meta(description='Language that it is written in: en, fr; "" = that of [hub].')
     ] = ""
     recipients: Annotated[
         list[str], Meta(description="To whom it is sent, each in a mail of one's own.")
@@ -103,6 +107,8 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             find_zone(self.time_zone or "UTC")
         except OwnerError as error:
             raise ValueError(f"time_zone: {str(error).rstrip('.')}") from error
+        if self.language and self.language not in LANGUAGES:
+            raise ValueError(f"language {self.language[:20]!r}: known are {', '.join(LANGUAGES)}")
         for key in ("devices", "labels", "metrics"):
             patterns: list[str] = getattr(self, key)
             long = any(len(one) > _PATTERN_CHARACTERS or not one for one in patterns)

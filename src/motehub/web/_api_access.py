@@ -52,7 +52,7 @@ class ReportMaking(msgspec.Struct, frozen=True):
     """What reports are made of and how the hub is called in them; ``room`` lets in one at a time.
 
     ``environment`` has the address of the store. ``zone`` is the name of the hub's zone, "" for
-    the machine's.
+    the machine's, ``language`` is that of reports that name none.
     """
 
     folder: Path
@@ -60,6 +60,7 @@ class ReportMaking(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     hub: str
     zone: str
+    language: str = "en"
     room: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 

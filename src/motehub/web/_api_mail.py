@@ -12,6 +12,7 @@ from litestar.params import Body
 
 from motehub.core import audit
 from motehub.core.audit import Deed, Way
+from motehub.languages import LANGUAGES
 from motehub.web._api_access import (
     AnyRequest,
     ApiServices,
@@ -22,7 +23,7 @@ from motehub.web._api_access import (
 )
 from motehub.web._api_document import COMING_IN, LOGGING_IN, UNSTORED, problems
 from motehub.web._api_people import LoggedIn, Text, attempt, come_in, seen_of, shown
-from motehub.web.languages import LANGUAGES, preferred
+from motehub.web.languages import preferred
 from motehub.web.letters import note
 from motehub.web.post import Post
 from motehub.web.problems import Problem

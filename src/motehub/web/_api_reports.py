@@ -62,6 +62,7 @@ class ReportChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     schedule: str | UnsetType = UNSET
     time_zone: str | UnsetType = UNSET
+    language: str | UnsetType = UNSET
     recipients: _Texts | UnsetType = UNSET
     devices: _Texts | UnsetType = UNSET
     labels: _Texts | UnsetType = UNSET
@@ -98,6 +99,7 @@ class ReportShape(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     schedule: str
     time_zone: str
+    language: str
     recipients: list[str]
     devices: list[str]
     labels: list[str]
@@ -329,6 +331,7 @@ async def _preview(request: ApiRequest, kept: KeptReport, since: str | None, sha
                     end,
                     zone=report.time_zone or making.zone,
                     hub=making.hub,
+                    language=making.language,
                     wants=shape,
                 ),
                 making.environment,

@@ -1,11 +1,4 @@
-"""The languages of the pages: catalogues of messages, and which of them a reader prefers.
-
-A catalogue is a folder of JSON files, one for each area of the pages. The message ``rename`` in
-``device.json`` is ``device.rename``. Numbers and names are put in for ``{name}``; a message that
-depends on a number is an object of its forms by plural category (CLDR), and ``count`` chooses.
-What the hub itself says, in errors and events, is English; pages look it up in ``fr.said.json``,
-and what few of them tell in files of its own.
-"""
+"""The languages of the pages, and which of them a reader prefers; see :mod:`motehub.languages`."""
 
 from __future__ import annotations
 
@@ -13,22 +6,14 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import msgspec
 
-LANGUAGES: Final = ("en", "fr")
-"""What the pages are written in; the first one is for readers of all others."""
+from motehub.languages import LANGUAGES, catalogue, said
 
 asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
 """The language that a browser prefers whose request is being answered."""
-
-SELDOM: Final = ("reasons", "rules")
-"""What few pages tell: why payloads are rejected, and when rules fire."""
-
-Message = str | dict[str, str]
 
 _RANGE: Final = re.compile(
     r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d*)?))?"
@@ -36,29 +21,6 @@ _RANGE: Final = re.compile(
 _MOST_RANGES: Final = 20
 # {{area.message}}, {{> part}} and {{language}}.
 _PLACE: Final = re.compile(r"\{\{(>?)\s*([a-z0-9_.]+)\s*\}\}")
-
-
-@cache
-def catalogue(language: str) -> Mapping[str, Message]:
-    """Return the messages of one of ``LANGUAGES`` by their keys."""
-    folder = files("motehub.web").joinpath("static", "languages", language)
-    found: dict[str, Message] = {}
-    for file in sorted(folder.iterdir(), key=lambda one: one.name):
-        area = file.name.removesuffix(".json")
-        messages = msgspec.json.decode(file.read_bytes(), type=dict[str, Message])
-        found |= {f"{area}.{name}": message for name, message in messages.items()}
-    return found
-
-
-def said(language: str, about: str = "said") -> Mapping[str, str]:
-    """Return what the hub says in English, each with what it is in one of ``LANGUAGES``.
-
-    Where the hub puts something in, the English has ``{}``, the other ``{1}``, ``{2}`` and so on.
-    ``about`` may also be one of ``SELDOM``.
-    """
-    folder = files("motehub.web").joinpath("static", "languages")
-    file = folder.joinpath(f"{language}.{about}.json")
-    return msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.is_file() else {}
 
 
 def seldom_said(language: str, about: str) -> bytes:

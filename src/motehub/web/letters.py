@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import msgspec
+
+from motehub.languages import Words
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -22,12 +21,9 @@ def note(what: str, language: str, address: str, **values: str) -> Note:
     ``language`` is one of the pages'. ``values`` are ``hub``, ``name`` and, where one is in it,
     ``link``.
     """
-    words = _words(language)
-    subject, text = words[f"{what}_subject"], words[f"{what}_text"]
-    return Note(address, subject.format(**values), text.format(**values))
-
-
-@cache
-def _words(language: str) -> dict[str, str]:
-    file = files("motehub.web").joinpath("letter_files", f"{language}.json")
-    return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    words = Words(language)
+    subject, text = (
+        words(f"letter.{what}_subject", **values),
+        words(f"letter.{what}_text", **values),
+    )
+    return Note(address, subject, text)

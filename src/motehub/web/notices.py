@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from motehub.core.people import User
-from motehub.web.languages import LANGUAGES, asked_in
+from motehub.languages import LANGUAGES
+from motehub.web.languages import asked_in
 from motehub.web.letters import Note, note
 from motehub.web.post import Post
 

@@ -65,8 +65,9 @@ class WebServer:
     for their paths, ``branches`` the requests under their prefixes, ``answers`` small ones by
     method and path. ``folder`` of ``history`` has the outbox of webhooks. ``certificates`` is
     where the owner issues them, ``backups`` where they are made. ``reach`` returns how devices
-    reach the hub, whose ``name`` is in reports. ``desk`` knows the configuration, and sends mails
-    to people, also of what the owner changes on the command line.
+    reach the hub, whose ``name`` is in reports; those that name no language are in ``language``.
+    ``desk`` knows the configuration, and sends mails to people, also of what the owner changes on
+    the command line.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class WebServer:
         reach: Callable[[], Reach],
         desk: SettingsDesk,
         name: str = "motehub",
+        language: str = "en",
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -134,6 +136,7 @@ class WebServer:
                 history.environment,
                 name,
                 getattr(zone, "key", None) or "",
+                language,
             ),
             backups=backups,
         )

@@ -16,11 +16,13 @@ from motehub.alerting.plan import Mail, Plan
 from motehub.alerting.postman import written
 from motehub.core.reports import KeptReport, ReportBook
 from motehub.errors import MotehubError
+from motehub.languages import Words
 from motehub.model import MICROSECONDS
 from motehub.reports.order import Made, Order
 from motehub.schedules.report import Report, decode, report_of
 
 MAIL = Mail("127.0.0.1", 9, "none", "", "", "hub@example.org", ())
+EN = Words("en")
 PLAN = Plan(hub="home", zone="Europe/Paris", link="https://h/", mail=MAIL)
 
 
@@ -227,14 +229,14 @@ def test_a_letter_says_how_to_leave(desk: Desk) -> None:
     desk.look("2026-03-28T07:00:00+01:00")
     found = desk.letters.next(desk.now)
     assert found is not None
-    secure = written(*found, PLAN, "https://h/leave")
+    secure = written(*found, PLAN, "https://h/leave", EN)
     headers = dict(secure.headers)
     assert headers["List-Unsubscribe"] == "<https://h/leave>"
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert "https://h/leave" in secure.text
     assert "https://h/leave" in secure.html
-    assert "List-Unsubscribe-Post" not in dict(written(*found, PLAN, "http://h/leave").headers)
-    assert "List-Unsubscribe" not in dict(written(*found, PLAN, "").headers)
+    assert "List-Unsubscribe-Post" not in dict(written(*found, PLAN, "http://h/leave", EN).headers)
+    assert "List-Unsubscribe" not in dict(written(*found, PLAN, "", EN).headers)
 
 
 def test_a_fault_in_one_report_stops_no_other(desk: Desk) -> None:

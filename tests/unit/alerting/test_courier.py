@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ from motehub.alerting.desk import channels
 from motehub.alerting.mail import NotDelivered, send_mail
 from motehub.alerting.plan import Apprise, Mail
 from motehub.alerting.wording import LINES, Told, Wording, compose
+from motehub.languages import Words
 from motehub.model import MICROSECONDS
 
+EN = Words("en")
 PARIS = ZoneInfo("Europe/Paris")
 TIME = 1_767_225_600 * MICROSECONDS
 
@@ -34,16 +37,31 @@ def told(number: int, kind: str = "begins", severity: str = "warning", **more: s
 
 def test_one_alert_has_its_text_as_the_subject() -> None:
     """With severity, local time, rule and number in the text."""
-    wording = compose([told(7)], "home", "https://hub.example/", PARIS)
+    wording = compose([told(7)], "home", "https://hub.example/", PARIS, EN)
     assert wording.subject == "[home] Warning: d7 is too warm"
-    assert "2026-01-01 01:00:00+01:00 · rule r: t above 5 · alert 7" in wording.text
+    assert "1 Jan 2026, 01:00:00 CET · rule r: t above 5 · alert 7" in wording.text
     assert "https://hub.example/device#d7" in wording.text
+
+
+def test_an_alert_is_told_in_french() -> None:
+    """Sentence, limit and times; the zone is named."""
+    text = "d7: t is 21.5 °C (t above 5)"
+    words = Words("fr")
+    wording = compose([told(7, "over", text=text)], "home", "https://h/", PARIS, words)
+    assert wording.subject == "[home] Fin : d7 : t vaut 21.5 °C (t au-dessus de 5)"
+    assert "1 janv. 2026, 01:00:00 CET, depuis 1 janv. 2026, 01:00:00 CET" in wording.text
+    assert "règle r : t au-dessus de 5 · alerte 7" in wording.text
+    assert '<html lang="fr">' in wording.html
+    many = compose([told(n) for n in range(3)] + [told(9, "over")], "home", "", PARIS, words)
+    assert many.subject == "[home] 3 alertes, 1 terminée : d0, d1, d2, …"
+    sao_paulo = ZoneInfo("America/Sao_Paulo")
+    assert "31 Dec 2025, 21:00:00 UTC-03:00" in compose([told(7)], "h", "", sao_paulo, EN).text
 
 
 def test_of_many_the_worst_is_first() -> None:
     """The subject counts them, and names some devices."""
     many = [told(n) for n in range(100)] + [told(100, severity="critical"), told(101, "over")]
-    wording = compose(many, "home", "", PARIS)
+    wording = compose(many, "home", "", PARIS, EN)
     assert wording.subject == "[home] 101 alerts, 1 over: d100, d0, d1, …"
     assert wording.text.startswith("CRITICAL  d100")
     assert f"and {len(many) - LINES} more" in wording.text
@@ -51,7 +69,7 @@ def test_of_many_the_worst_is_first() -> None:
 
 def test_what_devices_say_can_not_become_markup_or_headers() -> None:
     """Text is text, and a subject is one line."""
-    wording = compose([told(1, text="a<b>\r\nBcc: x", device="<i>")], "h", "https://h", PARIS)
+    wording = compose([told(1, text="a<b>\r\nBcc: x", device="<i>")], "h", "https://h", PARIS, EN)
     assert "<b>" not in wording.html
     assert "<i>" not in wording.html
     assert wording.subject == "[h] Warning: a<b>  Bcc: x"
@@ -164,6 +182,39 @@ def test_what_is_refused_holds_up_nothing_else(tmp_path: Path, error: Exception)
     assert row.failed >= 4
 
 
+def test_what_hangs_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else tells the others; the owner sees that nobody has answered."""
+    released = threading.Event()
+
+    def refuse(numbers: list[int]) -> None:
+        if numbers == [1]:
+            released.wait(PATIENCE)
+
+    monkeypatch.setattr("motehub.alerting.courier.HANGS_SECONDS", 0.1)
+    outbox = Outbox(tmp_path, refuse)
+    outbox.tell(1)
+    first = outbox.courier
+    first.start()
+    deadline = time.monotonic() + PATIENCE
+    while not first.hangs:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    outbox.courier = first.replaced()
+    (row,) = channels(tmp_path)
+    assert (row.waiting, row.failed, row.trouble) == (1, 1, "no answer within 0.00166667 min")
+    outbox.tell(2)
+    outbox.courier.start()
+    while outbox.sent != [[2]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    released.set()
+    for one in (first, outbox.courier):
+        one.stop()
+        one.join(PATIENCE)
+    assert channels(tmp_path)[0].waiting == 0
+    outbox.book.close()
+
+
 def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
     """After three days."""
 
@@ -172,9 +223,17 @@ def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
         return NotDelivered("no", forever=True, about_all=False)
 
     outbox = Outbox(tmp_path, refuse)
+    told_of: list[object] = []
+
+    def is_over() -> bool:
+        # Where nothing waits any more only what failed of late is told.
+        told_of[:] = outbox.book.undelivered(0), outbox.book.undelivered(2**62)
+        return channels(tmp_path)[0].given_up == 1 and told_of[1] == []
+
     outbox.tell(1)
-    outbox.run(lambda: channels(tmp_path)[0].given_up == 1)
+    outbox.run(is_over)
     assert channels(tmp_path)[0].failed == 2
+    assert told_of == [[("channel", "c", "no")], []]
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])

@@ -25,6 +25,7 @@ from motehub.core.notices import Notice
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Samples
+from motehub.schedules.report import report_of
 from motehub.sqlite_files import open_database
 
 MINUTE = 60 * MICROSECONDS
@@ -95,6 +96,26 @@ async def test_each_state_survives_a_restart(tmp_path: Path, restart: bool) -> N
         (alert,) = judge.alerts()
         assert (alert.state, alert.told) == ("ok", 1)
         assert alert.ended is not None
+
+
+async def test_rules_and_reports_follow_a_device_that_is_renamed(tmp_path: Path) -> None:
+    """What was added goes on under its new name; the configuration is the owner's to change."""
+    async with judging(tmp_path, above=5) as judge:
+        hub = judge.hub
+        await judge.read(1)
+        (device,) = hub.registry.devices()
+        await hub.rules.change("r", {"devices": [device.name, "other"]})
+        hub.rules.configure([rule_of({"name": "c", "silent": "1h", "devices": [device.name]})])
+        said = {"name": "weekly", "schedule": "0 8 * * 1", "recipients": ["a@example.org"]}
+        await hub.reports.add(report_of({**said, "devices": [device.name]}))
+        await hub.rename_device(device.name, "loft")
+        assert hub.rules.get("r").rule.devices == ["loft", "other"]
+        assert hub.rules.get("c").rule.devices == [device.name]
+        assert hub.reports.get("weekly").report.devices == ["loft"]
+        await judge.read(9)
+        judge.work(restart=True)
+        ((kind, text),) = judge.due()
+        assert (kind, text.startswith("loft: temperature is 9")) == ("begins", True)
 
 
 async def test_of_what_was_not_kept_nothing_is_lost_or_doubled(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from motehub.alerting.chart import HEIGHT, WIDTH
 from motehub.alerting.pictures import MOST_PICTURES, LookBack, Pictures
 from motehub.alerting.wording import BEGINS, OVER, Told, compose
+from motehub.languages import Words
 from motehub.rollups import RollupColumns, columns_of
 
 NOW = 1_763_000_000_000_000
@@ -145,7 +146,7 @@ def test_a_mail_of_many_shows_the_worst() -> None:
     assert set(found) == {2, 3, 4}
     assert len(found) == MOST_PICTURES
     names = {alert: one.name for alert, one in found.items()}
-    wording = compose(told, "garden", "https://hub.example", PARIS, names)
+    wording = compose(told, "garden", "https://hub.example", PARIS, Words("en"), names)
     assert wording.html.count("<img ") == MOST_PICTURES + 1
     assert wording.text.count("· alert ") == len(told)
     assert 'alt="temperature of freezer' in wording.html

@@ -6,15 +6,20 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.contract.test_rollups import HOUR, START, fold, with_devices
 
 from motehub.errors import MotehubError
+from motehub.frames import SeriesAdded, TextReadings
 from motehub.journals.sqlite import SqliteLog
+from motehub.model import MICROSECONDS, Kind, Series
 from motehub.reports.order import Made, Order, make, make_soon
 from motehub.schedules.report import encode, report_of
+from motehub.schedules.times import period_of
 from motehub.stores.sqlite import SqliteHistory
 
 
@@ -57,6 +62,34 @@ def test_without_the_extra_there_are_tables(order: Order, bare: dict[str, str]) 
         assert "1.5" in text
     with pytest.raises(MotehubError, match=r"PDF needs .*pip install 'motehub\[reports\]'"):
         make(changed(order, mail=False, wants="pdf"), bare)
+
+
+def test_a_day_on_which_clocks_change_is_whole(tmp_path: Path) -> None:
+    """It has 25 hours from midnight to midnight, in the times, the durations and the charts."""
+    SqliteLog(tmp_path, 1).close()
+    paris = ZoneInfo("Europe/Paris")
+    midnights = (datetime(2026, 10, day, tzinfo=paris) for day in (25, 26))
+    begin, end = (int(one.timestamp()) * MICROSECONDS for one in midnights)
+    assert end - begin == 25 * HOUR
+    with closing(SqliteHistory(tmp_path)) as store:
+        with_devices(store)
+        fold(store, entries=[SeriesAdded(Series(9, 1, "door", "", Kind.TEXT))])
+        fold(store, [(1, begin + n * HOUR, float(n)) for n in range(25)])
+        times = [begin - HOUR, begin + 15 * HOUR]
+        fold(store, entries=[TextReadings(9, times, ["shut", "open"])])
+    report = report_of({"name": "R", "schedule": "0 7 * * *", "period": "day", "csv": True})
+    due = begin + 32 * HOUR
+    span = period_of(report.period, report.schedule, paris, due, None)
+    assert span == (begin, end)
+    order = Order(str(tmp_path), "sqlite", encode(report), *span, "Europe/Paris", mail=True)
+    made = make(order, {})
+    assert made.subject.endswith("R: 25 Oct 2026, 00:00 to 26 Oct 2026, 00:00")
+    assert "shut for 15 h, 60 % of the time" in made.text
+    assert "open for 10 h, 40 % of the time" in made.text
+    assert "2026, 00:00 (Europe/Paris)" in made.html
+    assert [name for name, _ in made.pictures] == ["chart0", "chart1"]
+    assert made.sheet is not None
+    assert made.sheet.count(b",t,") == 25
 
 
 def test_what_goes_wrong_is_one_sentence(order: Order) -> None:

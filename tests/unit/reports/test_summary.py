@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from math import fsum, nan
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,16 +19,18 @@ from tests.contract.test_rollups import DAY, HOUR, SECOND, START, fold, settle
 from motehub.alerts.rule import Facts, Rule, rule_of
 from motehub.frames import DeviceChanged, Entry, SeriesAdded, TextReadings
 from motehub.history_contract import HistoryStore
+from motehub.languages import Words
 from motehub.model import Admission, Device, Kind, Series
-from motehub.reports import spans, summary
-from motehub.reports.contents import AlertPart, Contents, Limit
+from motehub.reports import charts, spans, summary
+from motehub.reports.contents import AlertPart, Contents, Limit, Remark
 from motehub.reports.sheet import MOST_ROWS, sheet_of
 from motehub.reports.spans import sweep
 from motehub.reports.summary import MOST_ALERTS, Known, select, summarise
-from motehub.reports.words import notes
+from motehub.reports.words import Phrases
 from motehub.schedules.report import Report, report_of
 from motehub.stores.sqlite import SqliteHistory
 
+UTC = ZoneInfo("UTC")
 MINUTE = 60 * SECOND
 Rows = list[tuple[int, float]]
 ABOVE, BELOW = Limit(20.0, above=True), Limit(5.0, above=False)
@@ -111,7 +114,7 @@ def test_minutes_tell_the_same_as_readings(
     with closing(SqliteHistory(tmp_path_factory.mktemp("h"))) as store:
         say(with_devices(store), 1, rows)
         since, until = START + begin, START + begin + length
-        found = sweep(store, 1, since, until, (ABOVE, BELOW), longest, count=len(rows))
+        found = sweep(store, store, 1, since, until, (ABOVE, BELOW), longest, count=len(rows))
     expected = brute(rows, since, until, longest)
     assert (found.beyond, found.gaps, found.longest_gap, found.held) == expected
 
@@ -123,7 +126,7 @@ def contents(
     span: tuple[int, int] = (START, START + DAY),
 ) -> Contents:
     chosen = select(store, report, known.said)
-    return summarise(store, report, chosen, known, span, "hub", "UTC")
+    return summarise(store, store, report, chosen, known, span, "hub", UTC)
 
 
 def report(**more: object) -> Report:
@@ -150,6 +153,23 @@ def test_numbers_are_those_of_all_readings(store: HistoryStore) -> None:
     assert next(one for one in cellar.series if one.metric == "humidity").count == 0
     assert found.charts[0].metric == "temperature"
     assert len(found.charts[0].lines) == 1
+
+
+def test_availability_is_told_by_day(store: HistoryStore) -> None:
+    """In the zone of the report, the first and the last day as far as they are in it."""
+    day = START + 12 * HOUR
+    rows = [(day + n * MINUTE, 1.0) for n in range(2 * 24 * 60) if not 1_000 <= n < 1_720]
+    say(store, 1, rows)
+    settle(store, START + 4 * DAY)
+    known = Known(said={1: Facts((), 60.0)})
+    found = contents(store, report(devices=["cellar"]), known, (day, day + 2 * DAY))
+    (first, second, third) = found.devices[0].days
+    assert first.share == 1.0
+    assert second.share == pytest.approx(0.5, abs=0.01)
+    assert third.share == 1.0
+    assert found.devices[0].availability == pytest.approx(0.75, abs=0.01)
+    one = contents(store, report(devices=["cellar"]), known, (day, day + 6 * HOUR))
+    assert one.devices[0].days == ()
 
 
 def test_limits_are_those_of_rules_or_of_the_report(store: HistoryStore) -> None:
@@ -194,15 +214,15 @@ def test_the_file_has_all_readings_or_their_means(
     say(store, 3, [(START + 1, -1.0)])
     chosen = select(store, report(), {})
     said = contents(store, report(), Known())
-    sheet = sheet_of(store, chosen, said)
+    sheet = sheet_of(store, store, chosen, said)
     lines = list(csv.reader(io.StringIO(sheet.content.decode())))
-    assert sheet.rows == "all readings"
+    assert sheet.rows == "all"
     assert len(lines) == 1 + 1_001
     assert lines[2][1:4] == ["attic", "temperature", "-1.0"]
     assert {line[1] for line in lines[1:]} == {"attic", "'=cmd"}
     monkeypatch.setattr("motehub.reports.sheet.MOST_ROWS", 500)
-    reduced = sheet_of(store, chosen, said)
-    assert reduced.rows == "means by hour"
+    reduced = sheet_of(store, store, chosen, said)
+    assert reduced.rows == "hour"
     lines = list(csv.reader(io.StringIO(reduced.content.decode())))
     assert lines[0][3:8] == ["min", "max", "mean", "last", "count"]
     assert sum(int(line[7]) for line in lines[1:]) == 1_001
@@ -221,11 +241,79 @@ def test_states_last_until_the_next(store: HistoryStore) -> None:
     assert [(one.name, one.seconds) for one in mode.states] == [("on", 2_400.0), ("off", 1_200.0)]
     assert sum(one.share for one in mode.states) == pytest.approx(1)
     assert (mode.count, mode.changes, mode.last) == (5, 3, "on")
-    assert notes(mode) == [
+    assert Phrases(Words("en"), UTC).notes(mode) == [
         "on for 40 min, 66.7 % of the time",
         "off for 20 min, 33.3 % of the time",
         "3 changes",
     ]
+
+
+def test_numbers_that_are_states_are_told_as_states(store: HistoryStore) -> None:
+    """A button has times and changes, not a mean; its time beyond a limit is that of its state."""
+    fold(store, entries=[SeriesAdded(Series(5, 2, "button", ""))])
+    say(store, 5, [(START - HOUR, 0.0), (START + 20 * MINUTE, 1.0), (START + 50 * MINUTE, 0.0)])
+    rule = rule_of({"name": "pressed", "metric": "button", "above": 0.5})
+    span = (START, START + HOUR)
+    found = contents(store, report(metrics=["button"]), Known([rule]), span)
+    (button,) = found.devices[0].series
+    assert (button.low, button.mean, button.high, button.last) == (None, None, None, "0")
+    assert [(one.name, one.seconds) for one in button.states] == [("0", 1_800.0), ("1", 1_800.0)]
+    assert (button.count, button.changes) == (2, 2)
+    assert [(one.seconds, one.share) for one in button.beyond] == [(1_800.0, 0.5)]
+    say(store, 5, [(START + 55 * MINUTE, 2.5)])
+    found = contents(store, report(metrics=["button"]), Known(), span)
+    assert found.devices[0].series[0].high == 2.5
+
+
+def test_a_state_that_did_not_change_is_told_all_the_same(store: HistoryStore) -> None:
+    """A door that was shut before, and of which nothing came, was shut; it needs no chart."""
+    fold(store, entries=[TextReadings(4, [START - DAY], ["shut"])])
+    found = contents(store, report(metrics=["mode"]), Known())
+    (door,) = found.devices[0].series
+    assert (door.count, door.changes, door.last) == (0, 0, "shut")
+    assert [(one.name, one.seconds, one.share) for one in door.states] == [("shut", 86_400.0, 1.0)]
+    assert found.charts == ()
+
+
+def test_states_are_charted_as_bands(store: HistoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the lines of numbers; what has no colour of its own is drawn together."""
+    monkeypatch.setattr(charts, "MOST_NAMED", 2)
+    fold(store, entries=[SeriesAdded(Series(5, 1, "mode", ""))])
+    say(store, 1, [(START, 20.0), (START + HOUR, 21.0)])
+    say(store, 5, [(START, 0.0), (START + 12 * HOUR, 1.0)])
+    texts = ["a", "b", "c", "a"]
+    times = [START + n * 6 * HOUR for n in range(4)]
+    fold(store, entries=[TextReadings(4, times, texts)])
+    lines, bands = contents(store, report(), Known()).charts
+    assert (lines.metric, lines.bands) == ("temperature", ())
+    assert (bands.metric, bands.lines, bands.states) == ("mode", (), ("0", "1", None))
+    attic, cellar = bands.bands
+    assert (attic.label, cellar.label) == ("attic", "cellar")
+    assert (attic.starts[0], attic.ends[-1]) == (START, START + DAY)
+    assert set(attic.shares[2]) == {1.0}
+    half = len(cellar.starts) // 2
+    assert cellar.shares[0] == [1.0] * half + [0.0] * half
+    assert cellar.shares[1] == [0.0] * half + [1.0] * half
+
+
+def test_the_file_has_times_of_states(store: HistoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where readings are too many, a row for each state in an hour, its seconds and changes."""
+    fold(store, entries=[SeriesAdded(Series(5, 1, "button", ""))])
+    say(store, 5, [(START + n * MINUTE, float(n % 2)) for n in range(60)])
+    fold(store, entries=[TextReadings(4, [START, START + HOUR], ["=a", "b"])])
+    span = (START, START + 2 * HOUR)
+    chosen, said = select(store, report(), {}), contents(store, report(), Known(), span)
+    monkeypatch.setattr("motehub.reports.sheet.MOST_ROWS", 20)
+    made = sheet_of(store, store, chosen, said)
+    rows = list(csv.DictReader(io.StringIO(made.content.decode())))
+    assert [(row["device"], row["state"], row["seconds"], row["changes"]) for row in rows] == [
+        ("attic", "'=a", "3600.0", "0"),
+        ("attic", "b", "3600.0", "1"),
+        ("cellar", "1", "1800.0", "59"),
+        ("cellar", "0", "1800.0", "59"),
+        ("cellar", "1", "3600.0", "0"),
+    ]
+    assert {row["mean"] for row in rows} == {""}
 
 
 def test_a_report_about_very_many_stays_short(
@@ -244,7 +332,7 @@ def test_a_report_about_very_many_stays_short(
     selection = select(store, report, {})
     assert [device.name for device, _ in selection.devices] == ["attic", "cellar", "d10"]
     span = (START, START + DAY)
-    contents = summarise(store, report, selection, Known(alerts=alerts), span, "hub", "UTC")
+    contents = summarise(store, store, report, selection, Known(alerts=alerts), span, "hub", UTC)
     assert [one.name for one in contents.devices] == ["attic", "cellar", "d10"]
     assert contents.alert_count == 1
-    assert any("of 9 devices more" in one for one in contents.remarks)
+    assert Remark("few_devices", 9) in contents.remarks

@@ -10,8 +10,8 @@ from tests.mail_server import MailServer, plain
 
 from motehub.alerting.plan import Mail
 from motehub.core.people import Role, User
+from motehub.languages import LANGUAGES
 from motehub.web.attempts import FROM_ADDRESS, LINKS, LinkRequests
-from motehub.web.languages import LANGUAGES
 from motehub.web.letters import Note, note
 from motehub.web.notices import Notices
 from motehub.web.post import AT_ONCE, MOST_WAITING, TO_ONE, TO_ONE_SECONDS, Post

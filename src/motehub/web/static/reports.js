@@ -125,6 +125,7 @@ onSubmit(find("form"), async (fields, form) => {
     recipients: fields.get("recipients").split(/[,;]\s*/).map((one) => one.trim()).filter(Boolean),
     devices: some("device"),
     metrics: some("metric"),
+    language: fields.get("language"),
     csv: fields.get("csv") !== null,
   });
   form.reset();
