@@ -22,8 +22,8 @@ from tests.web_hub import WEB, WebHub
 from motehub.model import MICROSECONDS
 from motehub.stores.sqlite import SqliteHistory
 
-DISK: Final = 110_000_000
-BUDGET: Final = 12_000_000
+DISK: Final = 130_000_000
+BUDGET: Final = 20_000_000
 DAYS: Final = 40
 DAY: Final = 86_400
 POST: Final = 4_800
