@@ -1,4 +1,4 @@
-"""A board of the device sessions over MQTT, whose LED obeys; ``python -m`` it to kill it."""
+"""A board of the device sessions over MQTT, with its will; ``python -m`` it to kill it."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ class Board:
     def _connected(self) -> Client:
         client = Client(CallbackAPIVersion.VERSION2)
         client.on_message = self._hear
+        if self.claim:
+            client.will_set("state/leave", self.claim, 1)
         client.on_subscribe = lambda *_: self._subscribed.put(None)
         client.connect("127.0.0.1", self._port, self._keep_alive)
         client.loop_start()
