@@ -30,6 +30,7 @@ from motehub.web._api_access import (
     services_of,
 )
 from motehub.web._api_document import ADMIN, NAMED, UNSTORED, problems
+from motehub.web._api_trials import TOO_MANY, trial
 from motehub.web.problems import Problem, unavailable
 from motehub.zones import find_zone
 
@@ -196,7 +197,7 @@ async def remove_report(request: ApiRequest, name: Name) -> None:
 @post(
     "/reports/{name:str}/send",
     guards=[needs(Scope.ADMIN)],
-    responses=problems(ADMIN | NAMED | UNSTORED),
+    responses=problems(ADMIN | NAMED | UNSTORED | TOO_MANY),
     status_code=202,
     summary="Send a report now",
 )
@@ -204,7 +205,8 @@ async def send_report(request: ApiRequest, name: Name) -> None:
     """Send it once, at once, about as long a time as usual until now."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
-    await hub.reports.order(name)
+    with trial(request, f"report {name}"):
+        await hub.reports.order(name)
 
 
 @post(
