@@ -248,14 +248,16 @@ class Hub(_Process):
         settings.write_text(_CONFIGURATION + self._sections)
         return settings
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, given: str | None = None) -> str:
         """Run ``motehub …`` on the hub's folder and return what it prints.
+
+        ``given`` is what it reads.
 
         Raises:
             ProcessFailed: it does not succeed.
         """
         command = [sys.executable, "-m", "motehub", *arguments, "--data", str(self.folder)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
             raise ProcessFailed(f"motehub {arguments[0]} failed. {done.stderr.strip()}")
         return done.stdout

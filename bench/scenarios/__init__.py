@@ -13,6 +13,8 @@ from bench.scenarios import (
     journal,
     json_objects,
     mqtt,
+    pages,
+    retention,
     short,
     sustained,
     units,
@@ -34,6 +36,8 @@ SCENARIOS: dict[str, Scenario] = {
     "fanout": fanout.cases,
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
+    "pages": pages.cases,
+    "retention": retention.cases,
     "year": year.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -10,6 +10,7 @@ from motehub.alerts.matching import Matching
 from motehub.alerts.rule import AUTO, Facts, Rule, describe, rule_of, to_fields
 from motehub.core.hub import Hub
 from motehub.core.preview import facts_of
+from motehub.core.rule_hints import hint_of
 from motehub.core.rules import AlertNews, KeptRule
 from motehub.frames import DeviceChanged, SeriesAdded
 from motehub.model import Admission, Device
@@ -105,7 +106,8 @@ async def carry_out_for_alerts(hub: Hub, request: AlertRequest) -> dict[str, Any
 
 
 def _told(hub: Hub, kept: KeptRule) -> dict[str, Any]:
-    return {**show_rule(kept), "about": count_subjects(hub, kept.rule)}
+    about, hint = count_subjects(hub, kept.rule), hint_of(kept.rule, hub.registry)
+    return {**show_rule(kept), "about": about, "hint": hint}
 
 
 def count_subjects(hub: Hub, rule: Rule) -> int:

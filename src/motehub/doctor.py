@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -265,6 +265,7 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         if name != HISTORY and (trouble := consumer["trouble"]):
             mend = "The hub goes on without it, and catches up when it is back."
             yield Finding(Level.WARNING, name, trouble, mend)
+        yield from _what_does_not_arrive(consumer)
     if (counters := health["transports"].get("pusher_client")) and (
         finding := _check_commands(counters)
     ):
@@ -274,6 +275,14 @@ def _check_health(folder: Path) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, "devices", text, "See 'motehub devices list', then accept NAME."
         )
+
+
+def _what_does_not_arrive(consumer: Mapping[str, Any]) -> Iterator[Finding]:
+    """Tell of alerts and reports; of webhooks their outbox tells."""
+    for one in consumer.get("undelivered", ()):
+        if one["kind"] != "webhook":
+            mend = "It is sent again and again; 'motehub mail test' tries the mail server."
+            yield Finding(Level.WARNING, f"{one['kind']} {one['name']}", one["reason"], mend)
 
 
 def _check_listeners(folder: Path) -> Iterator[Finding]:

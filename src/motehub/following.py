@@ -26,6 +26,9 @@ STORE_URL: Final = "MOTEHUB_STORE_URL"
 MIRROR_SETTINGS: Final = "MOTEHUB_MIRROR_SETTINGS"
 """Variable with the settings of a mirror as JSON."""
 
+HUB_ZONE: Final = "MOTEHUB_HUB_ZONE"
+"""Variable with the hub's time zone, empty for the machine's."""
+
 RETENTION_PLAN: Final = "MOTEHUB_RETENTION_PLAN"
 """Variable that says as JSON for how long what is kept."""
 

@@ -158,6 +158,16 @@ class CommandChanged(msgspec.Struct, frozen=True, tag="command"):
     command: Command
 
 
+class HubAway(msgspec.Struct, frozen=True, tag="away"):
+    """The hub was not there in ``[since, until)`` (µs), and is at ``until``.
+
+    Nothing that says of a later time that it was not there is true; ``since`` may be ``until``.
+    """
+
+    since: int
+    until: int
+
+
 class WebhookPosted(msgspec.Struct, frozen=True, tag="webhook"):
     """A webhook that some part of the hub has worded itself, for who listens at ``destination``.
 
@@ -207,6 +217,15 @@ class AlertChanged(msgspec.Struct, frozen=True, tag="alert"):
     body: bytes
 
 
+class HubNoticed(msgspec.Struct, frozen=True, tag="noticed"):
+    """The owner should know something of the hub itself, since ``time`` (µs)."""
+
+    kind: str
+    severity: str
+    time: int
+    text: str
+
+
 Entry = (
     DeviceChanged
     | PresenceChanged
@@ -220,11 +239,13 @@ Entry = (
     | HeldDropped
     | DeviceRemoved
     | CommandChanged
+    | HubAway
     | WebhookPosted
     | RuleChanged
     | MaintenanceChanged
     | AlertAnswered
     | AlertChanged
+    | HubNoticed
 )
 
 

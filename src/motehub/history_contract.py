@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from motehub.archived import ArchiveNotes
+from motehub.counted import Counted
 from motehub.errors import StaleJournal, StorageError
 from motehub.frames import Entry
 from motehub.model import Device, Series
@@ -31,7 +32,8 @@ class Fold(msgspec.Struct, frozen=True):
     ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
     of each series in it, ``seen`` the last contact (µs) of each device. ``discarded`` is how many
     readings by device were spared, and are not in it; fewer than none where more are in it that
-    were spared before.
+    were spared before. All of it came in the hour that begins at ``hour`` (µs).
+    ``newest_spared`` has time and value of the newest of these by series.
 
     The store applies device and series entries first, then what is held, then the other
     entries, then readings and texts, then removals: a device is never pending again, so this
@@ -49,6 +51,8 @@ class Fold(msgspec.Struct, frozen=True):
     entries: list[Entry]
     seen: dict[int, int]
     discarded: dict[int, int] = {}
+    hour: int = 0
+    newest_spared: dict[int, tuple[int, float]] = {}
 
 
 class DeviceRow(msgspec.Struct, frozen=True):
@@ -246,6 +250,11 @@ class HistoryStore(ArchiveNotes, Protocol):
         """Return what reads states that are summed up."""
         ...
 
+    @property
+    def counted(self) -> Counted:
+        """Return what tells of counts by hour, and when the hub was not there."""
+        ...
+
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series.
 
@@ -316,8 +325,8 @@ class HistoryStore(ArchiveNotes, Protocol):
     ) -> list[tuple[int, int, float | str]]:
         """Return series, time and value of the newest reading of each series, of all devices.
 
-        Texts are among them; with ``device`` only what that one has. ``held`` asks for what waits
-        for the owner's approval instead.
+        Texts are among them, and readings that were spared; with ``device`` only what that one
+        has. ``held`` asks for what waits for the owner's approval instead.
         """
         ...
 

@@ -17,6 +17,8 @@ from motehub.model import Delivery, Receipt
 PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
 JSON: Final = (b"content-type", b"application/json")
 PROBLEM: Final = (b"content-type", b"application/problem+json")
+NO_GUESSING: Final = (b"x-content-type-options", b"nosniff")
+"""No browser takes an answer for something else than it is said to be."""
 
 RETRY_SECONDS: Final = 5
 """What ``Retry-After`` says (RFC 9110 § 10.2.3) when the journal takes nothing at the moment."""
@@ -108,7 +110,7 @@ def take_whole(handler: Handler, request: Request, now: int) -> Exchange | Respo
 def problem(status: int, title: str, detail: str, *headers: Header) -> Response:
     """Return a problem document (RFC 9457): what happened in general, and what to what here."""
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return Response(status, (PROBLEM, *headers), msgspec.json.encode(document))
+    return Response(status, (PROBLEM, NO_GUESSING, *headers), msgspec.json.encode(document))
 
 
 def plain(status: int, text: str, *headers: Header) -> Response:

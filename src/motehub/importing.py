@@ -16,13 +16,21 @@ import msgspec
 from motehub import data_folder
 from motehub.config import Configuration
 from motehub.control import Client, ImportReadings, answers
+from motehub.core.attendance import unattended
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory, wait_until_folded
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
 from motehub.errors import ConfigurationError, ControlError, HubRunning, StorageError
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.storage import open_hub, open_store, plain_exceptions, utc_microseconds
+from motehub.storage import (
+    hub_zone,
+    last_attended,
+    open_hub,
+    open_store,
+    plain_exceptions,
+    utc_microseconds,
+)
 from motehub.transfer import pieces
 from motehub.transfer.pieces import DeviceReadings, Origin, Place, Rejections
 
@@ -228,7 +236,9 @@ async def _own_hub(configuration: Configuration) -> AsyncIterator[_Door]:
             closing(open_store(configuration)) as store,
             closing(SqliteLogReader(configuration.data_dir)) as reader,
         ):
-            consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
+            effect = FoldIntoHistory(store, reader, reader.journal(), zone=hub_zone(configuration))
+            consumer = Consumer("history", reader, effect)
+            journal.before_commit(unattended(last_attended(configuration)))
             async with journal:
                 door = _OwnHub(hub, journal, consumer)
                 yield door

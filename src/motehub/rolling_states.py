@@ -45,11 +45,16 @@ class StateTables(Protocol):
         """Return the time of the first text at ``since`` or later."""
         ...
 
-    def named(self, series: int, since: int, until: int) -> TextColumns:
-        """Return times and names of the states of a series in ``[since, until)``.
+    def texts_in(self, series: int, since: int, until: int) -> TextColumns:
+        """Return the texts of a series in ``[since, until)``, oldest first."""
+        ...
 
-        Of numbers nothing, if one of them is none; then the series is dropped.
-        """
+    def numbers_in(self, series: int, since: int, until: int) -> NumberColumns:
+        """Return the numbers of a series in ``[since, until)``, oldest first."""
+        ...
+
+    def has_states(self, series: int) -> bool:
+        """Tell whether numbers of a series have never been anything but states."""
         ...
 
     def rows(self, tier: str, series: int, since: int, until: int) -> list[StateRow]:
@@ -156,7 +161,7 @@ def release_states(tables: Bounds, times: Mapping[int, array[int]]) -> None:
     states = tables.states
     texts, numbers = states.texts(), states.numbers()
     for series in numbers & times.keys():
-        _, names = states.named(series, times[series][0], times[series][-1] + 1)
+        _, names = _named(states, series, times[series][0], times[series][-1] + 1)
         if not names:
             numbers.discard(series)
     own = {series: moments for series, moments in times.items() if series in texts | numbers}
@@ -167,7 +172,7 @@ def rebuild_states(
     states: StateTables, settled: Settled, series: int, since: int, until: int
 ) -> int:
     """Sum up a day of a series, if it has states; return of how many readings."""
-    times, names = states.named(series, since, until)
+    times, names = _named(states, series, since, until)
     states.forget(series, since, until)
     rows = state_minutes(series, times, names)
     states.replace("minute", rows)
@@ -196,7 +201,7 @@ def _sum_up_anew(states: StateTables, settled: Settled, series: int, times: arra
             times = times[: bisect_left(times, settled.before(tier, series))]
         for since, until in stretches(times, width):
             if finer is None:
-                found = state_minutes(series, *states.named(series, since, until))
+                found = state_minutes(series, *_named(states, series, since, until))
             else:
                 found = coarser_states(states.rows(finer, series, since, until), width)
             states.replace(tier, found)
@@ -228,3 +233,20 @@ def _add(tables: Bounds, new: Mapping[int, TextColumns]) -> dict[int, array[int]
             again[row[0]] = new[row[0]][0]
     tables.states.replace("minute", rows)
     return again
+
+
+def _named(states: StateTables, series: int, since: int, until: int) -> TextColumns:
+    """Return times and names of the states of a series in ``[since, until)``.
+
+    Of numbers nothing, if one of them is none; then the series is dropped.
+    """
+    times, texts = states.texts_in(series, since, until)
+    if times:
+        return times, [name_of(text) for text in texts]
+    if not states.has_states(series):
+        return array("q"), []
+    times, values = states.numbers_in(series, since, until)
+    if not are_states(values):
+        states.drop([series])
+        return array("q"), []
+    return times, names_of_numbers(values)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from motehub import data_folder, parts
 from motehub.config import Configuration
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.accounts import Accounts
 from motehub.core.admission import RegistryLimits
+from motehub.core.attendance import AWAY_SINCE, ZONE, last_there, last_zone, unattended
 from motehub.core.audit import Audit
 from motehub.core.commands import Commands
 from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
+from motehub.core.notices import told_of
 from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook
@@ -34,6 +37,7 @@ from motehub.journals.sqlite import SqliteLog, SqliteLogReader
 from motehub.logs import Logger
 from motehub.people_requests import PeopleRequest
 from motehub.retention_requests import RetentionRequest
+from motehub.zones import zone_of
 
 _FOLD_TRIES: Final = 4
 
@@ -97,6 +101,7 @@ def open_hub(
             rules=RuleBook.from_state(log.state()),
             reports=ReportBook.from_state(log.state()),
             retention=Retention.from_state(configuration.retention.plan, log.state()),
+            told=told_of(log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal
@@ -116,6 +121,7 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
         async with asyncio.TaskGroup() as tasks:
             opened = open_hub(configuration, tasks, keeps_history=keeps_history)
             with opened as (hub, journal):
+                journal.before_commit(unattended(last_attended(configuration)))
                 async with journal:
                     result = await carry_out(hub, request, lambda: {"running": False})
         owners_only = TokenRequest | PeopleRequest | RetentionRequest
@@ -123,6 +129,25 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             # The history knows nothing of these; it may be away while a token is made.
             fold_offline(configuration)
     return result
+
+
+def last_attended(configuration: Configuration) -> int | None:
+    """Return when a hub ran last (µs); None before the first."""
+    with closing(SqliteLogReader(configuration.data_dir)) as reader:
+        return last_there(reader.state_of(AWAY_SINCE), reader.newest())
+
+
+def hub_zone(configuration: Configuration) -> ZoneInfo:
+    """Return the zone that is configured, or else that of the hub that ran last on the folder.
+
+    Raises:
+        OwnerError: there is no such zone.
+    """
+    name = configuration.hub.time_zone
+    if not name and (configuration.data_dir / JOURNAL_FILE).exists():
+        with closing(SqliteLogReader(configuration.data_dir)) as reader:
+            name = last_zone(reader.state_of(ZONE))
+    return zone_of(name)
 
 
 def open_store(configuration: Configuration, *, read_only: bool = False) -> HistoryStore:
@@ -142,7 +167,8 @@ def fold_offline(configuration: Configuration) -> None:
     store = open_store(configuration)
     try:
         reader = SqliteLogReader(configuration.data_dir)
-        consumer = Consumer("history", reader, FoldIntoHistory(store, reader, reader.journal()))
+        effect = FoldIntoHistory(store, reader, reader.journal(), zone=hub_zone(configuration))
+        consumer = Consumer("history", reader, effect)
         # The writer of a hub that was killed a moment ago may still be at it.
         for _ in range(_FOLD_TRIES):
             if consumer.catch_up():

@@ -19,6 +19,7 @@ from motehub.core.journal import Journal
 from motehub.errors import StorageError
 from motehub.following import (
     ALERT_PLAN,
+    HUB_ZONE,
     MIRROR_SETTINGS,
     NEWS,
     NOTICE_BYTES,
@@ -73,7 +74,10 @@ def programs(configuration: Configuration) -> Iterator[Program]:
     """
     folder, store = str(configuration.data_dir), configuration.store
     environment = {STORE_URL: store.url}
-    rules = {RETENTION_PLAN: msgspec.json.encode(configuration.retention.plan).decode()}
+    rules = {
+        RETENTION_PLAN: msgspec.json.encode(configuration.retention.plan).decode(),
+        HUB_ZONE: configuration.hub.time_zone,
+    }
     yield Program(HISTORY, "writer", "motehub.writer", (folder, store.type), environment | rules)
     for name, settings in configuration.mirror.items():
         arguments = (folder, parts.mirror_of(settings), store.type)

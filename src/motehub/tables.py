@@ -52,7 +52,12 @@ TABLES: Final[dict[str, Table]] = {
         )
     ),
     "identity": Table(("identity", "device")),
+    "device_hour": Table(
+        ("device", "start", "received", "stored", "duplicate", "rejected", "discarded"), 2
+    ),
+    "hub_away": Table(("since", "until")),
     "series": Table(("id", "device", "metric", "unit", "kind")),
+    "spared_newest": Table(("series", "time", "value")),
     "reading": _READING,
     "reading_minute": _ROLLUP,
     "reading_hour": _ROLLUP,

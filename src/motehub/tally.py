@@ -1,8 +1,8 @@
-"""What is the same in every history store: counters of devices, and bounds of lists."""
+"""What is the same in every history store: counters, bounds of lists, newest readings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from motehub.frames import Rejected
@@ -68,3 +68,17 @@ class Tally:
         counts[3] += rejected
         counts[4] += discarded
         self.result = FoldResult(self.result.stored + stored, self.result.duplicate + duplicate)
+
+
+def with_later(
+    stored: Sequence[tuple[int, int, float | str]], spared: Mapping[int, tuple[int, float]]
+) -> list[tuple[int, int, float | str]]:
+    """Return the newest reading of each series: of those stored, or of those that were not.
+
+    Both are by series; each reading is its time (µs) and its value.
+    """
+    found: dict[int, tuple[int, float | str]] = {one[0]: one[1:] for one in stored}
+    for series, (time, value) in spared.items():
+        if series not in found or found[series][0] < time:
+            found[series] = time, value
+    return [(series, *one) for series, one in found.items()]

@@ -56,6 +56,15 @@ def abbreviation(time: int, zone: ZoneInfo) -> str:
     return name if name.isalpha() else f"UTC{local.isoformat()[len('YYYY-MM-DDTHH:MM:SS') :]}"
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """Return the zone of a hub whose ``[hub] time_zone`` is ``name``: empty for the machine's.
+
+    Raises:
+        OwnerError: there is no such zone.
+    """
+    return find_zone(name) if name else local_zone()
+
+
 def describe_zone(zone: ZoneInfo, start: int, end: int) -> str:
     """Return the zone's name and its offsets from UTC between ``start`` and ``end`` (UTC µs).
 

@@ -8,11 +8,13 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Download, Locator, Page, Response, expect
+from playwright.sync_api import Browser, Download, Locator, Page, Request, Response, expect
 from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, recent, records, send
@@ -162,6 +164,95 @@ def test_any_series_are_compared(hub: WebHub, browser: Browser, tmp_path: Path) 
         other.reload()
         lines(other, "greenhouse · temperature")
         expect(other.locator("#legend li")).to_have_count(2)
+
+
+def time_of(request: Request) -> tuple[float, float]:
+    """From when to when readings are asked for, in seconds since 1970."""
+    parts = parse_qs(urlsplit(request.url).query)
+    since, until = (datetime.fromisoformat(parts[key][0]).timestamp() for key in ("from", "to"))
+    return since, until
+
+
+def test_buttons_wheel_and_fingers_move_the_time(hub: WebHub, browser: Browser) -> None:
+    """It is asked for what they lead to: earlier, closer, and along with a finger."""
+
+    def is_past(request: Request) -> bool:
+        return "/readings?" in request.url and "to=" in request.url
+
+    touch = """([kind, id, x]) => document.querySelector(".u-over").dispatchEvent(
+        new PointerEvent(kind, {pointerType: "touch", pointerId: id, clientX: x, bubbles: true}))"""
+    with screen(browser) as page:
+        log_in(page, hub.url, VIEWER)
+        page.goto(f"{hub.url}/history#show=cellar/temperature")
+        lines(page, "cellar · temperature")
+        day = 86_400
+        with page.expect_request(is_past) as earlier:
+            page.get_by_role("button", name="Earlier").click()
+        since, until = time_of(earlier.value)
+        assert until - since == pytest.approx(day, abs=1)
+        assert until == pytest.approx(time.time() - day / 2, abs=60)
+
+        over = page.locator(".u-over").bounding_box()
+        assert over is not None
+        left, middle = over["x"], over["x"] + over["width"] / 2
+        page.mouse.move(middle, over["y"] + 50)
+        page.keyboard.down("Control")
+        with page.expect_request(is_past) as closer:
+            page.mouse.wheel(0, -200)
+        page.keyboard.up("Control")
+        begin, end = time_of(closer.value)
+        assert end - begin == pytest.approx(day * 1.002**-200, rel=0.01)
+        assert (begin + end) / 2 == pytest.approx((since + until) / 2, abs=day / 100)
+
+        page.keyboard.down("Shift")
+        with page.expect_request(is_past) as along:
+            page.mouse.wheel(0, -100)
+        page.keyboard.up("Shift")
+        since, until = time_of(along.value)
+        assert until - since == pytest.approx(end - begin, abs=1)
+        assert until == pytest.approx(end - 100 / over["width"] * (end - begin), rel=0.01)
+
+        page.evaluate(touch, ["pointerdown", 1, middle])
+        with page.expect_request(is_past) as finger:
+            page.evaluate(touch, ["pointermove", 1, middle + 100])
+        begin, end = time_of(finger.value)
+        assert end == pytest.approx(until - 100 / over["width"] * (until - since), abs=60)
+        page.evaluate(touch, ["pointerdown", 2, middle - 100])
+        with page.expect_request(is_past) as fingers:
+            page.evaluate(touch, ["pointermove", 2, left])
+        since, until = time_of(fingers.value)
+        assert until - since < (end - begin) * 0.8
+
+
+def test_a_chart_shows_gaps_and_extremes(hub: WebHub, browser: Browser) -> None:
+    """Nothing is drawn where nothing was measured; elsewhere a line, and lightly its band."""
+    drawn = """hours => {
+        const canvas = document.querySelector("figure canvas"), pen = canvas.getContext("2d");
+        const box = canvas.getBoundingClientRect(), each = canvas.width / box.width;
+        const over = document.querySelector("figure .u-over").getBoundingClientRect();
+        const x = (over.left - box.left + over.width * (1 - hours / 24)) * each;
+        const y = (over.top - box.top) * each;
+        const {data} = pen.getImageData(Math.round(x) - 2, y, 5, over.height * each);
+        const found = {line: 0, band: 0};
+        for (let i = 0; i < data.length; i += 4) {
+            const [red, green, blue, alpha] = data.slice(i, i + 4);
+            if (green > red + 40 && green > blue + 10) {
+                found[alpha > 150 ? "line" : "band"] += 1;
+            }
+        }
+        return found;
+    }"""
+    with screen(browser, excused="getImageData") as page:
+        log_in(page, hub.url, VIEWER)
+        page.goto(f"{hub.url}/device#greenhouse")
+        chart = page.get_by_role("img", name=re.compile("^temperature: from "))
+        expect(chart).to_be_visible()
+        hub.wait_until(lambda: page.evaluate(drawn, 6)["line"] > 0, "it is drawn")
+        for hours in (6, 15):
+            found = page.evaluate(drawn, hours)
+            assert found["line"] > 0
+            assert found["band"] > 0
+        assert page.evaluate(drawn, 11.5) == {"line": 0, "band": 0}
 
 
 def test_the_history_goes_on_by_itself(hub: WebHub, browser: Browser) -> None:

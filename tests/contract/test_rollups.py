@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tests.servers import PostgresServer
 from motehub import parts
 from motehub.core.buckets import reduce_series
 from motehub.core.history import make_fold
+from motehub.core.steps import drain
 from motehub.frames import (
     Columns,
     DeviceChanged,
@@ -175,33 +176,54 @@ def test_rollups_are_those_of_the_readings_whatever_came(
     Hours and days are made up to some time, in steps that other things come between.
     """
     monkeypatch.setattr("motehub.rolling.MINUTES_AT_ONCE", 1)
-    url = postgres.new_database() if parts.store(kind).schemes else ""
-    with closing(parts.store(kind).open(tmp_path_factory.mktemp("store"), url, False)) as store:
+    with new_store(kind, postgres, tmp_path_factory) as store:
         with_devices(store)
         for what, rows in steps:
-            if what == "rebuild":
-                store.begin_rebuild()
-            elif what == "some":
-                store.rebuild_some()
-            elif what == "settle":
-                store.settle_some(START + rows * HOUR)
-            elif what == "held":
+            if what == "held":
                 fold(store, held=rows)
-            else:
+            elif not rolled_on(store, what, rows):
                 fold(store, rows, entries=[HeldReleased(2)] if what == "released" else [])
             if not store.unrolled():
                 check(store)
-        while store.rebuild_some():
-            pass
-        check(store)
-        settle(store, START + 3 * DAY)
+        roll_all(store, check)
         assert store.settled().before("day", 1) >= START + 3 * DAY
-        check(store)
         if removed:
             fold(store, entries=[DeviceRemoved(1)])
             check(store)
+
+
+@contextmanager
+def new_store(
+    kind: str, postgres: PostgresServer, folders: pytest.TempPathFactory
+) -> Iterator[HistoryStore]:
+    """Give an empty store, one of many within a test."""
+    url = postgres.new_database() if parts.store(kind).schemes else ""
+    with closing(parts.store(kind).open(folders.mktemp("store"), url, False)) as store:
+        yield store
     if url:
         postgres.drop(url)
+
+
+def rolled_on(store: HistoryStore, what: str, hours: Any) -> bool:
+    """Do what a writer does between folds, if ``what`` is such a thing."""
+    if what == "rebuild":
+        store.begin_rebuild()
+    elif what == "some":
+        store.rebuild_some()
+    elif what == "settle":
+        store.settle_some(START + hours * HOUR)
+    else:
+        return False
+    return True
+
+
+def roll_all(store: HistoryStore, check: Callable[[HistoryStore], None]) -> None:
+    """Bring all rollups up to date, and check them before hours and days are made and after."""
+    while store.rebuild_some():
+        pass
+    check(store)
+    settle(store, START + 3 * DAY)
+    check(store)
 
 
 def test_a_repetition_among_new_readings(store: HistoryStore) -> None:
@@ -282,13 +304,7 @@ def spoil(kind: str, url: str, folder: Path, statement: str) -> None:
 def reduced(
     store: HistoryStore, series: int, since: int, until: int, points: int
 ) -> dict[str, list[float]]:
-    going = reduce_series(store, series, since, until, points)
-    while True:
-        try:
-            next(going)
-        except StopIteration as end:
-            buckets = end.value
-            break
+    buckets = drain(reduce_series(store, series, since, until, points))
     names = ("starts", "low", "high", "mean", "last", "counts")
     return {name: list(getattr(buckets, name)) for name in names}
 
@@ -321,8 +337,7 @@ def test_a_chart_from_rollups_is_that_from_readings(
     Some of the range has hours and days already, whether readings came before they did or after.
     What a store sums up at once is less than a bucket, or more.
     """
-    for kind in parts.store_names():
-        monkeypatch.setattr(f"motehub.stores._{kind}_rollups._CHUNK", 300)
+    monkeypatch.setattr("motehub.summed.ROWS_AT_ONCE", 300)
     times = range(-500, 2_600_000, 1_009)
     rows = [(1, START + n * SECOND, float(n * 7 % 1_000)) for n in times]
     fold(store, rows[:1_900])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -19,16 +18,19 @@ from tests.contract.test_rollups import (
     Opener,
     columns,
     kind,
+    new_store,
     opener,
+    roll_all,
+    rolled_on,
     settle,
     table,
     url,
 )
 from tests.servers import PostgresServer
 
-from motehub import parts
 from motehub.core.history import make_fold
 from motehub.core.state_buckets import StateBuckets, reduce_states
+from motehub.core.steps import drain
 from motehub.frames import (
     Columns,
     DeviceChanged,
@@ -171,50 +173,31 @@ def test_rollups_are_those_of_the_readings_whatever_came(
 ) -> None:
     """Late, backdated, repeated and released readings, and what makes a number no state."""
     monkeypatch.setattr("motehub.rolling.MINUTES_AT_ONCE", 1)
-    url = postgres.new_database() if parts.store(kind).schemes else ""
-    with closing(parts.store(kind).open(tmp_path_factory.mktemp("store"), url, False)) as store:
+    with new_store(kind, postgres, tmp_path_factory) as store:
         with_devices(store)
         released = False
         for what, given_ in steps:
-            if what == "rebuild":
-                store.begin_rebuild()
-            elif what == "some":
-                store.rebuild_some()
-            elif what == "settle":
-                store.settle_some(START + given_ * HOUR)
-            elif what == "other":
+            if what == "other":
                 fold(store, [given_])
             elif what == "released":
                 fold(store, given_, entries=[] if released else [HeldReleased(2)])
                 released = True
-            else:
+            elif not rolled_on(store, what, given_):
                 fold(store, given_)
             if not store.unrolled():
                 check(store)
-        while store.rebuild_some():
-            pass
-        check(store)
-        settle(store, START + 3 * DAY)
-        check(store)
+        roll_all(store, check)
         compare_buckets(store)
         if removed:
             fold(store, entries=[DeviceRemoved(1)])
             check(store)
             assert store.states.numbers() <= {5}
-    if url:
-        postgres.drop(url)
 
 
 def reduced(
     store: HistoryStore, series: int, since: int, until: int, count: int, end: int = 2**62
 ) -> StateBuckets:
-    going = reduce_states(store, SERIES[series], since, until, count, end)
-    while True:
-        try:
-            next(going)
-        except StopIteration as stop:
-            found: StateBuckets = stop.value
-            return found
+    return drain(reduce_states(store, SERIES[series], since, until, count, end))
 
 
 def compare_buckets(store: HistoryStore) -> None:

@@ -25,9 +25,11 @@ from motehub.frames import (
     Entry,
     EventOccurred,
     Frame,
+    HubAway,
     PresenceChanged,
     Rejected,
     SeriesAdded,
+    Spared,
     TextReadings,
 )
 from motehub.history_contract import UNFINISHED, Expiring, HistoryStore
@@ -92,6 +94,7 @@ def fill(store: HistoryStore) -> None:
         Rejected(7, "192.0.2.1", START, b"left", "over", 2, discarded=True),
         PresenceChanged(7, online=True),
         PresenceChanged(2, online=False),
+        HubAway(START - 5, START),
     ]
     rng = random.Random(1)
     readings, held = Columns(), Columns()
@@ -101,9 +104,12 @@ def fill(store: HistoryStore) -> None:
     readings.add(11, array("q", odd), array("d", [5e-324, -0.1, 1e308, 3.0]))
     readings.add(12, array("q", [START, START + 1]), array("d", [0.0, 1.0]))
     held.add(5, array("q", [START, START + 1]), array("d", [1.5, 2.5]))
+    again = Columns()
+    again.extend(readings)
+    again.add(12, array("q", [START + 2]), array("d", [1.0]))
     frames = [
         (1, Frame(START, readings, held, entries)),
-        (2, Frame(START, readings, Columns(), [])),
+        (2, Frame(START, again, Columns(), [Spared(12, [START + 2], [], [])])),
     ]
     assert store.fold(make_fold(frames, {})).duplicate == PAGE + 16
     while store.settle_some(START // DAY * DAY + DAY):

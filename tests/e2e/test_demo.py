@@ -84,6 +84,30 @@ def test_every_dialect_speaks_and_has_a_past(visitor: Visitor) -> None:
         assert steps[-1] <= max(steps[:-1]) * 2, name
 
 
+def test_the_owner_has_said_what_there_is(visitor: Visitor) -> None:
+    """Devices stand in groups, and what is measured has its unit, whoever says so."""
+    found = {one["name"]: one for one in visitor.ask("overview")}
+    assert {tuple(found[name]["labels"]) for name in DIALECTS} == {("garden",), ("house",)}
+    units = {
+        (series["metric"], series["unit"])
+        for name in DIALECTS
+        for series in found[name]["series"]
+        if series["metric"] not in {"led", "button", "charging", "state"}
+    }
+    assert units == {
+        ("temperature", "°C"),
+        ("relative_humidity", "%"),
+        ("illuminance", "%"),
+        ("soil_moisture", "%"),
+        ("battery", "V"),
+    }
+    (battery,) = visitor.ask("readings?device=workshop&metric=battery&from=-8d&points=500")[
+        "series"
+    ]
+    assert 3.3 <= min(battery["min"]) < 3.4
+    assert 4.1 < max(battery["max"]) <= 4.2
+
+
 def test_the_led_and_the_lamp_obey(run: DemoRun, visitor: Visitor) -> None:
     """The board confirms its LED; the lamp takes its colour and closes."""
     for device, body, end in (

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
 from tests.harness import OPEN, PATIENCE
 from tests.web_hub import WEB, WebHub
+
+from motehub.web import pages
 
 GOOD = "three damp seedlings"
 OTHER = "seven dry cactuses"
@@ -194,3 +197,49 @@ def test_pages_hold_nothing_from_elsewhere(hub: WebHub, page: str) -> None:
             again = client.get(path, headers={"If-None-Match": file.headers["etag"]})
             assert (again.status_code, again.content) == (304, b"")
     assert b"This is motehub" in hub.curl("/")[2]
+
+
+DOORS: Final = (
+    ("POST", "/api/v1/readings", b'{"device": "tank", "metric": "level", "value": 2}'),
+    ("POST", "/api/v2/write", b"level,device=tank value=2"),
+    ("POST", "/write", b"level,device=tank value=2"),
+    ("PUT", "/webhook/update-unit/127.0.0.1/5", b""),
+    ("GET", "/metrics", b""),
+)
+"""Those of devices and programs, which show a token."""
+
+HEARD_BY: Final = {
+    "private-devices": {"viewer", "operator", "admin"},
+    "private-requests": {"operator", "admin"},
+    "private-of-somebody": {"admin"},
+}
+"""Channels, and the roles that may hear them."""
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "operator", "admin"])
+def test_each_role_at_what_stands_beside_the_api(hub: WebHub, role: str | None) -> None:
+    """A cookie opens no door of a device, pages are the same for all, the rest goes by role."""
+    with ExitStack() as stack:
+        nobody = stack.enter_context(browser(hub))
+        asking = nobody
+        if role is not None:
+            hub.cli("user", "add", f"{role}-2", "--role", role, given=OTHER)
+            asking = stack.enter_context(log_in(hub, f"{role}-2", OTHER))
+        for method, path, body in DOORS:
+            answer = asking.request(method, f"{hub.url}{path}", content=body)
+            # Who shows no token again and again is asked to wait.
+            assert answer.status_code in {401, 429}, (path, answer.text)
+        html = {"Accept": "text/html"}
+        shown = [path for _, path in pages.answers() if not path.startswith("/static/")]
+        assert len(shown) > 15
+        for path in shown:
+            answer = asking.get(f"{hub.url}{path}", headers=html)
+            assert answer.status_code == 200, path
+            assert answer.content == nobody.get(f"{hub.url}{path}", headers=html).content
+        with asking.stream("GET", "/stream") as stream:
+            assert stream.status_code == (401 if role is None else 200)
+        for channel, heard_by in HEARD_BY.items():
+            fields = {"socket_id": "1.1", "channel_name": channel}
+            answer = asking.post(f"{hub.url}/api/broadcasting/auth", data=fields)
+            assert answer.status_code == (200 if role in heard_by else 403), channel
+    assert 2 not in [one["value"] for one in hub.json("readings", "tank", "level")]

@@ -44,7 +44,7 @@ ANSWERS: Final = [
     ("GET", "/", 200),
     ("GET", "/login", 200),
     ("GET", "/settings/people", 200),
-    ("GET", "/static/hub.js", 200),
+    ("GET", "/static/style.css", 200),
     ("GET", "/static/../../../etc/passwd", 404),
     ("GET", "/static/%2e%2e/app.py", 404),
     ("GET", "/nothing<script>", 404),
@@ -101,8 +101,10 @@ def test_what_is_not_in_the_api_is_no_way_around_it(hub: WebHub) -> None:
         said = {"socket_id": "1.2", "channel_name": "private-tank"}
         assert admin.post("/broadcasting/auth", json=said).status_code == 403
         body = b'{"device": "tank", "metric": "level", "value": 2}'
-        assert admin.post("/api/v1/readings", content=body).status_code == 401
+        answer = admin.post("/api/v1/readings", content=body)
+        assert answer.status_code == 401
         assert admin.post("/api/v1/write", content=b"m,device=tank v=1").status_code == 401
+        assert answer.headers["x-content-type-options"] == "nosniff"
     for token, status in ((reader, 200), (bound, 403), (writer, 403)):
         assert hub.curl("/metrics", token=token)[0] == status
 

@@ -119,6 +119,7 @@ def test_a_mail_server_that_is_down_holds_up_nothing(tmp_path: Path) -> None:
             return [(one["kind"], one["name"]) for one in rows if "127.0.0.1" in one["reason"]]
 
         hub.wait_until(lambda: undelivered() == [("channel", "mail")], "the health says so")
+        assert "channel mail: the server 127.0.0.1:" in hub.cli("doctor").stdout
         seen = [
             json.loads(hub.curl("/api/v1/health", token=hub.token(f"t-{one}", one))[2])
             for one in ("read", "admin")

@@ -203,16 +203,21 @@ class AlertBook(Outbox):
             found["alerts"] = int(db.execute("SELECT count(*) FROM alert WHERE ended IS NULL").get)
             return found
 
-    def undelivered(self) -> list[tuple[str, str, str]]:
-        """Return which channels and reports did not get out the last time, and why."""
+    def undelivered(self, since: int) -> list[tuple[str, str, str]]:
+        """Return which channels and reports did not get out the last time, and why.
+
+        Of a channel for which nothing waits only what failed ``since`` then (µs).
+        """
         with self.storage() as db:
             rows = db.execute(
-                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL UNION "
+                "SELECT 'channel', name, trouble FROM channel WHERE trouble IS NOT NULL AND "
+                "(last_failure > ?1 OR EXISTS (SELECT 1 FROM message "
+                "WHERE message.channel = channel.name AND state = 0)) UNION "
                 "SELECT 'report', report, result FROM schedule WHERE NOT ok UNION "
                 "SELECT 'report', report, max(trouble) FROM letter "
                 "WHERE state = 0 AND trouble IS NOT NULL GROUP BY report "
-                "ORDER BY 1, 2 LIMIT ?",
-                (_MOST_UNDELIVERED,),
+                "ORDER BY 1, 2 LIMIT ?2",
+                (since, _MOST_UNDELIVERED),
             )
             return [(str(kind), str(name), str(reason)) for kind, name, reason in rows]
 
@@ -265,8 +270,10 @@ class Writing:
             ),
         )
 
-    def tell(self, channel: str, alert: Alert, now: int, due: int, held: str, body: Any) -> None:
-        """Add a message; of too many that wait the oldest goes."""
+    def tell(
+        self, channel: str, alert: Alert | None, now: int, due: int, held: str, body: Any
+    ) -> None:
+        """Add a message, of an alert or of the hub; of too many that wait the oldest goes."""
         count = "SELECT count(*) FROM message WHERE channel = ? AND state = 0"
         if int(self._db.execute(count, (channel,)).get) >= MOST_WAITING:
             self._db.execute(
@@ -275,10 +282,11 @@ class Writing:
                 (channel,),
             )
             self._db.execute("UPDATE channel SET dropped = dropped + 1 WHERE name = ?", (channel,))
+        about = (alert.id, alert.device_id) if alert is not None else (0, 0)
         self._db.execute(
             "INSERT INTO message (channel, alert, device_id, created, due, held, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (channel, alert.id, alert.device_id, now, due, held, _encode(body)),
+            (channel, *about, now, due, held, _encode(body)),
         )
 
     def untell(self, alert: Alert, held: str) -> int:

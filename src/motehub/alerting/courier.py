@@ -27,6 +27,9 @@ GATHER_SECONDS: Final = 0.2
 GIVE_UP_SECONDS: Final = 3 * 86_400
 """How old a message may be that does not arrive; then it is given up."""
 
+HANGS_SECONDS: Final = 600.0
+"""How long one message may take; nobody waits longer for a server or a plug-in."""
+
 _LOOK_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 60.0
 _HOUR: Final = 3_600.0
@@ -92,6 +95,8 @@ class Courier(threading.Thread):
         self._channel = channel
         self._send = send
         self._clock = clock
+        self._rate = rate
+        self._under_way: tuple[float, list[Waiting]] | None = None
         self._gate = Gate()
         self._allowance = Allowance(rate)
         self._woken = threading.Event()
@@ -106,6 +111,24 @@ class Courier(threading.Thread):
         """Begin no more; what is under way is finished or sent again at the next start."""
         self._stopping.set()
         self._woken.set()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether what is under way has taken so long that it may never end."""
+        under_way = self._under_way
+        return under_way is not None and time.monotonic() - under_way[0] > HANGS_SECONDS
+
+    def replaced(self) -> Courier:
+        """Leave a thread that hangs to itself, and return who does its work from now on.
+
+        Raises:
+            StorageError: what hangs can't be put off now.
+        """
+        if (under_way := self._under_way) is not None:
+            reason = f"no answer within {HANGS_SECONDS / 60:g} min"
+            self._note_failure(under_way[1], NotDelivered(reason, about_all=False))
+        self.stop()
+        return Courier(self._book, self._channel, self._send, self._clock, self._rate)
 
     def run(self) -> None:
         """Deliver."""
@@ -128,7 +151,9 @@ class Courier(threading.Thread):
         if batch is None:
             self._gate.leave()
             return
+        self._under_way = time.monotonic(), batch
         self._deliver(batch)
+        self._under_way = None
 
     def _next(self) -> list[Waiting] | None:
         """Return what goes out now, or None after a while."""

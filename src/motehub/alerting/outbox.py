@@ -110,7 +110,7 @@ class Outbox(SqliteFile):
 def _end(db: apsw.Connection, channel: str, batch: str, now: int, state: int) -> int:
     db.execute(
         "UPDATE message SET attempts = attempts + 1, state = ?1, "
-        "ended = CASE WHEN ?1 THEN ?2 END WHERE channel = ?3 AND batch = ?4",
+        "ended = CASE WHEN ?1 THEN ?2 END WHERE channel = ?3 AND batch = ?4 AND state = 0",
         (state, now, channel, batch),
     )
     return db.changes()

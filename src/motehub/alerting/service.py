@@ -30,7 +30,7 @@ from motehub.errors import MotehubError, StorageError
 from motehub.languages import Words
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
-from motehub.webhooks.service import Hub, Tell, Undelivered, clock
+from motehub.webhooks.service import TOLD_OF, Hub, Tell, Undelivered, clock
 from motehub.zones import find_zone, local_zone
 
 TellHub = Callable[[str, Sequence[AlertNews]], None]
@@ -46,6 +46,7 @@ _STOP_SECONDS: Final = 2.0
 _COUNT_SECONDS: Final = 0.5
 _JUMP_SECONDS: Final = 5.0
 _NEWS: Final = 500
+_MOST_HANGING: Final = 20
 
 _logger = Logger("motehub.alerts")
 _occasional = OccasionalLogger(_logger)
@@ -88,6 +89,7 @@ class AlertService:
         self._couriers = list(self._make_couriers(plan))
         self._reporter = _Reporter(self._book, tell_hub)
         self._others = list(self._make_reporters(folder, plan, reports))
+        self._hanging = 0
         self._counts: dict[str, int] = {}
         self._undelivered: Undelivered = []
         self._counted = 0.0
@@ -95,24 +97,34 @@ class AlertService:
 
     def run(self, hub: Hub, tell: Tell) -> bool:
         """Follow and tell; return at the end whether all was taken over from the journal."""
-        threads: list[Courier | Postman | Clerk | _Reporter] = [
-            *self._couriers,
-            self._reporter,
-            *self._others,
-        ]
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         try:
             return self._follow(hub, tell)
         finally:
             with suppress(StorageError):
                 self._effect.flush()
-            for thread in threads:
+            for thread in self._threads:
                 thread.stop()
             deadline = time.monotonic() + _STOP_SECONDS
-            for thread in threads:
+            for thread in self._threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
             self._book.close()
+
+    @property
+    def _threads(self) -> list[Courier | Postman | Clerk | _Reporter]:
+        return [*self._couriers, self._reporter, *self._others]
+
+    def _replace_hanging(self) -> bool:
+        """Let others do what threads do that hang; False when these have become too many."""
+        for place, courier in enumerate(self._couriers):
+            if courier.hangs:
+                with suppress(StorageError):
+                    self._couriers[place] = courier.replaced()
+                    self._couriers[place].start()
+                    self._hanging += 1
+                    _logger.warning("a channel hangs: its message is put off", channel=courier.name)
+        return self._hanging < _MOST_HANGING
 
     def _make_couriers(self, plan: Plan) -> list[Courier]:
         senders: dict[str, Send] = {}
@@ -164,7 +176,7 @@ class AlertService:
                 tell(effect.committed, counts, consumer.trouble, self._undelivered)
 
         woken = False
-        while all(one.is_alive() for one in (*self._couriers, self._reporter, *self._others)):
+        while self._replace_hanging() and all(one.is_alive() for one in self._threads):
             began = time.process_time()
             # Before anything is judged, which would pass the time that never was.
             if jump := steady.jump():
@@ -214,7 +226,7 @@ class AlertService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._book.counts(), "missed": self._effect.missed}
-                self._undelivered = self._book.undelivered()
+                self._undelivered = self._book.undelivered(clock() - TOLD_OF)
         return self._counts
 
 

@@ -50,7 +50,7 @@ class Matching:
         return [
             rule
             for rule in self._candidates(device.name)
-            if not rule.is_of_device and _fits(rule, series) and _is_for(rule, device.name, labels)
+            if not rule.is_of_device and fits(rule, series) and is_for(rule, device.name, labels)
         ]
 
     def of_device(self, device: Device, labels: tuple[str, ...]) -> list[Rule]:
@@ -58,7 +58,7 @@ class Matching:
         return [
             rule
             for rule in self._candidates(device.name)
-            if rule.is_of_device and _is_for(rule, device.name, labels)
+            if rule.is_of_device and is_for(rule, device.name, labels)
         ]
 
     def _candidates(self, device: str) -> Iterator[Rule]:
@@ -66,20 +66,27 @@ class Matching:
         yield from self._by_device.get("", {}).values()
 
 
-def _keys(rule: Rule) -> set[str]:
-    if not rule.devices or any(_WILD & set(one) for one in rule.devices):
-        return {""}
-    return set(rule.devices)
+def has_wildcard(name: str) -> bool:
+    """Tell whether a name of a rule stands for any that it matches."""
+    return bool(_WILD & set(name))
 
 
-def _is_for(rule: Rule, device: str, labels: tuple[str, ...]) -> bool:
+def is_for(rule: Rule, device: str, labels: tuple[str, ...]) -> bool:
+    """Tell whether a rule looks at a device of that name with these labels."""
     if rule.labels and not set(rule.labels) & set(labels):
         return False
     return not rule.devices or any(fnmatchcase(device, one) for one in rule.devices)
 
 
-def _fits(rule: Rule, series: Series) -> bool:
+def fits(rule: Rule, series: Series) -> bool:
+    """Tell whether a rule looks at such a series, whosever it is."""
     if rule.metric != series.metric:
         return False
     # What has no numbers can be equal to a text, always the same, or silent.
     return series.kind is SeriesKind.GAUGE or rule.kind in (Kind.EQUAL, Kind.STUCK, Kind.SILENT)
+
+
+def _keys(rule: Rule) -> set[str]:
+    if not rule.devices or any(map(has_wildcard, rule.devices)):
+        return {""}
+    return set(rule.devices)

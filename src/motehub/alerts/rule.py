@@ -196,9 +196,11 @@ def check_message(rule: Rule) -> None:
     """
     for word in _BRACES.findall(rule.message):
         if word not in WORDS:
-            near = get_close_matches(word, WORDS, 1)
-            hint = f"Did you mean {{{near[0]}}}?" if near else f"Known: {', '.join(WORDS)}."
-            raise ValueError(f"message: {{{word[:40]}}} stands for nothing. {hint}")
+            said = f"{{{word[:40]}}}"
+            for near in get_close_matches(word, WORDS, 1):
+                known = f"{{{near}}}"
+                raise ValueError(f"message: {said} stands for nothing. Did you mean {known}?")
+            raise ValueError(f"message: {said} stands for nothing. Known: {', '.join(WORDS)}")
 
 
 def describe(rule: Rule) -> str:

@@ -83,10 +83,13 @@ _rule_options = with_options(
 
 
 def _about(rule: dict[str, Any]) -> str:
+    from motehub.cli.printing import shown
+
     # A name that is misspelt would never be heard of again.
+    hint = f" {shown(rule['hint'])}" if rule["hint"] else ""
     if rule["about"] or not rule["enabled"]:
-        return ""
-    return " Nothing that it is about is there yet: are device, label and metric right?"
+        return hint
+    return f" Nothing that it is about is there yet.{hint}"
 
 
 @rules.command()

@@ -79,26 +79,28 @@ def list_devices(data: Path, format_: Format) -> None:
     show_default=True,
     help="In the first day: '7d', a date or an ISO 8601 time.",
 )
-@click.option("--time-zone", metavar="ZONE", help="Zone of the days.  [default: this machine's]")
+@click.option("--time-zone", metavar="ZONE", help="Zone of the days.  [default: the hub's]")
 @format_option
 @data_option
 def quality(name: str, since: str, time_zone: str | None, format_: Format, data: Path) -> None:
     """Tell how many of the expected readings of a device are there, day by day."""
     import time
 
-    from motehub.cli.opening import parse_since
+    from motehub.cli.opening import check_history, configuration_of, parse_since
     from motehub.cli.printing import warn_incomplete
     from motehub.cli.quality import print_quality, quality_in
     from motehub.core.days import days_of
     from motehub.model import MICROSECONDS
-    from motehub.zones import find_zone, local_zone
+    from motehub.storage import hub_zone
+    from motehub.zones import find_zone
 
+    check_history(data)
     now = round(time.time() * MICROSECONDS)
-    zone = find_zone(time_zone) if time_zone else local_zone()
+    zone = find_zone(time_zone) if time_zone else hub_zone(configuration_of(data))
     days = days_of(parse_since(since), now + 1, zone)
     found, complete = quality_in(data, name, days, now)
     warn_incomplete(complete)
-    print_quality(found, format_)
+    print_quality(found, format_, zone)
 
 
 @group.command()

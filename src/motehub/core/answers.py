@@ -151,8 +151,8 @@ def _rows(
             ]
         case Overview():
             return _overview(store, question)
-        case SeriesOf(name, calibrations, newer):
-            return _series_rows(store, name, calibrations, newer)
+        case SeriesOf(name, calibrations):
+            return _series_rows(store, name, calibrations)
         case Events(limit, names):
             return [show_event(row) for row in _events(store, limit, names)]
         case RejectedPayloads(limit, names):
@@ -171,13 +171,12 @@ def _series_rows(
     store: HistoryStore,
     name: str,
     calibrations: Mapping[int, Calibration],
-    newer: Mapping[int, tuple[int, float]],
 ) -> list[Any]:
     device, all_series = readings.find_device(store, name)
     # Who decides about a device sees what it has said so far.
     held = device.admission is Admission.PENDING
     found = store.latest(device.id, held=held)
-    latest = {series: (moment, value) for series, moment, value in found} | dict(newer)
+    latest = {series: (moment, value) for series, moment, value in found}
     return [
         show_series(series, latest.get(series.id), calibrations.get(series.id, AS_IT_IS))
         for series in all_series
@@ -190,7 +189,7 @@ def _overview(store: HistoryStore, question: Overview) -> list[Any]:
         series.setdefault(one.device, []).append(one)
     # What waits for approval is kept apart.
     found = [*store.latest(held=True), *store.latest()]
-    latest = {number: (moment, value) for number, moment, value in found} | dict(question.newer)
+    latest = {number: (moment, value) for number, moment, value in found}
     rank = {device: i for i, device in enumerate(question.order)}
     rows = sorted(store.devices(), key=lambda row: rank.get(row.device.id, len(rank)))
     return [

@@ -14,6 +14,7 @@ MOST_DAYS: Final = 366
 """Most days that are looked at together."""
 
 _ONE: Final = timedelta(days=1)
+_HOUR: Final = 3_600 * MICROSECONDS
 
 
 class Day(msgspec.Struct, frozen=True):
@@ -43,6 +44,17 @@ def days_of(since: int, until: int, zone: tzinfo) -> tuple[Day, ...]:
     except (OverflowError, ValueError) as error:
         raise OwnerError("These days are in no calendar: ask for others.") from error
     return tuple(found)
+
+
+def hour_of(moment: int, zone: tzinfo) -> int:
+    """Return when the hour of ``zone`` began in which ``moment`` is (both UTC µs)."""
+    try:
+        offset = datetime.fromtimestamp(moment // MICROSECONDS, UTC).astimezone(zone).utcoffset()
+    except (OverflowError, ValueError, OSError):
+        # In no calendar: an hour like any other.
+        offset = None
+    shift = 0 if offset is None else round(offset.total_seconds()) * MICROSECONDS
+    return (moment + shift) // _HOUR * _HOUR - shift
 
 
 def _date(moment: int, zone: tzinfo) -> datetime:

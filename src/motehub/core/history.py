@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from itertools import islice
-from operator import gt
-from typing import Any, TypeVar
+from operator import gt, itemgetter
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from motehub.contracts import LogReader
+from motehub.core.days import hour_of
 from motehub.core.registry import Registry
 from motehub.frames import (
     Columns,
@@ -25,9 +27,12 @@ from motehub.frames import (
 )
 from motehub.history_contract import Fold, FoldResult, HistoryStore
 from motehub.logs import Logger
+from motehub.rollups import TIERS
 
 _Values = TypeVar("_Values", "array[float]", list[str])
 _BySeries = dict[int, tuple["array[int]", _Values]]
+
+_HOUR: Final = TIERS["hour"]
 
 _logger = Logger("motehub.history")
 
@@ -36,7 +41,7 @@ class FoldIntoHistory:
     """The journal consumer that keeps the history; see :class:`motehub.contracts.Effect`.
 
     ``journal`` is the id of the one that ``reader`` reads. ``on_fold`` hears of each fold before
-    it is stored.
+    it is stored. Hours, by which is counted, are those of ``zone``.
 
     Raises:
         StaleJournal: the history in ``store`` is of another journal.
@@ -49,9 +54,11 @@ class FoldIntoHistory:
         reader: LogReader,
         journal: str,
         on_fold: Callable[[Fold], None] = lambda _: None,
+        zone: tzinfo = UTC,
     ) -> None:
         store.bind(journal)
         self._on_fold = on_fold
+        self._zone = zone
         self.store = store
         self._reader = reader
         self._devices: dict[int, int] = {}
@@ -66,7 +73,7 @@ class FoldIntoHistory:
         return self._position
 
     def apply(self, frames: Sequence[tuple[int, Frame]]) -> None:
-        """Store ``frames`` and the position of the last one in one transaction.
+        """Store ``frames`` and the position of the last one; those of each hour together.
 
         Where frames are missing, the history has not heard of every device and series: it gets
         the registry anew.
@@ -74,7 +81,11 @@ class FoldIntoHistory:
         known: list[Entry] = []
         if frames[0][0] != self._position + 1 or any(frame.damaged for _, frame in frames):
             known = Registry.from_state(self._reader.state()).entries()
-        fold = make_fold(frames, self._devices, known)
+        for hour, some in _by_hour(frames, self._zone):
+            self._store(make_fold(some, self._devices, known, hour))
+            known = []
+
+    def _store(self, fold: Fold) -> None:
         self._on_fold(fold)
         result = self.store.fold(fold)
         self._position = fold.end
@@ -84,9 +95,12 @@ class FoldIntoHistory:
 
 
 def make_fold(
-    frames: Sequence[tuple[int, Frame]], devices: dict[int, int], known: Sequence[Entry] = ()
+    frames: Sequence[tuple[int, Frame]],
+    devices: dict[int, int],
+    known: Sequence[Entry] = (),
+    hour: int = 0,
 ) -> Fold:
-    """Sort ``frames`` (position, frame) by series and time.
+    """Sort ``frames`` (position, frame) by series and time; all were committed in one ``hour``.
 
     ``devices`` maps series to device; series that the frames add are put into it, as are those
     of the entries that are ``known`` beforehand.
@@ -99,9 +113,10 @@ def make_fold(
     seen: dict[int, int] = {}
     _note_series(known, devices)
     spared: dict[int, int] = {}
+    newest_spared: dict[int, tuple[int, float]] = {}
     for _, frame in frames:
         _note_series(frame.entries, devices)
-        stored = _without_spared(frame, devices, spared)
+        stored = _without_spared(frame, devices, spared, newest_spared)
         for columns, by_series in ((stored, readings), (frame.held, held)):
             _group(columns, by_series)
             seen |= {devices[one]: frame.time for one in set(columns.series) if one in devices}
@@ -125,6 +140,8 @@ def make_fold(
         entries=_merge_refusals(entries),
         seen=seen,
         discarded=spared,
+        hour=hour,
+        newest_spared=newest_spared,
     )
 
 
@@ -147,14 +164,35 @@ def wait_until_folded(
     return True
 
 
+def _by_hour(
+    frames: Sequence[tuple[int, Frame]], zone: tzinfo
+) -> Iterator[tuple[int, Sequence[tuple[int, Frame]]]]:
+    """Cut ``frames`` where an hour ends; yield when it began (µs), and its frames."""
+    first = 0
+    hour = hour_of(frames[0][1].time, zone)
+    for number, (_, frame) in enumerate(frames):
+        if not hour <= frame.time < hour + _HOUR:
+            yield hour, frames[first:number]
+            first, hour = number, hour_of(frame.time, zone)
+    yield hour, frames[first:]
+
+
 def _note_series(entries: Sequence[Entry], devices: dict[int, int]) -> None:
     for entry in entries:
         if isinstance(entry, SeriesAdded):
             devices[entry.series.id] = entry.series.device
 
 
-def _without_spared(frame: Frame, devices: Mapping[int, int], discarded: dict[int, int]) -> Columns:
-    """Return the readings of a frame that are to be stored; count the others by device."""
+def _without_spared(
+    frame: Frame,
+    devices: Mapping[int, int],
+    discarded: dict[int, int],
+    newest: dict[int, tuple[int, float]],
+) -> Columns:
+    """Return the readings of a frame that are to be stored; count the others by device.
+
+    ``newest`` gets time and value of the newest of the others by series.
+    """
     entries = [one for one in frame.entries if isinstance(one, Spared) and one.series in devices]
     if not entries:
         return frame.readings
@@ -170,6 +208,7 @@ def _without_spared(frame: Frame, devices: Mapping[int, int], discarded: dict[in
         if series in times:
             places = [n for n, moment in enumerate(moments) if moment not in times[series]]
             _count(discarded, devices[series], count - len(places))
+            _keep_newest(newest, series, zip(moments, values, strict=True), times[series])
             moments = array("q", [moments[n] for n in places])
             values = array("d", [values[n] for n in places])
         if moments:
@@ -179,6 +218,19 @@ def _without_spared(frame: Frame, devices: Mapping[int, int], discarded: dict[in
             kept.add(entry.series, array("q", entry.recalled), array("d", entry.values))
             _count(discarded, devices[entry.series], -len(entry.recalled))
     return kept
+
+
+def _keep_newest(
+    newest: dict[int, tuple[int, float]],
+    series: int,
+    readings: Iterable[tuple[int, float]],
+    spared: Container[int],
+) -> None:
+    found = [one for one in readings if one[0] in spared]
+    if series in newest:
+        found.append(newest[series])
+    if found:
+        newest[series] = max(found, key=itemgetter(0))
 
 
 def _count(by_device: dict[int, int], device: int, count: int) -> None:

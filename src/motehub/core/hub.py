@@ -18,6 +18,8 @@ from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
+from motehub.core.moments import iso
+from motehub.core.notices import Notices, Told
 from motehub.core.profiles import Profile, checked_interval, checked_labels
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook, Reports
@@ -63,6 +65,7 @@ class Hub:
         rules: RuleBook | None = None,
         reports: ReportBook | None = None,
         retention: Retention | None = None,
+        told: Mapping[str, Told] | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -73,6 +76,7 @@ class Hub:
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.reports = Reports(reports or ReportBook(), journal, clock, self.rules.needed)
         self.retention = retention or Retention(Plan(), {})
+        self.notices = Notices(told or {}, journal, clock, self.rules.needed)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -154,7 +158,7 @@ class Hub:
         batch = Batch()
         old = self.registry.by_name(name)
         device = accept_device(self.registry, batch, old, new_name, self._clock())
-        self._tokens_follow(batch, old, device)
+        self._follow(batch, old, device)
         await self._journal.append(batch)
         return device
 
@@ -171,7 +175,7 @@ class Hub:
         batch = Batch()
         device = msgspec.structs.replace(old, name=self.registry.check_new_name(new_name))
         self.registry.replace(batch, device)
-        self._tokens_follow(batch, old, device)
+        self._follow(batch, old, device)
         self._note_event(batch, device, "renamed", f"renamed from {name} to {new_name}")
         await self._journal.append(batch)
         return device
@@ -224,20 +228,6 @@ class Hub:
             self._note_event(batch, device, "calibrated", text)
         await self._journal.append(batch)
         return calibration
-
-    def newest_spared(self, name: str | None = None) -> dict[int, tuple[int, float]]:
-        """Return time (µs) and value of readings that are newer than what is stored.
-
-        By series, of those of a device, or of all, whose newest reading need not be stored.
-
-        Raises:
-            UnknownDevice: no device is called ``name``.
-        """
-        if name is None:
-            return self._intake.sparing.all_newest()
-        known = self.registry.calibrations_of(self.registry.by_name(name))
-        found = {one: self._intake.sparing.newest(one) for one in known}
-        return {series: one for series, one in found.items() if one is not None}
 
     async def block_device(self, name: str) -> Device:
         """Refuse everything that the device sends from now on; reject what was held.
@@ -314,6 +304,18 @@ class Hub:
             await self._journal.append(batch)
         _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
 
+    async def confirm_clock(self) -> int:
+        """Let the clock of this machine be right, and return what it says (UTC µs).
+
+        Old readings that stay because it is doubted are deleted then.
+        """
+        batch = Batch()
+        now = self._clock()
+        self.retention.confirm_clock(batch, now)
+        await self._journal.append(batch)
+        _logger.info("the clock is confirmed", clock=iso(now))
+        return now
+
     def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
         """See :class:`motehub.contracts.Commander`."""
         self.commands.tell_outcome(command, tell)
@@ -354,14 +356,16 @@ class Hub:
         _logger.info("token revoked", name=token.name)
         return token
 
-    def _tokens_follow(self, batch: Batch, old: Device, new: Device) -> None:
-        """Bind the tokens of a device that was renamed to its new name.
+    def _follow(self, batch: Batch, old: Device, new: Device) -> None:
+        """Bind what names a device that was renamed to its new name: tokens, rules, reports.
 
-        Whoever waits (or was blocked) has only called himself so: a token of that name was made
+        Whoever waits (or was blocked) has only called himself so: what has that name was made
         for another device, which the owner knows and which may not have come yet.
         """
-        if old.admission is Admission.ACCEPTED:
+        if old.admission is Admission.ACCEPTED and old.name != new.name:
             self.tokens.follow(batch, old.name, new.name)
+            self.rules.follow(batch, old.name, new.name)
+            self.reports.follow(batch, old.name, new.name)
 
     def _note_event(self, batch: Batch, device: Device, kind: str, text: str) -> None:
         batch.entries.append(EventOccurred(device.id, self._clock(), kind, text))

@@ -78,26 +78,18 @@ class OneDevice(msgspec.Struct, frozen=True, tag="device"):
 
 
 class Overview(msgspec.Struct, frozen=True, tag="overview"):
-    """All devices with their series, or only those of ``names``; those of ``order`` (ids) first.
-
-    ``newer`` is as in :class:`SeriesOf`.
-    """
+    """All devices with their series, or only those of ``names``; those of ``order`` (ids) first."""
 
     names: tuple[str, ...] | None = None
     said: Said = Said()
     order: tuple[int, ...] = ()
-    newer: dict[int, tuple[int, float]] = {}
 
 
 class SeriesOf(msgspec.Struct, frozen=True, tag="series"):
-    """The series of the device called ``name``; ``calibrations`` has those of them by id.
-
-    ``newer`` are time (µs) and value of their newest reading where that is not stored.
-    """
+    """The series of the device called ``name``; ``calibrations`` has those of them by id."""
 
     name: str
     calibrations: dict[int, Calibration] = {}
-    newer: dict[int, tuple[int, float]] = {}
 
 
 class NewestOf(msgspec.Struct, frozen=True, tag="newest"):

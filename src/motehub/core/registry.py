@@ -294,6 +294,11 @@ class Registry:
             raise InvalidProfile(f"{device.name} has no numbers called {metric[:64]!r}.")
         return series
 
+    def series_of(self, device: Device) -> list[Series]:
+        """Return the series of a device, numbers first."""
+        tables = (self._gauges, self._texts)
+        return [one for table in tables for one in table.get(device.id, {}).values()]
+
     def calibrations_of(self, device: Device) -> dict[int, Calibration]:
         """Return how those series of the device are calibrated that are, by their ids."""
         known = self._gauges.get(device.id, {}).values()

@@ -215,6 +215,26 @@ class Rules(Definitions[KeptRule]):
             batch.state[f"{_MAINTENANCE}{number}"] = None
         await self._journal.append(batch)
 
+    def follow(self, batch: Batch, old: str, new: str) -> None:
+        """Let rules that name a device that is renamed look at it under its new name.
+
+        Those of the configuration can't: that is the owner's to change.
+        """
+        for kept in self.all():
+            if old not in kept.rule.devices:
+                continue
+            if kept.origin == "configuration":
+                _logger.warning(
+                    "a rule of the configuration names a device that was renamed",
+                    rule=kept.rule.name,
+                    device=old,
+                    renamed=new,
+                )
+                continue
+            devices = [new if one == old else one for one in kept.rule.devices]
+            rule = msgspec.structs.replace(kept.rule, devices=devices)
+            self._put(batch, KeptRule(rule, kept.origin))
+
     def maintained(self) -> dict[str, int]:
         """Return the names of the devices in maintenance, and until when (µs)."""
         now = self._clock()

@@ -26,14 +26,6 @@ class Sparing:
         self._stored: dict[int, _Reading] = {}
         self._spared: dict[int, _Reading] = {}
 
-    def newest(self, series: int) -> _Reading | None:
-        """Return time (µs) and value of the newest reading of a series, if it was spared."""
-        return self._spared.get(series)
-
-    def all_newest(self) -> dict[int, _Reading]:
-        """Return those of all series whose newest reading was spared, by id."""
-        return dict(self._spared)
-
     def note(
         self,
         batch: Batch,

@@ -10,8 +10,10 @@ import asyncio
 import http.client
 import json
 import secrets
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from email.message import Message
+from http import HTTPStatus
 from typing import Any, Final
 
 _HEAD_BYTES: Final = 16_384
@@ -46,6 +48,19 @@ class Account:
         pair = cookie.partition(";")[0]
         return json.loads(self._ask("GET", f"/api/v1/{path}", None, {"Cookie": pair})[1])
 
+    def describe(self, device: str, label: str, units: Mapping[str, str], cookie: str) -> None:
+        """Say of a device what its owner would.
+
+        Raises:
+            OSError: the hub does not answer, or takes it ill.
+        """
+        headers = {
+            "Cookie": cookie.partition(";")[0],
+            "X-CSRF-Token": self.get("session", cookie)["csrf"],
+        }
+        body = json.dumps({"labels": [label], "units": units}).encode()
+        self._ask("PATCH", f"/api/v1/devices/{device}", body, headers)
+
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[Message, bytes]:
@@ -55,9 +70,12 @@ class Account:
             try:
                 connection.request(method, path, body, headers)
                 answer = connection.getresponse()
-                return answer.headers, answer.read()
+                content = answer.read()
             except http.client.HTTPException as error:
                 raise ConnectionError(str(error)) from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise ConnectionRefusedError(f"{method} {path}: {answer.status} {content[:200]!r}")
+        return answer.headers, content
 
 
 class Door:

@@ -58,6 +58,17 @@ DEVICES: Final = {
 }
 """Names of the devices, and what they are, as people are told."""
 
+SAID: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "greenhouse": ("garden", {}),
+    "soil": ("garden", {}),
+    _SENSOR: ("garden", {"temperature": "°C", "relative_humidity": "%"}),
+    CERTIFIED: ("house", {"temperature": "°C", "relative_humidity": "%", "battery": "V"}),
+    _PI: ("house", {}),
+    BOARD: ("house", {}),
+    "lamp": ("house", {}),
+}
+"""What an owner would say of the devices: a label, and units that they do not say themselves."""
+
 _EACH: Final = 2.0
 _WATERED_EACH: Final = 2.6 * DAY
 _FULL: Final = 1000
@@ -218,11 +229,28 @@ def past(plan: Plan, now: float) -> Iterator[DeviceReadings]:
             ("temperature", celsius_unit, 1),
         ):
             yield _readings(device, metric, unit, moments, [one[column] for one in measured])
+    yield _readings(CERTIFIED, "battery", "", moments, _volts(plan, moments))
     light = Light(plan.rng("device_session"))
     bright = [float(light.measure(moment)) for moment in moments]
     yield _readings(BOARD, "illuminance", "%", moments, bright)
     noise = random.Random(plan.seed)  # noqa: S311 - earth
     yield _readings("soil", "soil_moisture", "%", moments, [soil(one, noise) for one in moments])
+
+
+def _volts(plan: Plan, moments: range) -> list[float]:
+    """Return what the battery of the program had until now, when it is being used."""
+    rng = plan.rng("json_socket")
+    Room(rng)
+    swing = json_socket.FULL_VOLTS - json_socket.EMPTY_VOLTS
+    used = json_socket.VOLTS_PER_OBJECT / _EACH
+    using, charging = swing / used, swing / used / json_socket.CHARGED_FASTER
+    since_full = (json_socket.FULL_VOLTS - json_socket.first_volts(rng)) / used
+    found = []
+    for moment in moments:
+        age = (since_full - (moments.stop - moment)) % (using + charging)
+        over = max(0.0, age - using) * json_socket.CHARGED_FASTER
+        found.append(round(json_socket.FULL_VOLTS - (min(age, using) - over) * used, 3))
+    return found
 
 
 def soil(moment: float, noise: random.Random) -> float:

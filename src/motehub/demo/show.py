@@ -112,7 +112,7 @@ async def _devices(hub: DemoHub, plan: fleet.Plan, found: RunFile) -> None:
 
 
 async def _open_door(stack: AsyncExitStack, hub: DemoHub, account: Account, past: Past) -> str:
-    """Give each device its past once it has spoken, and return the link that leads in.
+    """Give each device its past once it has spoken, say what it is, and return the link in.
 
     Before it has, it would be known for one that was imported. Pages that are opened before the
     history has it all would show less.
@@ -130,6 +130,8 @@ async def _open_door(stack: AsyncExitStack, hub: DemoHub, account: Account, past
         if waiting and time.monotonic() > deadline:
             raise OwnerError(f"Nothing is heard of the simulated devices {', '.join(waiting)}.")
         await asyncio.sleep(_POLL)
+    for name, (label, units) in fleet.SAID.items():
+        await asyncio.to_thread(account.describe, name, label, units, cookie)
     return (await stack.enter_async_context(Door(account))).link
 
 

@@ -34,9 +34,15 @@ ACKNOWLEDGED: Final = "motehub-ack/1"
 FLAT_EVERY: Final = 10
 """One object in so many is flat."""
 
-_FULL_VOLTS: Final = 4.2
-_EMPTY_VOLTS: Final = 3.3
-_VOLTS_PER_OBJECT: Final = 0.0001
+FULL_VOLTS: Final = 4.2
+EMPTY_VOLTS: Final = 3.3
+"""Of the battery, which is used and charged in turn."""
+
+VOLTS_PER_OBJECT: Final = 0.0001
+"""What an object takes of it."""
+
+CHARGED_FASTER: Final = 10
+"""So much faster is it charged than used."""
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -113,6 +119,11 @@ async def run(options: JsonOptions, progress: Progress | None = None) -> Totals:
     return totals
 
 
+def first_volts(rng: random.Random) -> float:
+    """Return what a program's battery has when it begins, after its room was chosen by ``rng``."""
+    return rng.uniform(EMPTY_VOLTS, FULL_VOLTS)
+
+
 class _Sensors:
     """What a program sends: the climate of a room, and now and then the state of its battery."""
 
@@ -121,7 +132,7 @@ class _Sensors:
         self._rate = options.rate
         self._buffer = options.buffer
         self._room = Room(rng)
-        self._volts = rng.uniform(_EMPTY_VOLTS, _FULL_VOLTS)
+        self._volts = first_volts(rng)
         self._charging = False
         self._started = time.time()
         self._measured = 0
@@ -144,9 +155,9 @@ class _Sensors:
         return {self._device: {"temperature": celsius, "relative_humidity": humidity}}
 
     def _battery(self) -> dict[str, object]:
-        self._charging = self._volts < (_FULL_VOLTS if self._charging else _EMPTY_VOLTS)
-        step = FLAT_EVERY * _VOLTS_PER_OBJECT
-        self._volts += 10 * step if self._charging else -step
+        self._charging = self._volts < (FULL_VOLTS if self._charging else EMPTY_VOLTS)
+        step = FLAT_EVERY * VOLTS_PER_OBJECT
+        self._volts += CHARGED_FASTER * step if self._charging else -step
         return {
             "battery": round(self._volts, 3),
             "charging": self._charging,

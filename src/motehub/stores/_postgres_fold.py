@@ -16,6 +16,7 @@ from motehub.frames import (
     EventOccurred,
     HeldDropped,
     HeldReleased,
+    HubAway,
     PresenceChanged,
     Rejected,
     SeriesAdded,
@@ -27,6 +28,7 @@ from motehub.rollups import TIERS
 from motehub.states import may_be_states
 from motehub.stores._postgres_binary import COPY_END, COPY_HEADER, packed_rows
 from motehub.stores._postgres_connection import Connection
+from motehub.stores._postgres_counts import add_counts, note_away, note_spared
 from motehub.stores._postgres_partitions import make_partitions
 from motehub.stores._postgres_rollups import STAGED_ROLLUPS, PostgresRollups
 from motehub.tally import COUNTERS, EVENT_ROWS, REJECTED_ROWS, Tally
@@ -83,6 +85,8 @@ def fold_into(db: Connection, fold: Fold, newest: dict[int, int]) -> FoldResult:
     roll_up_states(PostgresRollups(db), fold.texts, readings, [*new_texts, *inserted], new)
     with db.pipeline():
         _count(db, tally, fold.seen)
+        add_counts(db, fold.hour, tally.devices)
+        note_spared(db, fold.newest_spared)
         for entry in fold.entries:
             if isinstance(entry, DeviceRemoved):
                 _remove_device(db, entry.device)
@@ -289,6 +293,8 @@ def _apply(db: Connection, entry: Entry, tally: Tally) -> None:
         tally.add(entry.device, stored=stored, duplicate=held - stored)
     elif isinstance(entry, HeldDropped):
         tally.add(entry.device, rejected=_drop_held(db, entry.device))
+    elif isinstance(entry, HubAway):
+        note_away(db, entry)
 
 
 _HELD_TABLES: Final = (("held_reading", "reading"), ("held_text", "text_reading"))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from motehub.archived import ArchiveFile, ArchivePart
-from motehub.errors import NewerSchema, OwnerError, StorageError
+from motehub.errors import StorageError
 from motehub.expiring import expire_some
 from motehub.frames import EventOccurred
 from motehub.history_contract import (
@@ -27,19 +27,20 @@ from motehub.history_contract import (
 from motehub.model import Device, Kind, Series
 from motehub.rolling import rebuild_some, settle_some
 from motehub.rollups import TIERS, Grid, Kept, RollupColumns, Settled
-from motehub.sqlite_files import schema_scripts
 from motehub.stores import _postgres_archive as archive
 from motehub.stores import _postgres_copy as whole
 from motehub.stores import _postgres_lists as lists
 from motehub.stores import _postgres_rollups as rolled
 from motehub.stores._postgres_connection import Connection, Database
-from motehub.stores._postgres_fold import STAGING, fold_into, lock_cursor, note_event
+from motehub.stores._postgres_counts import PostgresCounts
+from motehub.stores._postgres_fold import fold_into, lock_cursor, note_event
 from motehub.stores._postgres_months import drop_month, month_of
-from motehub.stores._postgres_states import PostgresStateReader
+from motehub.stores._postgres_schema import check_schema, make_ready
+from motehub.stores._postgres_states import PostgresStates
+from motehub.summed import StatesOfStore, rollups_in_parts, sums_in_parts
 from motehub.tables import TABLES, Row
 
 _CHUNK: Final = 20_000
-_UPGRADE_LOCK: Final = int.from_bytes(b"motehub", "big")
 
 
 class PostgresHistory:
@@ -124,19 +125,17 @@ class PostgresHistory:
 
     def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
         """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
-        while True:
-            with self._database.use() as db:
-                columns = rolled.rollup_columns(db, tier, series, since, until, _CHUNK)
-            if columns is None:
-                return
-            yield columns
-            since = columns.starts[-1] + 1
+        return rollups_in_parts(
+            self._database.use, rolled.PostgresRollups, tier, series, since, until
+        )
 
     def sums(
         self, series: int, tier: str, since: int, until: int, grid: Grid
     ) -> Iterator[RollupColumns]:
         """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid."""
-        return rolled.sums(self._database.use, tier, series, since, until, grid)
+        return sums_in_parts(
+            self._database.use, rolled.PostgresRollups, tier, series, since, until, grid
+        )
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""
@@ -159,9 +158,14 @@ class PostgresHistory:
                 return settle_some(rolled.PostgresRollups(db), until)
 
     @property
-    def states(self) -> PostgresStateReader:
+    def states(self) -> StatesOfStore[Connection]:
         """Return what reads states that are summed up."""
-        return PostgresStateReader(self._database.use)
+        return StatesOfStore(self._database.use, PostgresStates)
+
+    @property
+    def counted(self) -> PostgresCounts:
+        """Return what tells of counts by hour, and when the hub was not there."""
+        return PostgresCounts(self._database.use)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""
@@ -333,66 +337,4 @@ class PostgresHistory:
     def _prepare(self, connection: Connection, where: str) -> None:
         # What was folded may have been rolled back, or another process may have folded since.
         self._newest.clear()
-        (_check_schema if self._read_only else _make_ready)(connection, where)
-
-
-def _make_ready(db: Connection, where: str) -> None:
-    """Bring the schema to the newest version in one transaction, and prepare for folds."""
-    scripts = schema_scripts("motehub.stores.schema.postgres")
-    newest = max(scripts)
-    # A writer that lasts for years sees to its part of the schema again at each connection.
-    with db.transaction():
-        # A hub and a command may come at the same time.
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,))
-        version = _version(db)
-        _refuse_newer(version, newest, where)
-        if not version:
-            _check_encoding(db, where)
-            db.execute("CREATE TABLE motehub_schema (version integer NOT NULL)")
-            db.execute("INSERT INTO motehub_schema VALUES (0)")
-        for number in range(version + 1, newest + 1):
-            db.execute(scripts[number])
-        if version < newest:
-            db.execute("UPDATE motehub_schema SET version = %s", (newest,))
-    db.execute(STAGING)
-
-
-def _check_schema(db: Connection, where: str) -> None:
-    """See that this motehub can read what is there, and let the session write nothing."""
-    db.execute("SET default_transaction_read_only = on")
-    version = _version(db)
-    newest = max(schema_scripts("motehub.stores.schema.postgres"))
-    _refuse_newer(version, newest, where)
-    if not version:
-        raise StorageError(f"There is no history yet in {where}. Start the hub first.")
-    if version < newest:
-        raise StorageError(
-            f"{where.capitalize()} was written by an earlier motehub (schema version {version}). "
-            "Start the hub once: it brings it up to date."
-        )
-
-
-def _version(db: Connection) -> int:
-    """Return the number of the last schema script that was applied; 0 when none was."""
-    row = db.execute("SELECT to_regclass('motehub_schema')").fetchone()
-    if row is None or row[0] is None:
-        return 0
-    row = db.execute("SELECT version FROM motehub_schema").fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _refuse_newer(version: int, newest: int, where: str) -> None:
-    if version > newest:
-        raise NewerSchema(
-            f"{where.capitalize()} has schema version {version}; this motehub knows {newest}. "
-            "Install the motehub that wrote it, or a later one."
-        )
-
-
-def _check_encoding(db: Connection, where: str) -> None:
-    encoding = db.info.parameter_status("server_encoding")
-    if encoding != "UTF8":
-        raise OwnerError(
-            f"Texts in {where} are in {encoding}, which can't hold every character. "
-            "Make a database with ENCODING 'UTF8' TEMPLATE template0."
-        )
+        (check_schema if self._read_only else make_ready)(connection, where)

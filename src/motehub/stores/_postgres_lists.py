@@ -7,6 +7,8 @@ from typing import Any, Final
 from motehub.history_contract import DeviceRow, EventRow, RejectedRow
 from motehub.model import Admission, Device, Kind, Series
 from motehub.stores._postgres_connection import Connection
+from motehub.stores._postgres_counts import newest_spared
+from motehub.tally import with_later
 
 _DEVICES: Final = """
 SELECT id, name, dialect, admission, first_seen, last_seen,
@@ -71,7 +73,8 @@ def latest(
                 {"device": device},
             )
         ]
-    return found
+    spared = {} if held else newest_spared(db, device)
+    return with_later(found, spared)
 
 
 def newest(db: Connection, series: Series, count: int) -> list[tuple[int, float | str]]:

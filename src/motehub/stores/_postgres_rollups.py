@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from math import nan
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ _COLUMNS: Final = "series, start, count, low, high, total, last_time, last"
 _TYPES: Final = "qqqdddqd"
 _STORED_AS: Final = {"text": "text_reading"}
 _ROWS_AT_ONCE: Final = 20_000
-_CHUNK: Final = 20_000
 
 STAGED_ROLLUPS: Final = [
     f"CREATE TEMPORARY TABLE staged_{tier} (LIKE reading_{tier}) ON COMMIT DELETE ROWS"
@@ -87,6 +85,49 @@ class PostgresRollups:
             query.encode(), (series, since, until), binary=True
         ).fetchall()
         return rows
+
+    def columns(
+        self, tier: str, series: int, since: int, until: int, limit: int
+    ) -> RollupColumns | None:
+        """Return the first rollups that begin in ``[since, until)``, if there are any."""
+        query = (
+            "SELECT start, count, low, high, coalesce(total, 'Infinity'), last, last_time "
+            f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
+            "ORDER BY start LIMIT %s"
+        )
+        rows = self._db.execute(
+            query.encode(), (series, since, until, limit), binary=True
+        ).fetchall()
+        return columns_of(rows) if rows else None
+
+    def sums(
+        self, tier: str, series: int, since: int, until: int, grid: Grid
+    ) -> RollupColumns | None:
+        """Return what the rollups that begin in ``[since, until)`` come to, if there are any."""
+        query = (
+            "SELECT first, counts, lowest, highest, totals, own.last, own.last_time FROM ("
+            "SELECT (start - %s::bigint) / %s::bigint AS bucket, min(start) AS first, "
+            "max(start) AS newest, sum(count)::bigint AS counts, min(low) AS lowest, "
+            "max(high) AS highest, "
+            f"sum(CASE WHEN abs(total) < {SUMMABLE} THEN total ELSE 'Infinity' END) AS totals "
+            f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s GROUP BY bucket"
+            f") AS part JOIN reading_{tier} AS own ON own.series = %s AND own.start = newest "
+            "ORDER BY bucket"
+        )
+        bindings = (grid.origin, grid.width, series, since, until, series)
+        rows = self._db.execute(query.encode(), bindings, binary=True).fetchall()
+        return columns_of(rows) if rows else None
+
+    def start_after(
+        self, tier: str, series: int, since: int, until: int, number: int
+    ) -> int | None:
+        """Return where the rollup begins that follows ``number`` others from ``since``."""
+        query = (
+            f"SELECT start FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
+            "ORDER BY start LIMIT 1 OFFSET %s"
+        )
+        row = self._db.execute(query.encode(), (series, since, until, number)).fetchone()
+        return None if row is None else int(row[0])
 
     def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
         """Add what is summed up of readings that are new."""
@@ -250,42 +291,6 @@ def readings_left(db: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def rollup_columns(
-    db: Connection, tier: str, series: int, since: int, until: int, limit: int
-) -> RollupColumns | None:
-    """Return the first rollups that begin in ``[since, until)``, if there are any."""
-    query = (
-        "SELECT start, count, low, high, coalesce(total, 'Infinity'), last, last_time "
-        f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
-        "ORDER BY start LIMIT %s"
-    )
-    rows = db.execute(query.encode(), (series, since, until, limit), binary=True).fetchall()
-    return columns_of(rows) if rows else None
-
-
-def sums(
-    storage: Callable[[], AbstractContextManager[Connection]],
-    tier: str,
-    series: int,
-    since: int,
-    until: int,
-    grid: Grid,
-) -> Iterator[RollupColumns]:
-    """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid.
-
-    Each part is a query of its own: a slow reader holds no snapshot.
-    """
-    while since < until:
-        end = until
-        with storage() as db:
-            if until - since > _CHUNK * TIERS[tier]:
-                end = _start_of(db, tier, series, since, until)
-            columns = _summed(db, tier, series, since, end, grid)
-        if columns is not None:
-            yield columns
-        since = end
-
-
 def oldest_reading(db: Connection) -> int | None:
     """Return the time of the oldest reading that is not the newest of its series."""
     row = db.execute(
@@ -295,31 +300,3 @@ def oldest_reading(db: Connection) -> int | None:
         "FROM series AS known) AS ends WHERE oldest < newest"
     ).fetchone()
     return None if row is None or row[0] is None else int(row[0])
-
-
-def _start_of(db: Connection, tier: str, series: int, since: int, until: int) -> int:
-    """Return where the rollup begins that follows a chunk of others, or ``until``."""
-    query = (
-        f"SELECT start FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s "
-        "ORDER BY start LIMIT 1 OFFSET %s"
-    )
-    row = db.execute(query.encode(), (series, since, until, _CHUNK)).fetchone()
-    return until if row is None else int(row[0])
-
-
-def _summed(
-    db: Connection, tier: str, series: int, since: int, until: int, grid: Grid
-) -> RollupColumns | None:
-    query = (
-        "SELECT first, counts, lowest, highest, totals, own.last, own.last_time FROM ("
-        "SELECT (start - %s::bigint) / %s::bigint AS bucket, min(start) AS first, "
-        "max(start) AS newest, sum(count)::bigint AS counts, min(low) AS lowest, "
-        "max(high) AS highest, "
-        f"sum(CASE WHEN abs(total) < {SUMMABLE} THEN total ELSE 'Infinity' END) AS totals "
-        f"FROM reading_{tier} WHERE series = %s AND start >= %s AND start < %s GROUP BY bucket"
-        f") AS part JOIN reading_{tier} AS own ON own.series = %s AND own.start = newest "
-        "ORDER BY bucket"
-    )
-    bindings = (grid.origin, grid.width, series, since, until, series)
-    rows = db.execute(query.encode(), bindings, binary=True).fetchall()
-    return columns_of(rows) if rows else None

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from motehub.history_contract import TextColumns
+from motehub.history_contract import NumberColumns, TextColumns
 from motehub.model import Kind, Series
 from motehub.rollups import TIERS
-from motehub.states import StateRow, are_states, name_of, names_of_numbers
+from motehub.states import StateRow
 from motehub.stores._postgres_connection import Connection
 
-_CHUNK: Final = 20_000
 _COLUMNS: Final = "series, start, count, changes, first_time, first, last_time, last, durations"
 
 
@@ -42,20 +40,6 @@ class PostgresStates:
         query = "SELECT min(time) FROM text_reading WHERE series = %s AND time >= %s"
         row = self._db.execute(query, (series, since)).fetchone()
         return None if row is None or row[0] is None else int(row[0])
-
-    def named(self, series: int, since: int, until: int) -> TextColumns:
-        """Return times and names of the states of a series in ``[since, until)``."""
-        times, values = self._read("text_reading", series, since, until)
-        if times:
-            return times, [name_of(value) for value in values]
-        query = "SELECT 1 FROM state_number WHERE series = %s"
-        if self._db.execute(query, (series,)).fetchone() is None:
-            return array("q"), []
-        times, values = self._read("reading", series, since, until)
-        if not are_states(values):
-            self.drop([series])
-            return array("q"), []
-        return times, names_of_numbers(values)
 
     def rows(
         self, tier: str, series: int, since: int, until: int, limit: int | None = None
@@ -127,22 +111,43 @@ class PostgresStates:
         ).fetchone()
         return None if row is None or row[0] is None else int(row[0])
 
-    def before(self, series: Series, time: int) -> tuple[int, str] | None:
-        """Return time and name of the last state before ``time``."""
+    def value_before(self, series: Series, time: int) -> tuple[int, float | str] | None:
+        """Return time and value of the last reading before ``time``."""
         table = "text_reading" if series.kind is Kind.TEXT else "reading"
         query = (
             f"SELECT time, value FROM {table} WHERE series = %s AND time < %s "
             "ORDER BY time DESC LIMIT 1"
         )
-        rows = self._db.execute(query.encode(), (series.id, time)).fetchall()
-        named = [(int(at), _name(value)) for at, value in rows]
-        for tier in TIERS:
-            query = (
-                f"SELECT last_time, last FROM state_{tier} WHERE series = %s AND start < %s "
-                "AND last_time < %s ORDER BY start DESC LIMIT 1"
-            )
-            named += self._db.execute(query.encode(), (series.id, time, time)).fetchall()
-        return max(named, default=None)
+        found: tuple[int, float | str] | None = self._db.execute(
+            query.encode(), (series.id, time)
+        ).fetchone()
+        return found
+
+    def last_before(self, tier: str, series: int, time: int) -> tuple[int, str] | None:
+        """Return time and name of the last state of the last rollup that ends before ``time``."""
+        query = (
+            f"SELECT last_time, last FROM state_{tier} WHERE series = %s AND start < %s "
+            "AND last_time < %s ORDER BY start DESC LIMIT 1"
+        )
+        found: tuple[int, str] | None = self._db.execute(
+            query.encode(), (series, time, time)
+        ).fetchone()
+        return found
+
+    def texts_in(self, series: int, since: int, until: int) -> TextColumns:
+        """Return the texts of a series in ``[since, until)``."""
+        times, values = self._read("text_reading", series, since, until)
+        return times, list(values)
+
+    def numbers_in(self, series: int, since: int, until: int) -> NumberColumns:
+        """Return the numbers of a series in ``[since, until)``."""
+        times, values = self._read("reading", series, since, until)
+        return times, array("d", values)
+
+    def has_states(self, series: int) -> bool:
+        """Tell whether numbers of a series have never been anything but states."""
+        query = "SELECT 1 FROM state_number WHERE series = %s"
+        return self._db.execute(query, (series,)).fetchone() is not None
 
     def _read(
         self, table: str, series: int, since: int, until: int
@@ -154,34 +159,3 @@ class PostgresStates:
         rows = self._db.execute(query.encode(), (series, since, until), binary=True).fetchall()
         times, values = zip(*rows, strict=True) if rows else ((), ())
         return array("q", times), values
-
-
-def _name(value: float | str) -> str:
-    return name_of(value) if isinstance(value, str) else names_of_numbers([value])[0]
-
-
-class PostgresStateReader:
-    """See :class:`motehub.history_contract.StateReader`."""
-
-    def __init__(self, storage: Callable[[], AbstractContextManager[Connection]]) -> None:
-        self._storage = storage
-
-    def numbers(self) -> set[int]:
-        """Return the series of numbers that have never been anything but states."""
-        with self._storage() as db:
-            return PostgresStates(db).numbers()
-
-    def rows(self, series: int, tier: str, since: int, until: int) -> Iterator[list[StateRow]]:
-        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
-        while True:
-            with self._storage() as db:
-                rows = PostgresStates(db).rows(tier, series, since, until, _CHUNK)
-            if not rows:
-                return
-            yield rows
-            since = rows[-1][1] + 1
-
-    def before(self, series: Series, time: int) -> tuple[int, str] | None:
-        """Return time and name of the last state before ``time``."""
-        with self._storage() as db:
-            return PostgresStates(db).before(series, time)

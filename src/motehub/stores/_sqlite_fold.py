@@ -17,6 +17,7 @@ from motehub.frames import (
     EventOccurred,
     HeldDropped,
     HeldReleased,
+    HubAway,
     PresenceChanged,
     Rejected,
     SeriesAdded,
@@ -26,6 +27,7 @@ from motehub.rolling import roll_up, sum_up_anew
 from motehub.rolling_states import release_states, roll_up_states
 from motehub.rollups import TIERS
 from motehub.states import may_be_states
+from motehub.stores._sqlite_counts import add_counts, note_away, note_spared
 from motehub.stores._sqlite_rollups import SqliteRollups
 from motehub.tally import EVENT_ROWS, REJECTED_ROWS, Tally
 
@@ -55,6 +57,8 @@ def fold_into(db: apsw.Connection, fold: Fold) -> FoldResult:
     tally.keep(new_texts)
     roll_up_states(SqliteRollups(db), fold.texts, readings, [*new_texts, *inserted], new)
     _count(db, tally, fold.seen)
+    add_counts(db, fold.hour, tally.devices)
+    note_spared(db, fold.newest_spared)
     for entry in fold.entries:
         if isinstance(entry, DeviceRemoved):
             _remove_device(db, entry.device)
@@ -169,6 +173,8 @@ def _apply(db: apsw.Connection, entry: Entry, tally: Tally) -> None:
         tally.add(entry.device, stored=stored, duplicate=held - stored)
     elif isinstance(entry, HeldDropped):
         tally.add(entry.device, rejected=_drop_held(db, entry.device))
+    elif isinstance(entry, HubAway):
+        note_away(db, entry)
 
 
 _HELD_TABLES: Final = (("held_reading", "reading"), ("held_text", "text"))

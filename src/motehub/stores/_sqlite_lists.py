@@ -8,6 +8,8 @@ import apsw
 
 from motehub.history_contract import DeviceRow, EventRow, RejectedRow
 from motehub.model import Admission, Device, Kind, Series
+from motehub.stores._sqlite_counts import newest_spared
+from motehub.tally import with_later
 
 
 def devices(db: apsw.Connection) -> list[DeviceRow]:
@@ -73,7 +75,8 @@ def latest(
             "WHERE ?1 IS NULL OR known.device = ?1",
             (device,),
         )
-    return found
+    spared = {} if held else newest_spared(db, device)
+    return with_later(found, spared)
 
 
 def newest(db: apsw.Connection, series: Series, count: int) -> list[tuple[int, float | str]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -27,7 +26,6 @@ from motehub.rollups import (
 from motehub.stores._sqlite_states import SqliteStates
 
 _ROWS_AT_ONCE: Final = 50
-_CHUNK: Final = 20_000
 _MERGED: Final = (
     " ON CONFLICT (series, start) DO UPDATE SET count = count + excluded.count, "
     "low = min(low, excluded.low), high = max(high, excluded.high), "
@@ -81,6 +79,49 @@ class SqliteRollups:
                 (series, since, until),
             )
         )
+
+    def columns(
+        self, tier: str, series: int, since: int, until: int, limit: int
+    ) -> RollupColumns | None:
+        """Return the first rollups that begin in ``[since, until)``, if there are any."""
+        rows: list[tuple[Any, ...]] = list(
+            self._db.execute(
+                "SELECT start, count, low, high, coalesce(total, 9e999), last, last_time "
+                f"FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
+                "ORDER BY start LIMIT ?",
+                (series, since, until, limit),
+            )
+        )
+        return columns_of(rows) if rows else None
+
+    def sums(
+        self, tier: str, series: int, since: int, until: int, grid: Grid
+    ) -> RollupColumns | None:
+        """Return what the rollups that begin in ``[since, until)`` come to, if there are any."""
+        rows: list[tuple[Any, ...]] = list(
+            self._db.execute(
+                "SELECT first, counts, lowest, highest, totals, own.last, own.last_time FROM ("
+                "SELECT (start - ?4) / ?5 AS bucket, min(start) AS first, max(start) AS newest, "
+                "sum(count) AS counts, min(low) AS lowest, max(high) AS highest, "
+                f"total(CASE WHEN abs(total) < {SUMMABLE} THEN total ELSE 9e999 END) AS totals "
+                f"FROM reading_{tier} WHERE series = ?1 AND start >= ?2 AND start < ?3 "
+                f"GROUP BY bucket) CROSS JOIN reading_{tier} AS own "
+                "ON own.series = ?1 AND own.start = newest ORDER BY bucket",
+                (series, since, until, grid.origin, grid.width),
+            )
+        )
+        return columns_of(rows) if rows else None
+
+    def start_after(
+        self, tier: str, series: int, since: int, until: int, number: int
+    ) -> int | None:
+        """Return where the rollup begins that follows ``number`` others from ``since``."""
+        found = self._db.execute(
+            f"SELECT start FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
+            "ORDER BY start LIMIT 1 OFFSET ?",
+            (series, since, until, number),
+        ).get
+        return None if found is None else int(found)
 
     def merge(self, tier: str, rollups: Sequence[Rollup]) -> None:
         """Add what is summed up of readings that are new."""
@@ -222,44 +263,6 @@ def readings_left(db: apsw.Connection) -> int:
     )
 
 
-def rollup_columns(
-    db: apsw.Connection, tier: str, series: int, since: int, until: int, limit: int
-) -> RollupColumns | None:
-    """Return the first rollups that begin in ``[since, until)``, if there are any."""
-    rows: list[tuple[Any, ...]] = list(
-        db.execute(
-            "SELECT start, count, low, high, coalesce(total, 9e999), last, last_time "
-            f"FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
-            "ORDER BY start LIMIT ?",
-            (series, since, until, limit),
-        )
-    )
-    return columns_of(rows) if rows else None
-
-
-def sums(
-    storage: Callable[[], AbstractContextManager[apsw.Connection]],
-    tier: str,
-    series: int,
-    since: int,
-    until: int,
-    grid: Grid,
-) -> Iterator[RollupColumns]:
-    """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid.
-
-    Each part is a query of its own: a slow reader holds no snapshot.
-    """
-    while since < until:
-        end = until
-        with storage() as db:
-            if until - since > _CHUNK * TIERS[tier]:
-                end = _start_of(db, tier, series, since, until)
-            columns = _summed(db, tier, series, since, end, grid)
-        if columns is not None:
-            yield columns
-        since = end
-
-
 def oldest_reading(db: apsw.Connection) -> int | None:
     """Return the time of the oldest reading that is not the newest of its series."""
     found = db.execute(
@@ -269,31 +272,3 @@ def oldest_reading(db: apsw.Connection) -> int | None:
         "FROM series AS known) WHERE oldest < newest"
     ).get
     return None if found is None else int(found)
-
-
-def _start_of(db: apsw.Connection, tier: str, series: int, since: int, until: int) -> int:
-    """Return where the rollup begins that follows a chunk of others, or ``until``."""
-    found = db.execute(
-        f"SELECT start FROM reading_{tier} WHERE series = ? AND start >= ? AND start < ? "
-        "ORDER BY start LIMIT 1 OFFSET ?",
-        (series, since, until, _CHUNK),
-    ).get
-    return until if found is None else int(found)
-
-
-def _summed(
-    db: apsw.Connection, tier: str, series: int, since: int, until: int, grid: Grid
-) -> RollupColumns | None:
-    rows: list[tuple[Any, ...]] = list(
-        db.execute(
-            "SELECT first, counts, lowest, highest, totals, own.last, own.last_time FROM ("
-            "SELECT (start - ?4) / ?5 AS bucket, min(start) AS first, max(start) AS newest, "
-            "sum(count) AS counts, min(low) AS lowest, max(high) AS highest, "
-            f"total(CASE WHEN abs(total) < {SUMMABLE} THEN total ELSE 9e999 END) AS totals "
-            f"FROM reading_{tier} WHERE series = ?1 AND start >= ?2 AND start < ?3 GROUP BY bucket"
-            f") CROSS JOIN reading_{tier} AS own ON own.series = ?1 AND own.start = newest "
-            "ORDER BY bucket",
-            (series, since, until, grid.origin, grid.width),
-        )
-    )
-    return columns_of(rows) if rows else None

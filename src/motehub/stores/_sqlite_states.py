@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import apsw
 
-from motehub.history_contract import TextColumns
+from motehub.history_contract import NumberColumns, TextColumns
 from motehub.model import Kind, Series
 from motehub.rollups import TIERS
-from motehub.states import StateRow, are_states, name_of, names_of_numbers
-
-_CHUNK: Final = 20_000
+from motehub.states import StateRow
 
 
 class SqliteStates:
@@ -42,20 +39,6 @@ class SqliteStates:
         query = "SELECT min(time) FROM text WHERE series = ? AND time >= ?"
         found = self._db.execute(query, (series, since)).get
         return None if found is None else int(found)
-
-    def named(self, series: int, since: int, until: int) -> TextColumns:
-        """Return times and names of the states of a series in ``[since, until)``."""
-        times, values = self._read("text", series, since, until)
-        if times:
-            return times, [name_of(value) for value in values]
-        query = "SELECT 1 FROM state_number WHERE series = ?"
-        if self._db.execute(query, (series,)).get is None:
-            return array("q"), []
-        times, values = self._read("reading", series, since, until)
-        if not are_states(values):
-            self.drop([series])
-            return array("q"), []
-        return times, names_of_numbers(values)
 
     def rows(
         self, tier: str, series: int, since: int, until: int, limit: int = -1
@@ -109,24 +92,41 @@ class SqliteStates:
         ).get
         return None if found is None else int(found)
 
-    def before(self, series: Series, time: int) -> tuple[int, str] | None:
-        """Return time and name of the last state before ``time``."""
+    def value_before(self, series: Series, time: int) -> tuple[int, float | str] | None:
+        """Return time and value of the last reading before ``time``."""
         table = "text" if series.kind is Kind.TEXT else "reading"
-        found: list[tuple[int, Any]] = list(
-            self._db.execute(
-                f"SELECT time, value FROM {table} WHERE series = ? AND time < ? "
-                "ORDER BY time DESC LIMIT 1",
-                (series.id, time),
-            )
+        query = (
+            f"SELECT time, value FROM {table} WHERE series = ? AND time < ? "
+            "ORDER BY time DESC LIMIT 1"
         )
-        named = [(at, _name(value)) for at, value in found]
-        for tier in TIERS:
-            named += self._db.execute(
-                f"SELECT last_time, last FROM state_{tier} WHERE series = ? AND start < ? "
-                "AND last_time < ? ORDER BY start DESC LIMIT 1",
-                (series.id, time, time),
-            )
-        return max(named, default=None)
+        found: tuple[int, float | str] | None = self._db.execute(
+            query, (series.id, time)
+        ).fetchone()
+        return found
+
+    def last_before(self, tier: str, series: int, time: int) -> tuple[int, str] | None:
+        """Return time and name of the last state of the last rollup that ends before ``time``."""
+        query = (
+            f"SELECT last_time, last FROM state_{tier} WHERE series = ? AND start < ? "
+            "AND last_time < ? ORDER BY start DESC LIMIT 1"
+        )
+        found: tuple[int, str] | None = self._db.execute(query, (series, time, time)).fetchone()
+        return found
+
+    def texts_in(self, series: int, since: int, until: int) -> TextColumns:
+        """Return the texts of a series in ``[since, until)``."""
+        times, values = self._read("text", series, since, until)
+        return times, list(values)
+
+    def numbers_in(self, series: int, since: int, until: int) -> NumberColumns:
+        """Return the numbers of a series in ``[since, until)``."""
+        times, values = self._read("reading", series, since, until)
+        return times, array("d", values)
+
+    def has_states(self, series: int) -> bool:
+        """Tell whether numbers of a series have never been anything but states."""
+        query = "SELECT 1 FROM state_number WHERE series = ?"
+        return self._db.execute(query, (series,)).get is not None
 
     def _read(
         self, table: str, series: int, since: int, until: int
@@ -140,34 +140,3 @@ class SqliteStates:
         )
         times, values = zip(*rows, strict=True) if rows else ((), ())
         return array("q", times), values
-
-
-def _name(value: float | str) -> str:
-    return name_of(value) if isinstance(value, str) else names_of_numbers([value])[0]
-
-
-class SqliteStateReader:
-    """See :class:`motehub.history_contract.StateReader`."""
-
-    def __init__(self, storage: Callable[[], AbstractContextManager[apsw.Connection]]) -> None:
-        self._storage = storage
-
-    def numbers(self) -> set[int]:
-        """Return the series of numbers that have never been anything but states."""
-        with self._storage() as db:
-            return SqliteStates(db).numbers()
-
-    def rows(self, series: int, tier: str, since: int, until: int) -> Iterator[list[StateRow]]:
-        """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
-        while True:
-            with self._storage() as db:
-                rows = SqliteStates(db).rows(tier, series, since, until, _CHUNK)
-            if not rows:
-                return
-            yield rows
-            since = rows[-1][1] + 1
-
-    def before(self, series: Series, time: int) -> tuple[int, str] | None:
-        """Return time and name of the last state before ``time``."""
-        with self._storage() as db:
-            return SqliteStates(db).before(series, time)

@@ -41,8 +41,10 @@ from motehub.stores import _sqlite_archive as archive
 from motehub.stores import _sqlite_copy as whole
 from motehub.stores import _sqlite_lists as lists
 from motehub.stores import _sqlite_rollups as rolled
+from motehub.stores._sqlite_counts import SqliteCounts
 from motehub.stores._sqlite_fold import fold_into, note_event
-from motehub.stores._sqlite_states import SqliteStateReader
+from motehub.stores._sqlite_states import SqliteStates
+from motehub.summed import StatesOfStore, rollups_in_parts, sums_in_parts
 from motehub.tables import TABLES, Row
 
 FILE_NAME: Final = "motehub.db"
@@ -130,19 +132,13 @@ class SqliteHistory(SqliteFile):
 
     def rollups(self, series: int, tier: str, since: int, until: int) -> Iterator[RollupColumns]:
         """Yield the rollups of a tier that begin in ``[since, until)``, oldest first."""
-        while True:
-            with self._storage() as db:
-                columns = rolled.rollup_columns(db, tier, series, since, until, _CHUNK)
-            if columns is None:
-                return
-            yield columns
-            since = columns.starts[-1] + 1
+        return rollups_in_parts(self._storage, rolled.SqliteRollups, tier, series, since, until)
 
     def sums(
         self, series: int, tier: str, since: int, until: int, grid: Grid
     ) -> Iterator[RollupColumns]:
         """Yield what the rollups that begin in ``[since, until)`` come to by buckets of a grid."""
-        return rolled.sums(self._storage, tier, series, since, until, grid)
+        return sums_in_parts(self._storage, rolled.SqliteRollups, tier, series, since, until, grid)
 
     def unrolled(self) -> set[int]:
         """Return the series whose rollups are still to be made, or to be made again."""
@@ -163,9 +159,14 @@ class SqliteHistory(SqliteFile):
                 return settle_some(rolled.SqliteRollups(db), until)
 
     @property
-    def states(self) -> SqliteStateReader:
+    def states(self) -> StatesOfStore[apsw.Connection]:
         """Return what reads states that are summed up."""
-        return SqliteStateReader(self._storage)
+        return StatesOfStore(self._storage, SqliteStates)
+
+    @property
+    def counted(self) -> SqliteCounts:
+        """Return what tells of counts by hour, and when the hub was not there."""
+        return SqliteCounts(self._storage)
 
     def kept(self, series: int) -> Kept:
         """Tell from when on there are readings and rollups of a series."""

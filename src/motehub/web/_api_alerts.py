@@ -15,9 +15,11 @@ from msgspec import UNSET, Meta, UnsetType
 from motehub.alerting import desk
 from motehub.alerting.telling import ACKNOWLEDGE, SNOOZE
 from motehub.alerts.rule import Severity, describe, encode, rule_of, to_fields
+from motehub.core.hub import Hub
 from motehub.core.moments import iso, parse_moment
 from motehub.core.preview import PreviewShape, facts_of
 from motehub.core.queries import RulePreview
+from motehub.core.rule_hints import hint_of
 from motehub.core.rules import KeptRule
 from motehub.errors import InvalidRule
 from motehub.model import MICROSECONDS, Scope
@@ -87,7 +89,8 @@ class Trial(NewRule, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class RuleShape(msgspec.Struct, frozen=True, kw_only=True, rename={"hold": "for"}):
     """A rule; ``when`` says in words when it fires, ``origin`` who has said it.
 
-    That is built-in, configuration or added. Times are in seconds, null is no limit.
+    That is built-in, configuration or added. Times are in seconds, null is no limit. ``hint``
+    says, when it was added or changed, what it looks at and nobody knows yet.
     """
 
     name: str
@@ -115,6 +118,7 @@ class RuleShape(msgspec.Struct, frozen=True, kw_only=True, rename={"hold": "for"
     enabled: bool
     origin: str
     when: str
+    hint: str = ""
 
 
 class Snooze(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,7 +171,7 @@ async def add_rule(
     """Look at something from now on."""
     rule, hub = rule_of(msgspec.to_builtins(data)), services_of(request.app).hub
     check_not_held_back(hub)
-    return _shape(await hub.rules.add(rule))
+    return _hinted(hub, await hub.rules.add(rule))
 
 
 @patch(
@@ -184,7 +188,7 @@ async def change_rule(
     """Change what is given; what it has found until now is over."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
-    return _shape(await hub.rules.change(name, msgspec.to_builtins(data)))
+    return _hinted(hub, await hub.rules.change(name, msgspec.to_builtins(data)))
 
 
 @delete(
@@ -325,6 +329,10 @@ def _shape(kept: KeptRule) -> RuleShape:
     fields = to_fields(kept.rule)
     fields |= {"origin": kept.origin, "when": describe(kept.rule)}
     return msgspec.convert(fields, RuleShape)
+
+
+def _hinted(hub: Hub, kept: KeptRule) -> RuleShape:
+    return msgspec.structs.replace(_shape(kept), hint=hint_of(kept.rule, hub.registry))
 
 
 def _names(request: ApiRequest) -> dict[int, str]:

@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope, Send
 from motehub.core.moments import parse_moment
 from motehub.core.queries import Question, Readings
 from motehub.logs import Logger
+from motehub.web.compression import ENCODED, asks_for_gzip, gzipped
 from motehub.web.problems import Problem, unavailable
 from motehub.web.queries import Answer, Queries
 
@@ -55,10 +56,21 @@ class Answering(Streaming):
     def __init__(self, queries: Queries, question: Question) -> None:
         self._queries = queries
         self._question = question
+        self._compresses = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask, and send what comes, compressed for those who take that."""
+        self._compresses = asks_for_gzip(scope.get("headers", ()))
+        await super().__call__(scope, receive, send)
 
     async def _answer(self, send: Send) -> None:
         async with self._queries.ask(self._question) as answer:
-            await send_all(send, _headers(answer), answer.pieces())
+            headers = _headers(answer)
+            if not self._compresses:
+                await send_all(send, headers, answer.pieces())
+                return
+            async with aclosing(gzipped(answer.pieces())) as pieces:
+                await send_all(send, [*headers, *ENCODED], pieces)
 
 
 class Exporting(Answering):

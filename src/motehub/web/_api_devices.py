@@ -108,8 +108,7 @@ async def list_overview(
     services = services_of(request.app)
     people = services.hub.accounts.people
     order = people.order_of(request.auth.name) if people.has(request.auth) else ()
-    question = Overview(names, _said(request), order, services.hub.newest_spared())
-    return Answering(services.queries, question)
+    return Answering(services.queries, Overview(names, _said(request), order))
 
 
 @get(
@@ -136,8 +135,7 @@ async def list_series(request: ApiRequest, name: Name) -> ASGIApp:
     services = services_of(request.app)
     registry = services.hub.registry
     calibrations = registry.calibrations_of(registry.by_name(name))
-    newer = services.hub.newest_spared(name)
-    return Answering(services.queries, SeriesOf(name, calibrations, newer))
+    return Answering(services.queries, SeriesOf(name, calibrations))
 
 
 @get(

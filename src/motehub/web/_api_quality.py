@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 
 from motehub.core.calibrations import spared_of
 from motehub.core.days import days_of
-from motehub.core.quality import QualityShape
+from motehub.core.losses import QualityShape
 from motehub.core.queries import Quality
 from motehub.model import Scope
 from motehub.web._api_access import ApiRequest, check_may_read, needs, services_of

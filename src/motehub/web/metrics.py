@@ -98,3 +98,11 @@ def _consumers(consumers: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     for consumer, condition in consumers.items():
         trouble.add_metric([consumer], int(condition["trouble"] is not None))
     yield trouble
+    undelivered = GaugeMetricFamily(
+        "motehub_consumer_undelivered",
+        "Channels, reports or webhooks of a consumer that don't get through at the moment.",
+        labels=["consumer"],
+    )
+    for consumer, condition in consumers.items():
+        undelivered.add_metric([consumer], len(condition["undelivered"]))
+    yield undelivered

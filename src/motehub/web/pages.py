@@ -16,7 +16,8 @@ from typing import Final
 
 from motehub.http_exchange import Request, Response, plain
 from motehub.languages import LANGUAGES, SELDOM
-from motehub.web.bundles import Bundles
+from motehub.web import bundle
+from motehub.web.compression import takes_gzip
 from motehub.web.languages import asked_for, preferred, rendered, script, seldom_said
 
 _KINDS: Final = {
@@ -64,10 +65,7 @@ _ALWAYS: Final = (
 _VARIES: Final = (b"vary", b"accept-language, cookie")
 
 _SCRIPT: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></script>')
-_GZIP: Final = re.compile(
-    rb"(?<![\w-])gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))(?:;|,|$)", re.IGNORECASE
-)
-
+_BUNDLED: Final = rf'<script type="module" src="/static/{bundle.FILE}" data-start="\1"></script>'
 _WELCOME: Final = (
     "This is motehub. Readings are taken at POST /api/v1/readings; "
     "/api/openapi.json describes the API.\n"
@@ -88,8 +86,7 @@ def answers(
     static = files("motehub.web").joinpath("static")
     contents = dict(_files(static))
     modules = {one.name: one.read_text("utf-8") for one in static.iterdir() if _is(one, "js")}
-    bundles = Bundles(modules)
-    contents |= bundles.files()
+    contents[bundle.FILE] = bundle.bundle(modules)
     words = asked_for(modules.values())
     for language in LANGUAGES:
         contents[f"languages/{language}.js"] = script(language, words)
@@ -106,7 +103,7 @@ def answers(
         parts[_FORGOTTEN] = ""
     paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
     for name, source in _html(static):
-        text = _SCRIPT.sub(partial(_loading, bundles), source)
+        text = _SCRIPT.sub(_BUNDLED, source)
         forms = {
             one: _file(_of(edition, rendered(text, one, parts)), _HTML, _FRESH) for one in LANGUAGES
         }
@@ -143,12 +140,6 @@ def _of(edition: str, page: str) -> bytes:
     return page.replace('"/static/', f'"/static/{edition}/').encode()
 
 
-def _loading(bundles: Bundles, tag: re.Match[str]) -> str:
-    """Return the tags of the bundles with a page's script: none waits for who imports it."""
-    tags = (f'<script type="module" src="/static/{name}"' for name in bundles.of_page(tag[1]))
-    return "></script>\n".join(tags) + f' data-start="{tag[1]}"></script>'
-
-
 def _html(folder: Traversable) -> Iterator[tuple[str, str]]:
     for one in folder.iterdir():
         if one.name.endswith(".html"):
@@ -180,13 +171,9 @@ def _file(content: bytes, kind: bytes, keeping: tuple[bytes, bytes]) -> Answer:
     )
 
     def answer(request: Request) -> Response:
-        body, own, headers = short if _takes_gzip(request) else whole
+        body, own, headers = short if takes_gzip(request.header(b"accept-encoding")) else whole
         if request.header(b"if-none-match") == own:
             return Response(304, ((b"etag", own), *fixed))
         return Response(200, ((b"etag", own), *headers), body)
 
     return answer
-
-
-def _takes_gzip(request: Request) -> bool:
-    return _GZIP.search(request.header(b"accept-encoding")) is not None

@@ -226,13 +226,17 @@ class Outbox(SqliteFile):
             waiting = db.execute("SELECT count(*) FROM message WHERE state = 0").get
         return {**dict(zip(names, row, strict=True)), "waiting": waiting}
 
-    def undelivered(self) -> list[tuple[str, str, str]]:
-        """Return which endpoints the last attempt did not reach, and why."""
+    def undelivered(self, since: int) -> list[tuple[str, str, str]]:
+        """Return which endpoints the last attempt did not reach, and why.
+
+        Of one for which nothing waits only what failed ``since`` then (µs).
+        """
         with self._storage() as db:
             rows = db.execute(
-                "SELECT name, address, trouble FROM endpoint WHERE trouble IS NOT NULL "
-                "ORDER BY name LIMIT ?",
-                (_MOST_UNDELIVERED,),
+                "SELECT name, address, trouble FROM endpoint WHERE trouble IS NOT NULL AND "
+                "(last_failure > ?1 OR EXISTS (SELECT 1 FROM message "
+                "WHERE message.endpoint = endpoint.id AND state = 0)) ORDER BY name LIMIT ?2",
+                (since, _MOST_UNDELIVERED),
             )
             return [("webhook", str(name), f"{reason} ({where})") for name, where, reason in rows]
 

@@ -13,11 +13,15 @@ from motehub.contracts import LogReader
 from motehub.core.consumer import Consumer
 from motehub.errors import StorageError
 from motehub.http_client import place_of
+from motehub.model import MICROSECONDS
 from motehub.webhooks.courier import Courier
 from motehub.webhooks.dashboard import DashboardCouriers
 from motehub.webhooks.effects import TellDashboard, TellEndpoints
 from motehub.webhooks.endpoints import BASE, Dashboard, Endpoint, Plan
 from motehub.webhooks.outbox import BASE_FILE_NAME, FILE_NAME, Outbox
+
+TOLD_OF: Final = 86_400 * MICROSECONDS
+"""How long it is told that something did not arrive (µs), though nothing waits any more."""
 
 _REPORT_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 1.0
@@ -161,7 +165,7 @@ class WebhookService:
             self._counted = time.monotonic()
             with suppress(StorageError):
                 self._counts = {**self._outbox.counts(), "missed": self._effect.missed}
-                self._undelivered = self._outbox.undelivered()
+                self._undelivered = self._outbox.undelivered(clock() - TOLD_OF)
         return self._counts | self._count_more()
 
 

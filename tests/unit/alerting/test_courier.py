@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,39 @@ def test_what_is_refused_holds_up_nothing_else(tmp_path: Path, error: Exception)
     assert row.failed >= 4
 
 
+def test_what_hangs_holds_up_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else tells the others; the owner sees that nobody has answered."""
+    released = threading.Event()
+
+    def refuse(numbers: list[int]) -> None:
+        if numbers == [1]:
+            released.wait(PATIENCE)
+
+    monkeypatch.setattr("motehub.alerting.courier.HANGS_SECONDS", 0.1)
+    outbox = Outbox(tmp_path, refuse)
+    outbox.tell(1)
+    first = outbox.courier
+    first.start()
+    deadline = time.monotonic() + PATIENCE
+    while not first.hangs:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    outbox.courier = first.replaced()
+    (row,) = channels(tmp_path)
+    assert (row.waiting, row.failed, row.trouble) == (1, 1, "no answer within 0.00166667 min")
+    outbox.tell(2)
+    outbox.courier.start()
+    while outbox.sent != [[2]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    released.set()
+    for one in (first, outbox.courier):
+        one.stop()
+        one.join(PATIENCE)
+    assert channels(tmp_path)[0].waiting == 0
+    outbox.book.close()
+
+
 def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
     """After three days."""
 
@@ -189,9 +223,17 @@ def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
         return NotDelivered("no", forever=True, about_all=False)
 
     outbox = Outbox(tmp_path, refuse)
+    told_of: list[object] = []
+
+    def is_over() -> bool:
+        # Where nothing waits any more only what failed of late is told.
+        told_of[:] = outbox.book.undelivered(0), outbox.book.undelivered(2**62)
+        return channels(tmp_path)[0].given_up == 1 and told_of[1] == []
+
     outbox.tell(1)
-    outbox.run(lambda: channels(tmp_path)[0].given_up == 1)
+    outbox.run(is_over)
     assert channels(tmp_path)[0].failed == 2
+    assert told_of == [[("channel", "c", "no")], []]
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])

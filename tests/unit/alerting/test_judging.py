@@ -17,13 +17,15 @@ from motehub.alerting import desk
 from motehub.alerting.book import AlertBook
 from motehub.alerting.effect import JudgeFrames
 from motehub.alerting.wording import Told
-from motehub.alerts.rule import rule_of
+from motehub.alerts.rule import Severity, rule_of
 from motehub.core.consumer import Consumer
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.notices import Notice
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Samples
+from motehub.schedules.report import report_of
 from motehub.sqlite_files import open_database
 
 MINUTE = 60 * MICROSECONDS
@@ -96,6 +98,26 @@ async def test_each_state_survives_a_restart(tmp_path: Path, restart: bool) -> N
         assert alert.ended is not None
 
 
+async def test_rules_and_reports_follow_a_device_that_is_renamed(tmp_path: Path) -> None:
+    """What was added goes on under its new name; the configuration is the owner's to change."""
+    async with judging(tmp_path, above=5) as judge:
+        hub = judge.hub
+        await judge.read(1)
+        (device,) = hub.registry.devices()
+        await hub.rules.change("r", {"devices": [device.name, "other"]})
+        hub.rules.configure([rule_of({"name": "c", "silent": "1h", "devices": [device.name]})])
+        said = {"name": "weekly", "schedule": "0 8 * * 1", "recipients": ["a@example.org"]}
+        await hub.reports.add(report_of({**said, "devices": [device.name]}))
+        await hub.rename_device(device.name, "loft")
+        assert hub.rules.get("r").rule.devices == ["loft", "other"]
+        assert hub.rules.get("c").rule.devices == [device.name]
+        assert hub.reports.get("weekly").report.devices == ["loft"]
+        await judge.read(9)
+        judge.work(restart=True)
+        ((kind, text),) = judge.due()
+        assert (kind, text.startswith("loft: temperature is 9")) == ("begins", True)
+
+
 async def test_of_what_was_not_kept_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     """The cursor stays behind until something is kept; then the same frames come again."""
     async with judging(tmp_path, above=5) as judge:
@@ -162,6 +184,19 @@ async def test_what_is_critical_is_told_in_quiet_hours_too(tmp_path: Path) -> No
         await judge.read(1)
         judge.work()
         assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_is_of_the_hub_itself_is_told_to_all_once(tmp_path: Path, restart: bool) -> None:
+    """At once, whatever hour it is, and it is no alert that would have to be answered."""
+    async with judging(tmp_path) as judge:
+        judge.work()
+        judge.hub.notices.say(Notice("budget", Severity.WARNING, "the disk budget was used up"))
+        await judge.read(1)
+        for _ in range(2):
+            judge.work(restart=restart)
+        assert judge.due() == [("notice", "the disk budget was used up")]
+        assert judge.alerts() == []
 
 
 async def test_what_equals_is_said_once(tmp_path: Path) -> None:

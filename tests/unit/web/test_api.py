@@ -106,6 +106,25 @@ async def test_readings_come_back_as_columns(stand: Stand) -> None:
     }
 
 
+async def test_answers_are_compressed_for_who_takes_that(plain: Stand) -> None:
+    """In gzip they are a fraction, and the same; whoever does not ask for that gets them plain."""
+    await plain.say("x", many(2_000))
+    await plain.get("/devices")
+    found: dict[str, httpx.Response] = {}
+    async with plain.client(plain.secrets["reader"]) as client:
+        for accept in ("identity", "gzip"):
+            answer = await client.get(
+                "/readings", params={"device": "x"}, headers={"accept-encoding": accept}
+            )
+            assert good(answer)["series"]
+            found[accept] = answer
+    assert found["gzip"].content == found["identity"].content
+    assert found["gzip"].headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in found["identity"].headers
+    sizes = [one.num_bytes_downloaded for one in (found["gzip"], found["identity"])]
+    assert 3 * sizes[0] < sizes[1], sizes
+
+
 async def test_readings_as_csv(stand: Stand) -> None:
     """CSV has a row for each reading of all metrics in the order of time, texts quoted."""
     await stand.say("a", numbers(1.5, 2.5, step=2), texts('say "hi", twice', "x", metric="note"))

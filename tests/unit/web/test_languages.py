@@ -78,7 +78,6 @@ PUT_TOGETHER: Final = {
     " (line {})",
     "message: {} stands for nothing. Did you mean {}?",
     "message: {} stands for nothing. Known: {}",
-    "notify: there is no channel {}. Known channels: {}",
     "no {} for {}",
     "offline for {}",
     *(
@@ -176,6 +175,18 @@ def test_what_the_hub_says_is_still_said_so() -> None:
     there |= {
         "There is no device called {}. GET /api/v1/devices lists the names.",
         "{} announced itself as this device, which is online from {}",
+        "message: {} stands for nothing. Did you mean {}?",
+        "message: {} stands for nothing. Known: {}",
+        *(
+            f"{said} yet.{near}"
+            for said in (
+                "There is no device called {}",
+                "No device has the label {}",
+                "No {} has come from the device",
+                "No {} has come from a device that it looks at",
+            )
+            for near in ("", " Did you mean {}?", " There is {}.")
+        ),
         *(
             shape.format(f"{{}} {limit}{held}")
             for shape in ("{}", "{{}}: {{}} is {{}} ({})")
@@ -195,11 +206,14 @@ def test_what_the_hub_says_is_still_said_so() -> None:
             for state in ("queued", "sent", "confirmed", "failed: {}", "expired: {}")
         ),
     }
+    # Pages look for a sentence without its full stop, too.
+    there |= {text.removesuffix(".") for text in there}
     for language in LANGUAGES[1:]:
         for english, other in all_said(language):
             assert english in there | PUT_TOGETHER, english
             places = {int(one) for one in re.findall(r"\{(\d)\}", other)}
             assert max(places, default=0) <= english.count("{}"), english
+            assert 0 not in places, english
 
 
 def all_said(language: str) -> Iterator[tuple[str, str]]:

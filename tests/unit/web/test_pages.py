@@ -13,12 +13,10 @@ import pytest
 import motehub.web
 from motehub.http_exchange import Request, Response
 from motehub.web import pages
-from motehub.web.bundles import BUNDLES
 
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
 MOST_BYTES: Final = 60_000
 _NAMED: Final = re.compile(r'(?:src|href)="/static/\w{12}/([\w/.]+\.js)"')
-_IMPORT: Final = re.compile(r'(?:from|import) ?"\./([\w/.]+\.js)"')
 
 
 def test_what_others_wrote_is_as_they_published_it() -> None:
@@ -51,36 +49,24 @@ def sizes() -> dict[str, int]:
 def test_scripts_are_light() -> None:
     """All scripts together have less than 60 kB as they are sent; words are no scripts."""
     scripts = {name: size for name, size in sizes().items() if not name.startswith("languages/")}
-    assert len(scripts) == len(BUNDLES) + 1
+    assert set(scripts) == {"scripts.js", "vendor/uPlot.iife.min.js"}
     assert sum(scripts.values()) < MOST_BYTES, scripts
 
 
-def test_pages_are_light() -> None:
-    """The scripts of a page and the words of a language have less than 60 kB as they are sent."""
-    sent = sizes()
+def test_pages_name_all_that_they_load_at_once() -> None:
+    """A script that is found only when another one has come costs a journey."""
     for _, path in pages.answers():
         if not path.startswith("/static/"):
             page = gzip.decompress(fetched(path).body).decode()
             named = set(_NAMED.findall(page))
-            assert named >= {"languages/fr.js", "shared.bundle.js"}, path
-            # A bundle runs only where it is named as a script, or imported.
-            assert page.count('<script type="module"') == page.count(".bundle.js"), path
-            # A script that is found only when another one has come costs a journey.
-            imported = {one for name in named for one in imports(name)}
-            assert imported <= named, path
-            assert sum(sent[name] for name in named) < MOST_BYTES, path
-
-
-def imports(name: str) -> list[str]:
-    """The scripts that a script waits for."""
-    return _IMPORT.findall(fetched(f"/static/{name}", b"").body.decode())
+            assert named - {"vendor/uPlot.iife.min.js"} == {"languages/fr.js", "scripts.js"}, path
 
 
 def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
     """A browser asks again for pages only; under the address without edition it asks each time."""
     page = gzip.decompress(fetched("/history").body).decode()
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
-    assert len(addresses) > 6
+    assert len(addresses) > 5
     for address in addresses:
         answer = fetched(address)
         assert answer.status == 200
@@ -117,7 +103,7 @@ def test_menus_lead_to_pages() -> None:
 )
 def test_files_are_sent_compressed_to_who_takes_that(accept: bytes, encoded: bool) -> None:
     """Both forms are the same, and have marks of their own, by which they are not sent again."""
-    path = "/static/shared.bundle.js"
+    path = "/static/scripts.js"
     answer = fetched(path, accept)
     headers = dict(answer.headers)
     assert (headers.get(b"content-encoding") == b"gzip") is encoded

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.harness import PATIENCE
+from tests.ports import free_port
 from tests.receivers import Receiver
 from tests.webhook_hub import SECRET, Service, Unit, base, verified
 
@@ -140,3 +141,21 @@ def test_a_plan_survives_its_way_to_the_process() -> None:
         Dashboard("https://y", "t", latest_only=True),
     )
     assert msgspec.json.decode(plan.to_json(), type=Plan) == plan
+
+
+async def test_who_is_not_reached_is_named_to_the_owner(tmp_path: Path) -> None:
+    """With where that is, and why; others are not."""
+    with Receiver() as one:
+        gone = f"http://127.0.0.1:{free_port()}/hook"
+        endpoints = [
+            Endpoint(name, url, (SECRET,), events=frozenset({"readings"}), interval=0.01)
+            for name, url in (("a", one.url), ("b", gone))
+        ]
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, Plan(tuple(endpoints))) as service:
+                await Unit(hub, "10.0.0.1").read(1, time=now())
+                one.wait(1)
+                wait_until(lambda: service.undelivered != [])
+                ((kind, name, reason),) = service.undelivered
+    assert (kind, name) == ("webhook", "b")
+    assert gone.removesuffix("/hook") in reason

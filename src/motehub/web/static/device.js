@@ -105,9 +105,8 @@ function stillFor(metric) {
 
 let asked = 0;
 
-// Fetches what is to be shown; an answer that comes after a later question is not used.
-async function load() {
-  const mine = (asked += 1);
+// Asks for what is to be shown.
+function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
   const whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
@@ -115,7 +114,13 @@ async function load() {
     whole.set("to", new Date(to * 1000).toISOString());
   }
   const part = new URLSearchParams({ device: name });
-  const { series } = await ask(`readings?${part}&${whole}&points=${POINTS}&states=true`);
+  return { part, whole, answer: ask(`readings?${part}&${whole}&points=${POINTS}&states=true`) };
+}
+
+// Shows the answer; one that comes after a later question is not used.
+async function load({ part, whole, answer } = question()) {
+  const mine = (asked += 1);
+  const { series } = await answer;
   if (mine !== asked) {
     return;
   }
@@ -123,7 +128,8 @@ async function load() {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
-    shown.copy.href = `/api/v1/export?${whole}&${new URLSearchParams({ series: `${name}/${one.metric}` })}`;
+    const own = new URLSearchParams({ series: `${name}/${one.metric}` });
+    shown.copy.href = `/api/v1/export?${whole}&${own}`;
   }
   draw();
 }
@@ -193,6 +199,9 @@ function list(rows, shown, none) {
 }
 
 async function begin() {
+  // What it comes to is told of the first question that fails.
+  const early = question();
+  early.answer.catch(() => {});
   try {
     series = await ask(`${of(name)}/series`);
   } catch (error) {
@@ -207,7 +216,7 @@ async function begin() {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
+  await Promise.all([count(), load(early), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
 }
 
 // --- commands

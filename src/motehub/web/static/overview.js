@@ -7,7 +7,7 @@ import {
 } from "./hub.js";
 import { Sparkline } from "./sparkline.js";
 import { address, isWall } from "./wall.js";
-import { dated, t, told } from "./words.js";
+import { dated, t, telling } from "./words.js";
 
 // Of so many devices at once news is asked for one by one, of more about all.
 const MOST_ASKED = 50;
@@ -64,18 +64,25 @@ class Card {
 
   // Puts the card into its list, with what can be decided there.
   place() {
-    this.decision?.remove();
-    this.decision = undefined;
-    const pending = this.device.admission === "pending";
+    const { admission } = this.device;
+    const pending = admission === "pending";
     if (pending) {
       const after = [...pendings.children].find((row) => row !== this.row && row.card.name > this.name);
-      pendings.insertBefore(this.row, after ?? null);
+      // Who is writing a name goes on with it.
+      if (this.row.parentElement !== pendings || this.row.nextElementSibling !== (after ?? null)) {
+        pendings.insertBefore(this.row, after ?? null);
+      }
     } else {
       arrange(this);
     }
     this.labels.replaceChildren(...(this.device.labels ?? []).map((label) => element("li", label)));
-    if (mayDecide && this.device.admission !== "accepted") {
-      this.decide(pending).catch(complain);
+    if (this.decided !== admission) {
+      this.decided = admission;
+      this.decision?.remove();
+      this.decision = undefined;
+      if (mayDecide && admission !== "accepted") {
+        this.decide(pending).catch(complain);
+      }
     }
     waiting.hidden = pendings.children.length === 0;
     if (this.device.lamp && mayControl && this.device.admission === "accepted") {
@@ -115,10 +122,10 @@ class Card {
   }
 
   // Says what is wrong with it.
-  warn(alerts) {
-    const rows = alerts.map(({ text }) => {
+  warn(texts) {
+    const rows = texts.map((text) => {
       const row = element("li");
-      const link = element("a", told(text));
+      const link = element("a", text);
       link.href = "/alerts";
       row.append(link);
       return row;
@@ -273,9 +280,11 @@ const fill = oneByOne(async () => {
 
 // Says on the cards what is wrong with their devices, as rules have found.
 const warn = oneByOne(async () => {
-  const open = Map.groupBy(await ask(`alerts?limit=${MOST_ALERTS}`), ({ device }) => device);
+  const open = await ask(`alerts?limit=${MOST_ALERTS}`);
+  const told = open.length > 0 ? await telling("rules") : undefined;
+  const of = Map.groupBy(open, ({ device }) => device);
   for (const card of cards.values()) {
-    card.warn(open.get(card.name) ?? []);
+    card.warn((of.get(card.name) ?? []).map(({ text }) => told(text)));
   }
 });
 

@@ -1,11 +1,13 @@
 // How many of a device's expected readings are there, day by day, and the gaps.
 
 import { ask, element, of, title } from "./hub.js";
-import { dated, locale, number, t, told } from "./words.js";
+import { dated, locale, number, t, telling } from "./words.js";
 
 const MOST_GAPS = 10;
 const FINE = 99;
 const BAD = 90;
+// Shorter times without the hub (s), in which nothing is missing, are those of an update.
+const WORTH_SAYING = 60;
 const AGAIN = 5 * 60_000;
 
 const find = (selector) => document.querySelector(selector);
@@ -17,13 +19,30 @@ function spoken(seconds) {
   return number(seconds / each, { style: "unit", unit, unitDisplay: "long", maximumSignificantDigits: 3 });
 }
 
-function dayOf({ date, received, expected, missing, share }) {
+// What else there is to say of a day: why readings are missing, and what became of others.
+function notesOf({ hub_down, hub_missing, arrived }) {
+  const notes = [];
+  if (hub_down >= WORTH_SAYING || hub_missing) {
+    notes.push(t("quality.hub_down", { time: spoken(hub_down) }));
+  }
+  for (const what of ["duplicate", "rejected", "discarded"]) {
+    if (arrived?.[what]) {
+      notes.push(t(`quality.${what}`, { count: arrived[what] }));
+    }
+  }
+  return notes.map((one) => element("span", one, "note"));
+}
+
+function dayOf(found) {
+  const { date, received, expected, missing, share } = found;
   const row = element("li");
   const day = new Date(`${date}T12:00`);
   const short = { weekday: "short", day: "numeric", month: "short" };
   row.append(element("span", day.toLocaleDateString(locale, short), "quiet"));
+  const notes = notesOf(found);
   if (share === null) {
-    row.append(element("b", "–"), element("span", t("quality.received", { count: received }), "note"));
+    const count = element("span", t("quality.received", { count: received }), "note");
+    row.append(element("b", "–"), count, ...notes);
     return row;
   }
   const bar = element("meter");
@@ -31,23 +50,27 @@ function dayOf({ date, received, expected, missing, share }) {
   const counts = { there: expected - missing, expected };
   const shown = t("quality.share", { share });
   bar.setAttribute("aria-hidden", "true");
-  row.append(element("b", shown), bar, element("span", t("quality.counts", counts), "note"));
+  row.append(element("b", shown), bar, element("span", t("quality.counts", counts), "note"), ...notes);
   return row;
 }
 
 function gapOf(gap) {
   const to = gap.to === null ? t("quality.now") : dated(Date.parse(gap.to));
   const row = element("li");
-  row.append(
-    element("span", `${dated(Date.parse(gap.from))} – ${to}`, "quiet"),
-    element("b", t("quality.missing", { count: gap.missing })),
-  );
+  row.append(element("span", `${dated(Date.parse(gap.from))} – ${to}`, "quiet"));
+  if (gap.missing) {
+    row.append(element("b", t("quality.missing", { count: gap.missing })));
+  }
+  if (gap.hub_missing) {
+    row.append(element("span", t("quality.hub_missing", { count: gap.hub_missing }), "quiet"));
+  }
   return row;
 }
 
 // What is wrong now, as rules have found: nobody should have to look for it among events.
 export async function showAlerts(name) {
   const open = (await ask("alerts")).filter((one) => one.device === name && one.ended === null);
+  const told = open.length > 0 ? await telling("rules") : undefined;
   find("#firing").replaceChildren(...open.map((one) => element("li", told(one.text), "bad")));
 }
 
@@ -58,7 +81,8 @@ async function show(name) {
   const interval = found.interval === null ? "" : spoken(found.interval);
   find("#basis").textContent = t(`quality.${found.basis}`, { metric, interval });
   find("#days").replaceChildren(...found.days.map(dayOf));
-  const worst = [...found.gaps].sort((a, b) => b.missing - a.missing).slice(0, MOST_GAPS);
+  const weight = (gap) => gap.missing + gap.hub_missing;
+  const worst = [...found.gaps].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_GAPS);
   find("#gaps").replaceChildren(...worst.map(gapOf));
   find("#gap-count").textContent = t("quality.gaps", { count: found.gap_count });
   find("#gap-list").hidden = worst.length === 0;

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 import motehub.web
-from motehub.web.bundles import Bundles
+from motehub.web.bundle import bundle
 from motehub.web.minified import LITERAL, minified
 
 STATIC: Final = Path(motehub.web.__file__).parent / "static"
@@ -20,38 +20,21 @@ PAGES: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></scrip
 IMPORT: Final = re.compile(r'import \{[^}]*\} from "\./[\w.]+";')
 
 
-@pytest.fixture(scope="module")
-def sent() -> dict[str, str]:
-    """The bundles, by the names of their files."""
-    return {name: text.decode() for name, text in Bundles(MODULES).files().items()}
-
-
-def test_each_module_is_in_one_bundle(sent: dict[str, str]) -> None:
-    """Nothing is sent twice, and nothing is left out."""
-    found = [name for text in sent.values() for name in re.findall(r'"([\w.]+)":async\(\)', text)]
+def test_each_module_is_in_the_bundle_once() -> None:
+    """Nothing is sent twice, nothing is left out, and each page's own script is there."""
+    found = re.findall(r'"([\w.]+)":async\(\)', bundle(MODULES).decode())
     assert sorted(found) == sorted(MODULES)
-
-
-def test_a_page_loads_the_bundles_of_all_that_it_needs() -> None:
-    """They come in their order: what a module needs is in its own bundle or an earlier one."""
-    bundles = Bundles(MODULES)
-    assert bundles.of_page("device.js") == ["shared.bundle.js", "daily.bundle.js"]
-    assert bundles.of_page("people.js") == ["shared.bundle.js"]
-    assert bundles.of_page("connect.js") == list(bundles.files())
     for page in STATIC.glob("*.html"):
         (script,) = PAGES.findall(page.read_text("utf-8"))
-        loaded = bundles.of_page(script)
-        for one in bundles.needs(script):
-            assert bundles.of_page(one)[-1] in loaded, f"{page.name} needs {one}"
+        assert script in MODULES, page.name
 
 
-def test_bundles_are_javascript(sent: dict[str, str], tmp_path: Path) -> None:
-    """An engine that is not a browser's reads each of them as a module."""
-    for name, text in sent.items():
-        file = tmp_path / f"{name}.mjs"
-        file.write_text(text, "utf-8")
-        done = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+def test_the_bundle_is_javascript(tmp_path: Path) -> None:
+    """An engine that is not a browser's reads it as a module."""
+    file = tmp_path / "bundle.mjs"
+    file.write_bytes(bundle(MODULES))
+    done = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_bundle_runs_a_module_once_and_only_when_it_is_needed(tmp_path: Path) -> None:
@@ -68,13 +51,12 @@ def test_a_bundle_runs_a_module_once_and_only_when_it_is_needed(tmp_path: Path) 
         "history.js": "seen.push('history');\n",
         "other.js": "export class Other {}\n",
     }
-    for name, text in Bundles(modules).files().items():
-        (tmp_path / name).write_bytes(text)
+    (tmp_path / "bundle.js").write_bytes(bundle(modules))
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "main.js").write_text(
         "globalThis.seen = [];\n"
         'globalThis.document = { querySelector: () => ({ dataset: { start: "overview.js" } }) };\n'
-        'await import("./desk.bundle.js");\nawait import("./daily.bundle.js");\n'
+        'await import("./bundle.js");\n'
         "setTimeout(() => console.log(JSON.stringify(seen)), 0);\n"
     )
     command = ["node", str(tmp_path / "main.js")]
