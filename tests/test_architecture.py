@@ -58,10 +58,11 @@ ALLOWED: dict[str, set[str]] = {
     "expiring": {"history_contract", "rollups"},
     "sqlite_files": FOUNDATION,
     "mdns": FOUNDATION | {"contracts", "security"},
-    "alerts": {"errors", "model", "quantities"},
+    "alerts": {"definitions", "errors", "model", "quantities"},
     "mail_addresses": set(),
     "languages": set(),
-    "schedules": {"errors", "languages", "mail_addresses", "model", "zones"},
+    "definitions": {"errors"},
+    "schedules": {"definitions", "errors", "languages", "mail_addresses", "model", "zones"},
     "core": FOUNDATION
     | {"alerts", "contracts", "history_contract", "mail_addresses", "mirror_contract", "rollups"}
     | {"archived", "counted", "schedules", "states"},
