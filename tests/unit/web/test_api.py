@@ -235,19 +235,19 @@ async def test_points_keep_every_extreme(stand: Stand) -> None:
         await stand.get(
             "/readings",
             device="x",
-            points=10,
+            points=50,
             **{"from": iso(START - 999 * SECOND), "to": iso(START + SECOND)},
         )
     )
     (one,) = answer["series"]
     assert one["form"] == "reduced"
-    assert one["width"] == 100.0
-    assert one["times"] == [START / SECOND - 999 + 100 * i for i in range(10)]
-    assert one["count"] == [100] * 10
-    assert one["max"] == [1.0] * 5 + [99.0] + [1.0] * 4
-    assert one["min"] == [1.0] * 9 + [-7.0]
-    assert one["mean"][5] == pytest.approx(1.98)
-    assert one["last"] == [1.0] * 10
+    assert one["width"] == 20.0
+    assert one["times"] == [START / SECOND - 999 + 20 * i for i in range(50)]
+    assert one["count"] == [20] * 50
+    assert one["max"] == [1.0] * 25 + [99.0] + [1.0] * 24
+    assert one["min"] == [1.0] * 45 + [-7.0] + [1.0] * 4
+    assert one["mean"][25] == pytest.approx(5.9)
+    assert one["last"] == [1.0] * 50
 
 
 async def test_points_leave_out_empty_times_and_texts(stand: Stand) -> None:
