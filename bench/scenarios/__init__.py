@@ -14,6 +14,7 @@ from bench.scenarios import (
     json_objects,
     mqtt,
     pages,
+    retention,
     short,
     sustained,
     units,
@@ -36,6 +37,7 @@ SCENARIOS: dict[str, Scenario] = {
     "alerts": alerts.cases,
     "dashboards": dashboards.cases,
     "pages": pages.cases,
+    "retention": retention.cases,
     "year": year.cases,
 }
 """Every scenario by the name that the command line gives it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from motehub import __version__, data_folder, parts
+from motehub.alerting.plan import NOBODY
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
 from motehub.backup.archive import remembered
@@ -32,12 +33,13 @@ from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
 from motehub.core.attendance import Attendance
 from motehub.core.hub import Hub
-from motehub.core.journal import Journal
+from motehub.core.journal import Journal, JournalLimits
 from motehub.core.moments import iso
 from motehub.following import STORE_URL
 from motehub.health import HistorySize, Troubles, connections, remembering, speed, versions
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.logs import Logger
+from motehub.noticing import Sight, keep_noticing
 from motehub.own_address import own_link, shown_address
 from motehub.process import (
     allow_many_files,
@@ -153,6 +155,15 @@ class RunningHub:
             "troubles": msgspec.to_builtins(self._troubles.newest()),
         }
 
+    def sight(self) -> Sight:
+        """Return what may be a matter for the owner."""
+        journal, report = self._journal.health, self.writer.report
+        now = utc_microseconds()
+        waits = condition_of(self.writer, journal.head, self._reader, now)["age"] or 0.0
+        settings = self._configuration.journal
+        limits = JournalLimits(settings.size, settings.age)
+        return Sight(report.retention, journal, limits, waits, report.trouble)
+
     def write_run_file(self) -> None:
         """Write ``run.json``, whole or not at all."""
         RunFile(
@@ -245,6 +256,9 @@ async def running(
             configuration.rule, channel_names(configuration.mail, configuration.notify)
         )
         hub.reports.configure(configuration.report)
+        hub.notices.to_be_told = bool(
+            channel_names(configuration.mail, configuration.notify) - {NOBODY}
+        )
         for dialect in hub.sessions.dialects() - configuration.transport.keys():
             # It does not run any more, and can't say so itself.
             await hub.interrupt(dialect)
@@ -295,9 +309,9 @@ async def running(
             announced(configuration.mdns, running_hub.listeners, certificates.cover, tasks)
         )
         attendance.begin()
-        keeping = tasks.create_task(attendance.keep(), name="attendance")
-        stack.callback(keeping.cancel)
+        stack.callback(tasks.create_task(attendance.keep()).cancel)
         stack.callback(attendance.end)
+        stack.callback(tasks.create_task(keep_noticing(running_hub.sight, hub.notices)).cancel)
         yield running_hub
 
 

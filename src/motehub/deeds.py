@@ -31,6 +31,7 @@ _DEEDS: Final = {
     "remove_unit": "remove_unit",
     "calibrate": "calibrate",
     "set_retention": "set_retention",
+    "confirm_clock": "confirm_clock",
     "maintain": "maintain_device",
     "add_rule": "add_rule",
     "change_rule": "change_rule",

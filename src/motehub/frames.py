@@ -217,6 +217,15 @@ class AlertChanged(msgspec.Struct, frozen=True, tag="alert"):
     body: bytes
 
 
+class HubNoticed(msgspec.Struct, frozen=True, tag="noticed"):
+    """The owner should know something of the hub itself, since ``time`` (µs)."""
+
+    kind: str
+    severity: str
+    time: int
+    text: str
+
+
 Entry = (
     DeviceChanged
     | PresenceChanged
@@ -236,6 +245,7 @@ Entry = (
     | MaintenanceChanged
     | AlertAnswered
     | AlertChanged
+    | HubNoticed
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from motehub.core.hub import Hub
+from motehub.core.moments import iso
 from motehub.core.retention import Rule
 
 
@@ -22,7 +23,11 @@ class SetRetention(msgspec.Struct, frozen=True, tag="set_retention"):
     rule: Rule = Rule()
 
 
-RetentionRequest = ShowRetention | SetRetention
+class ConfirmClock(msgspec.Struct, frozen=True, tag="confirm_clock"):
+    """Say that the clock of the hub's machine is right: readings that it makes old may go."""
+
+
+RetentionRequest = ShowRetention | SetRetention | ConfirmClock
 
 
 class OwnRule(msgspec.Struct, frozen=True):
@@ -73,5 +78,7 @@ async def carry_out_for_retention(hub: Hub, request: RetentionRequest) -> dict[s
     """
     if isinstance(request, SetRetention):
         await hub.keep(request.device, request.metric or "", request.rule)
+    if isinstance(request, ConfirmClock):
+        return {"clock": iso(await hub.confirm_clock())}
     shown: dict[str, Any] = msgspec.to_builtins(show_retention(hub))
     return shown

@@ -21,6 +21,7 @@ from motehub.core.consumer import Consumer, check_finished
 from motehub.core.history import FoldIntoHistory
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
+from motehub.core.notices import told_of
 from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook
@@ -100,6 +101,7 @@ def open_hub(
             rules=RuleBook.from_state(log.state()),
             reports=ReportBook.from_state(log.state()),
             retention=Retention.from_state(configuration.retention.plan, log.state()),
+            told=told_of(log.state()),
         )
         journal.before_commit(hub.audit.note)
         yield hub, journal

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from motehub.archived import month_after, month_of
 from motehub.archiving import Archiving
+from motehub.clock_watch import ClockWatch
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
 from motehub.forgetting import Forgetting
 from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
-from motehub.model import MICROSECONDS, Kind
-from motehub.rollups import NEVER, TIERS, Kept
+from motehub.model import Kind
+from motehub.rollups import TIERS, Kept
 
 ROWS_AT_ONCE: Final = 10_000
 """About how many rows one step deletes: other writers wait for it."""
@@ -24,14 +27,18 @@ LOOK_SECONDS: Final = 60.0
 BUDGET_SECONDS: Final = 5.0
 """How often it looks whether the disk budget is used up."""
 
+BUDGET_ROWS: Final = 200_000
+"""After how many new readings it looks at once: in five seconds two million may come."""
+
 _logger = Logger("motehub.retention")
 
 
 class Thinning:
     """Deletes in small steps what the owner's rules say; see ``docs/guides/history.md``.
 
-    ``rules`` returns them as they are now. ``clock`` returns UTC microseconds. With ``archiving``
-    nothing is deleted that is not in the archive.
+    ``rules`` returns them as they are now. ``clock`` returns the UTC microseconds by which things
+    are old, and ``watch``, if there is one, knows whether that can be. ``steady`` returns seconds
+    of a clock that is never set. With ``archiving`` nothing is deleted that is not in the archive.
     """
 
     def __init__(
@@ -40,21 +47,28 @@ class Thinning:
         rules: Callable[[], Retention],
         clock: Callable[[], int],
         archiving: Archiving | None = None,
+        watch: ClockWatch | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._rules = rules
         self._clock = clock
+        self._watch = watch
+        self._steady = steady
         self._archiving = archiving
         self._to_archive: list[Expiring] = []
         self._goal: int | None = None
         self._wanted: frozenset[Expiring] = frozenset()
-        self._not_before = NEVER
+        self._not_before = -inf
         self._todo: list[Expiring] = []
         self._common: int | None = None
         self._done: frozenset[Expiring] = frozenset()
         self._plan = Plan()
         self._counts = Forgetting(store)
         self._budget_due = False
+        self._folded = 0
+        self.is_over_budget = False
+        """Whether the history was larger than the disk budget when it was last looked at."""
         self._cut: int | None = None
         self._edge_before: dict[int, int] = {}
         self.report: dict[str, Any] = {}
@@ -62,12 +76,28 @@ class Thinning:
         if archiving is not None:
             self.report["archive"] = archiving.report
 
+    @property
+    def has_grown(self) -> bool:
+        """Whether so much has come that the disk budget should be looked at before its time."""
+        return self.has_budget and self._folded >= BUDGET_ROWS
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a disk budget to keep to."""
+        return self._plan.disk_budget is not None
+
+    @property
+    def moment(self) -> int:
+        """The time (UTC µs) by which things are old."""
+        return self._clock()
+
     def begin(self) -> None:
         """Look whether there is something to delete, unless that is going on."""
-        if self._is_busy or self._clock() < self._not_before:
+        if self._is_busy or self._steady() < self._not_before:
             return
         rules = self._rules()
         self._plan = rules.plan
+        self._look_at_clock(rules)
         now = self._clock()
         self._counts.begin(rules.default(now).hour)
         limits = rules.limits(self._store.registry()[1], now)
@@ -84,6 +114,14 @@ class Thinning:
     def measure(self) -> None:
         """See that the history keeps to the disk budget."""
         self._budget_due = True
+        self._folded = 0
+        if self._watch is not None and self._watch.report is not None:
+            # The owner may say any moment that it is right.
+            self._look_at_clock(self._rules())
+            if self._watch.report is None:
+                self.begin()
+        else:
+            self._look_at_clock(None)
 
     def step(self) -> bool:
         """Delete a little; tell whether there may be more to do at once."""
@@ -104,6 +142,7 @@ class Thinning:
 
     def hear(self, fold: Fold) -> None:
         """Take notice of a fold: nothing of it may be deleted that is not in the archive."""
+        self._folded += sum(len(times) for times, _ in fold.readings.values())
         if self._archiving is not None:
             self._archiving.hear(fold)
 
@@ -111,6 +150,8 @@ class Thinning:
         """End what works beside."""
         if self._archiving is not None:
             self._archiving.stop()
+        if self._watch is not None:
+            self._watch.note()
 
     @property
     def _is_archiving(self) -> bool:
@@ -120,6 +161,11 @@ class Thinning:
     def _is_busy(self) -> bool:
         going_on = self._todo or self._common is not None or self._to_archive
         return bool(going_on) or self._is_archiving
+
+    def _look_at_clock(self, rules: Retention | None) -> None:
+        if self._watch is not None:
+            self._watch.look(rules.clock_confirmed if rules is not None else None)
+            self.report["clock"] = self._watch.report
 
     def _delete(self, todo: list[Expiring], common: int | None) -> None:
         """Begin to delete, or to archive what is to be deleted then."""
@@ -137,7 +183,7 @@ class Thinning:
             return False
         self.report["archive"] = self._archiving.report
         if cleared.failed:
-            self._not_before = self._clock() + round(LOOK_SECONDS * MICROSECONDS)
+            self._not_before = self._steady() + LOOK_SECONDS
             self._wanted = frozenset()
             if self._cut is not None:
                 self._tell_devices(self._cut)
@@ -184,8 +230,9 @@ class Thinning:
         self.report["used"] = used
         self.report["budget"] = budget
         trouble = None
-        if budget is not None and used > budget:
-            if self._clock() < self._not_before:
+        self.is_over_budget = budget is not None and used > budget
+        if budget is not None and self.is_over_budget:
+            if self._steady() < self._not_before:
                 return False
             until = self._next_cut()
             if until is not None and until != self._cut:
@@ -232,6 +279,7 @@ class Thinning:
 
     def _tell_devices(self, until: int) -> None:
         """Leave an event with each device of which readings went for the budget."""
+        self.report["budget_told"] = iso(until)
         affected = {
             one.device
             for one in self._store.registry()[1]

@@ -19,6 +19,8 @@ _RETRY_SECONDS: Final = 60.0
 # A writer that always has something to fold still gives it a turn.
 _BUSY_SECONDS: Final = 5.0
 _STEPS_WHILE_BUSY: Final = 10
+# More rows than a bite of the journal has: what comes must not be faster than what goes.
+_STEPS_OVER_BUDGET: Final = 40
 _HOUR_SECONDS: Final = 3600
 
 _logger = Logger("motehub.upkeep")
@@ -50,14 +52,15 @@ class Upkeep:
         self._settled = 0
 
     def beside_folds(self) -> None:
-        """Do some steps when there was no time for any in the last seconds."""
-        if self._monotonic() >= self._last_turn + _BUSY_SECONDS:
-            last_turn = self._last_turn
-            for _ in range(_STEPS_WHILE_BUSY):
+        """Do some steps when there was no time for any for seconds, or too much has come."""
+        thinning = self._thinning
+        hurried = thinning is not None and (thinning.has_grown or thinning.is_over_budget)
+        if hurried or self._monotonic() >= self._last_turn + _BUSY_SECONDS:
+            for _ in range(_STEPS_OVER_BUDGET if hurried else _STEPS_WHILE_BUSY):
                 if not self.step():
                     return
             # There is more to do: the next turn is soon.
-            self._last_turn = last_turn
+            self._last_turn = self._monotonic() - _BUSY_SECONDS
 
     def step(self) -> bool:
         """Do a little; tell whether there may be more to do at once."""
@@ -79,7 +82,7 @@ class Upkeep:
     def _settle(self) -> bool:
         """Make the hours and days that are over."""
         hour = int(self._clock() - GRACE_SECONDS) // _HOUR_SECONDS
-        if hour <= self._settled:
+        if hour == self._settled:
             return False
         if self._store.settle_some(hour * TIERS["hour"]):
             return True
@@ -94,7 +97,7 @@ class Upkeep:
         if now >= self._looked + LOOK_SECONDS:
             self._looked = now
             self._thinning.begin()
-        if now >= self._measured + BUDGET_SECONDS:
+        if now >= self._measured + BUDGET_SECONDS or self._thinning.has_grown:
             self._measured = now
             self._thinning.measure()
         return self._thinning.step()

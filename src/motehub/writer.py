@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +17,15 @@ import msgspec
 
 from motehub import parts
 from motehub.archiving import Archiving, starter
+from motehub.clock_watch import ClockWatch, FileNotes
 from motehub.core.consumer import Consumer
 from motehub.core.history import FoldIntoHistory
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.errors import NewerSchema, OwnerError, StaleJournal, StorageError
 from motehub.following import HUB_ZONE, RETENTION_PLAN, STORE_URL, Hub, Report, begin, tell
+from motehub.history_contract import HistoryStore
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.model import MICROSECONDS
 from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
 from motehub.zones import zone_of
@@ -54,7 +56,7 @@ def _fold_for_hub(folder: Path, store_name: str) -> int:
 
 
 def _fold(hub: Hub, consumer: Consumer, effect: FoldIntoHistory, thinning: Thinning) -> int:
-    upkeep = Upkeep(effect.store, thinning)
+    upkeep = Upkeep(effect.store, thinning, lambda: thinning.moment / MICROSECONDS)
     told: dict[str, Any] = {}
 
     def report() -> None:
@@ -80,6 +82,9 @@ def _fold(hub: Hub, consumer: Consumer, effect: FoldIntoHistory, thinning: Thinn
         if done and upkeep.step():
             hub.pause(_TURN_SECONDS)
         else:
+            if not done and thinning.has_budget:
+                # Where the disk is full, what goes for the budget makes room within the file.
+                upkeep.beside_folds()
             hub.pause(FOLD_SECONDS if done else consumer.pause)
 
 
@@ -96,7 +101,8 @@ def _open(
             if _plan().archive:
                 archiving = Archiving(store, starter(folder, store_name, url))
             rules = partial(_rules, reader)
-            thinning = Thinning(store, rules, lambda: time.time_ns() // 1000, archiving)
+            watch = ClockWatch(FileNotes(folder), partial(_newest, store))
+            thinning = Thinning(store, rules, watch.moment, archiving, watch)
             zone = zone_of(os.environ.get(HUB_ZONE, ""))
             effect = FoldIntoHistory(store, reader, reader.journal(), thinning.hear, zone)
             return Consumer("history", reader, effect), effect, thinning
@@ -107,6 +113,11 @@ def _open(
             tell(Report(0, trouble=str(error)))
             hub.pause(_TRY_SECONDS)
     return None
+
+
+def _newest(store: HistoryStore) -> int | None:
+    """Return when a device was last heard, by the clock of then (µs)."""
+    return max((one.last_seen for one in store.devices()), default=None)
 
 
 def _rules(reader: SqliteLogReader) -> Retention:

@@ -42,8 +42,13 @@ def screen(
     scheme: Any = "light",
     excused: str = "(?!)",
     locale: str = "en-GB",
+    *,
+    trusting: bool = False,
 ) -> Iterator[Page]:
-    """A page in a browser of its own, in Paris; fails when it complains of what is not excused."""
+    """A page in a browser of its own, in Paris; fails when it complains of what is not excused.
+
+    One that is ``trusting`` takes a certificate of an authority that it does not know.
+    """
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
@@ -55,6 +60,7 @@ def screen(
         color_scheme=scheme,
         locale=locale,
         timezone_id="Europe/Paris",
+        ignore_https_errors=trusting,
     )
     context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()

@@ -91,6 +91,30 @@ def test_from_the_set_up_link_to_the_first_reading(tmp_path: Path, browser: Brow
         expect(page.locator("#begin")).to_be_hidden()
 
 
+def test_the_same_over_tls(tmp_path: Path, browser: Browser) -> None:
+    """With the hub's own certificate the link, the pages, their cookie and the code are secure."""
+    settings = {**WEB, "web": {**WEB["web"], "tls": "auto"}}
+    with (
+        WebHub(tmp_path / "data", settings) as hub,
+        screen(browser, trusting=True) as page,
+    ):
+        (line,) = [line for line in hub.log.splitlines() if "/setup#" in line]
+        link = line.split()[-1]
+        assert link.startswith("https://")
+        page.goto(link)
+        page.get_by_label("Name").fill("marie")
+        page.get_by_label("Password").fill(MARIE["password"])
+        page.get_by_role("button", name="Become administrator").click()
+        page.wait_for_url("https://**/connect")
+        (cookie,) = page.context.cookies()
+        assert (cookie["secure"], cookie["httpOnly"]) == (True, True)
+        page.get_by_role("button", name="Make its token").click()
+        expect(page.locator("#missing")).to_be_hidden()
+        assert "--cacert ca.crt https://" in code(page)
+        with running("curl", code(page), tmp_path / "curl"):
+            assert "21.5 °C" in arrival(page, "my-sensor")
+
+
 def test_without_devices_the_overview_leads_there(hub: MqttHub, browser: Browser) -> None:
     """An overview without a card says where to begin."""
     with screen(browser) as page:

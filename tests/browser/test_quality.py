@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -133,3 +134,18 @@ def test_a_rule_about_what_nobody_knows_is_added_with_a_hint(hub: WebHub, browse
         form.locator("[name=above]").fill("3")
         page.locator("#keep").click()
         expect(page.locator("#previewed")).to_contain_text("Did you mean 'level'?")
+
+
+def test_what_is_estimated_is_expected_when_an_administrator_says_so(
+    hub: WebHub, browser: Browser
+) -> None:
+    """With one button; from then on the rule about silence is about this device, too."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        shown(page, hub)
+        expect(page.locator("#basis")).to_contain_text("This is an estimate")
+        page.get_by_role("button", name="Expect that").click()
+        expect(page.locator("#basis")).to_have_text("level is expected every 60 seconds.")
+    done = hub.cli("devices", "quality", "barn", "--format", "json")
+    found = json.loads(done.stdout)
+    assert (found["basis"], found["interval"]) == ("given", MINUTE)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, cli, stored
@@ -279,6 +279,36 @@ def test_how_long_a_device_is_kept(hub: WebHub, browser: Browser) -> None:
         form.get_by_label("readings").fill("")
         form.get_by_role("button").click()
         expect(page.locator("#rules li")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+def test_a_clock_that_is_doubted(
+    hub: WebHub, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    """Storage and health say what is wrong and what to do; a press says that nothing is."""
+    clock = {"clock": "2031-05-01T10:00:00Z", "believed": "2026-05-01T10:00:00Z", "hours": 23}
+
+    def doubt(route: Route) -> None:
+        answer = route.fetch()
+        health = answer.json()
+        health["writer"]["retention"]["clock"] = clock
+        route.fulfill(response=answer, json=health)
+
+    with screen(browser, size, scheme) as page:
+        log_in(page, hub.url, MARIE)
+        page.route("**/api/v1/health", doubt)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto(f"{hub.url}/settings/storage")
+        expect(page.locator("#clock")).to_contain_text("The hub doubts its clock")
+        expect(page.locator("#clock")).to_contain_text("after 23 hours more; or say so here")
+        assert obstacles(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        keep(page, f"storage-clock-{scheme}")
+        page.get_by_role("button", name="The clock is right").click()
+        expect(page.locator("#clock")).to_contain_text("within a few seconds")
+        page.goto(f"{hub.url}/status")
+        expect(page.locator("#findings .warning")).to_contain_text("The hub doubts its clock")
+        keep(page, f"health-clock-{scheme}")
 
 
 def test_a_database_that_is_away(hub: WebHub, browser: Browser) -> None:

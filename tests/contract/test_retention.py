@@ -29,7 +29,7 @@ from tests.servers import PostgresServer
 
 from motehub import parts
 from motehub.core.history import make_fold
-from motehub.frames import Columns, Entry, Frame, SeriesAdded, TextReadings
+from motehub.frames import Columns, Entry, Frame, HeldReleased, SeriesAdded, TextReadings
 from motehub.history_contract import Expiring, HistoryStore
 from motehub.model import Kind, Series
 from motehub.rollups import NEVER, TIERS, Kept
@@ -250,6 +250,41 @@ def test_old_texts_go_but_the_newest(store: HistoryStore) -> None:
     assert store.expire_some([Expiring(9, Kept(raw=START + DAY), texts=True)], 1) == (0, 1)
     assert store.expire_some([Expiring(9, Kept(raw=START + DAY), texts=True)], 9) == (1, 1)
     assert [list(texts) for _, texts in store.texts(9, 0, START + DAY)] == [["open"]]
+
+
+def test_what_was_held_is_summed_up_however_old_it_is(store: HistoryStore) -> None:
+    """A device waits for its owner while others' readings of that time are deleted."""
+    held = [(3, START + n * SECOND, float(n)) for n in range(90)]
+    fold(store, [(1, START, 1.0), (1, START + 200 * DAY, 2.0)], held=held)
+    until = Kept(*[START + 100 * DAY] * 4)
+    settle(store, START + 150 * DAY)
+    expire(store, until)
+    while store.drop_whole(store.whole_before(until.raw)):
+        pass
+    assert (store.kept(1), store.kept(3)) == (until, Kept())
+    device = next(one.device.id for one in store.devices() if one.device.held)
+    fold(store, entries=[HeldReleased(device)])
+    minutes = [row[2] for row in table(store, "reading_minute") if row[0] == 3]
+    assert minutes == [60, 30]
+    assert [row[2] for row in table(store, "reading_day") if row[0] == 3] == [90]
+    # It is old from then on, and goes as the rule says.
+    expire(store, Kept(raw=until.raw))
+    assert [row for row in table(store, "reading") if row[0] == 3] == held[-1:]
+    assert [row[2] for row in table(store, "reading_day") if row[0] == 3] == [90]
+
+
+def test_old_texts_that_are_repeated_are_in_no_sum_twice(store: HistoryStore) -> None:
+    """They are stored again until the next deletion, and states last as long as before."""
+    said = TextReadings(9, [START, START + MINUTE, START + HOUR], ["open", "shut", "open"])
+    fold(store, entries=[SeriesAdded(Series(9, 1, "door", "", Kind.TEXT)), said])
+    settle(store, START + 2 * DAY)
+    before = table(store, "state_minute"), table(store, "state_hour"), table(store, "state_day")
+    gone = Expiring(9, Kept(raw=START + 50 * MINUTE), texts=True)
+    assert store.expire_some([gone], 9) == (1, 2)
+    fold(store, entries=[said])
+    after = table(store, "state_minute"), table(store, "state_hour"), table(store, "state_day")
+    assert after == before
+    assert store.expire_some([gone], 9) == (1, 2)
 
 
 def test_a_month_may_go_at_one_stroke(store: HistoryStore, kind: str) -> None:

@@ -241,9 +241,14 @@ def in_buckets(
     return {start: (one[0], one[1], one[2]) for start, one in found.items()}
 
 
-def test_of_many_states_those_that_last_longest_are_named(store: HistoryStore) -> None:
+@pytest.mark.parametrize("at_once", [59, 7])
+def test_of_many_states_those_that_last_longest_are_named(
+    store: HistoryStore, at_once: int
+) -> None:
     """The others are one, in rollups and in buckets; nothing of the time is lost."""
-    fold(store, [(1, START + n * SECOND, f"state {n % 30}") for n in range(59)])
+    for begin in range(0, 59, at_once):
+        numbers = range(begin, min(begin + at_once, 59))
+        fold(store, [(1, START + n * SECOND, f"state {n % 30}") for n in numbers])
     fold(store, [(1, START + 59 * SECOND, "long"), (1, START + HOUR, "end")])
     settle(store, START + 2 * DAY)
     for tier in TIERS:
@@ -256,6 +261,28 @@ def test_of_many_states_those_that_last_longest_are_named(store: HistoryStore) -
     assert found.states(1) == ["end"]
     assert sum(sum(one.values()) for one in found.durations) == DAY
     assert sum(found.changes) == 60
+
+
+def test_what_is_the_latest_is_added_without_a_look_at_the_rest(
+    store: HistoryStore, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many series of which each says something each second, that would be most of the work."""
+    fold(store, [(1, START, "on"), (2, START, 1.0)])
+    with monkeypatch.context() as patch:
+        for name in ("texts_in", "numbers_in"):
+            tables = f"motehub.stores._{kind}_states.{kind.capitalize()}States"
+            patch.setattr(f"{tables}.{name}", refused)
+        for second in range(1, 70):
+            rows = [(1, "off" if second % 3 else "on"), (2, float(second % 2))]
+            fold(store, [(series, START + second * SECOND, value) for series, value in rows])
+        with pytest.raises(AssertionError):
+            fold(store, [(1, START + 5, "late")])
+    check(store)
+    assert len(table(store, "state_minute")) == 4
+
+
+def refused(*_: object) -> None:
+    raise AssertionError("It was read back.")
 
 
 def test_a_state_lasts_until_something_else_comes(store: HistoryStore) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
 from array import array
 from contextlib import closing
@@ -10,8 +13,9 @@ from pathlib import Path
 import pytest
 from tests.fault.disks import small_disk
 from tests.fault.load import FIRST, Sender
-from tests.harness import OPEN, HubProcess, recent
+from tests.harness import OPEN, HubProcess, environment, recent, records, send
 
+from motehub.clock_watch import FileNotes, Noted
 from motehub.core.history import make_fold
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.errors import StorageError
@@ -22,6 +26,7 @@ from motehub.stores.sqlite import SqliteHistory
 from motehub.thinning import Thinning
 from motehub.upkeep import Upkeep
 
+ROOT = Path(__file__).parents[2]
 DAY = 86_400
 FOREVER = Rule(*["forever"] * 4)
 
@@ -60,6 +65,68 @@ def test_readings_go_while_others_come_and_the_writer_is_killed(folder: Path) ->
             assert list(times) == [(FIRST + sent - 1) * MICROSECONDS]
             minutes = [row for page in store.dump("reading_minute") for row in page]
             assert sum(row[2] for row in minutes if row[0] == one.id) == sent
+
+
+def test_a_hub_whose_clock_has_jumped_deletes_nothing_before_it_is_told(folder: Path) -> None:
+    """By what it knows it is five years earlier: it says so, and goes by that until confirmed."""
+    now = time.time_ns() // 1000
+    folder.mkdir(exist_ok=True)
+    FileNotes(folder).save(Noted(now - 5 * 365 * DAY * MICROSECONDS, now))
+    with HubProcess(folder, {**OPEN, "retention": {"raw": "30d"}}) as hub:
+        send(hub.port, hub.ca, records(recent(0) - 365 * DAY, 100))
+        hub.wait_stored("dht-127.0.0.1", "temperature", 100)
+        # Another one looks at once what is old.
+        hub.kill_writer()
+
+        def doubted() -> bool:
+            report = hub.status()["writer"]
+            return report["restarts"] == 1 and bool(report["retention"].get("clock"))
+
+        def left() -> int:
+            with closing(SqliteHistory(folder, read_only=True)) as store:
+                return sum(
+                    len(times)
+                    for one in store.registry()[1]
+                    for times, _ in store.readings(one.id, 0, 2**62)
+                )
+
+        hub.wait_until(doubted, "it doubts its clock")
+        assert left() == 200
+        assert hub.status()["writer"]["retention"]["clock"]["hours"] == 24
+        told = hub.cli("retention", "confirm-clock")
+        assert told.returncode == 0, told.stderr
+        hub.wait_until(lambda: left() == 2, "what is old is deleted")
+        assert hub.status()["writer"]["retention"]["clock"] is None
+        assert "the clock is doubted" in hub.log
+        assert hub.stop() == 0
+    noted = FileNotes(folder).load()
+    assert noted is not None
+    assert noted.doubted is None
+    assert noted.believed >= now
+
+
+def test_a_hub_on_a_small_disk_keeps_to_its_budget_at_full_speed(tmp_path: Path) -> None:
+    """Nothing that was acknowledged is lost to the sums, and the newest readings are all there."""
+    isolated = ["unshare", "--map-root-user", "--mount"]
+    if sys.platform != "linux":
+        pytest.skip("namespaces of mounts are Linux's")
+    assert shutil.which("unshare"), "unshare is missing: install util-linux"
+    (tmp_path / "try").mkdir()
+    try_ = [*isolated, "mount", "-t", "tmpfs", "motehub-test", str(tmp_path / "try")]
+    done = subprocess.run(try_, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        # Some containers forbid it, to root too, and nothing can be installed against that.
+        pytest.skip(f"this machine does not let us mount a disk: {done.stderr.strip()}")
+    done = subprocess.run(
+        [*isolated, sys.executable, "-m", "tests.fault.budget_run", str(tmp_path)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 
 def thinned(store: SqliteHistory, rule: Rule) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from motehub.clock_watch import ClockWatch, FileNotes
 from motehub.core.history import make_fold
 from motehub.core.retention import Plan, Retention, Rule
 from motehub.frames import Columns, DeviceChanged, Entry, Frame, SeriesAdded
 from motehub.model import Admission, Device, Series
 from motehub.stores.sqlite import SqliteHistory
 from motehub.thinning import Thinning
+from motehub.upkeep import Upkeep
 
 MINUTE = 60_000_000
 DAY = 1_440 * MINUTE
@@ -89,6 +91,30 @@ def test_the_oldest_readings_go_when_the_disk_is_too_small(store: SqliteHistory)
     assert thinning.report["budget_cut"] in event.text
 
 
+def test_so_much_may_come_that_the_budget_is_looked_at_at_once(store: SqliteHistory) -> None:
+    """While the writer has never a pause, and no time has passed since it last looked."""
+    budget = store.used_bytes() * 2
+    plan = Plan(Rule(*["forever"] * 4), budget)
+    now = START + (DAYS + 100) * DAY
+    thinning = Thinning(store, lambda: Retention(plan, {}), lambda: now)
+    upkeep = Upkeep(store, thinning, lambda: now / 1e6, lambda: 5.0)
+    while upkeep.step():
+        pass
+    for day in range(DAYS, DAYS + 20):
+        made = Columns()
+        times = array("q", range(START + day * DAY, START + (day + 1) * DAY, 4_000_000))
+        for series in (1, 2):
+            made.add(series, times, array("d", [1.5]) * len(times))
+        fold = make_fold([(day, Frame(1, made, Columns(), []))], {1: 1, 2: 1})
+        thinning.hear(fold)
+        store.fold(fold)
+        upkeep.beside_folds()
+        # A fold of 43,200 readings here is half as large as all of the budget.
+        assert store.used_bytes() < budget * 3
+    assert thinning.report["budget_cut"]
+    assert store.kept(1).raw > START
+
+
 def test_a_budget_that_rollups_alone_exceed_is_told(store: SqliteHistory) -> None:
     """The readings of the present day stay, and it says what to do; more room mends it."""
     forever = Rule(*["forever"] * 4)
@@ -101,6 +127,37 @@ def test_a_budget_that_rollups_alone_exceed_is_told(store: SqliteHistory) -> Non
     plan = Plan(forever, 2**40)
     run(thinning)
     assert thinning.report["trouble"] is None
+
+
+def test_a_clock_that_jumps_ahead_deletes_nothing_until_it_is_confirmed(
+    store: SqliteHistory, tmp_path: Path
+) -> None:
+    """What was old before goes on schedule; the owner's word lets the rest go at once."""
+    now, confirmed = START + DAYS * DAY, None
+    clock, steady = now, 0.0
+    watch = ClockWatch(FileNotes(tmp_path), clock=lambda: clock, steady=lambda: steady)
+    plan = Plan(Rule("5d", "8d", "11d", "forever"))
+    thinning = Thinning(
+        store, lambda: Retention(plan, {}, confirmed), watch.moment, None, watch, lambda: steady
+    )
+    clock += 5 * 365 * DAY
+    run(thinning)
+    assert (first(store, "reading") - START) // DAY == 15
+    assert thinning.report["clock"]["believed"].startswith("2024-10-24")
+    clock, steady = clock + DAY // 2, steady + 43_200
+    run(thinning)
+    assert (first(store, "reading") - START) // DAY == 15
+    confirmed = clock
+    thinning.measure()
+    while thinning.step():
+        pass
+    assert thinning.report["clock"] is None
+    # The newest of each series stays.
+    assert first(store, "reading") == START + DAYS * DAY - MINUTE
+    thinning.stop()
+    noted = FileNotes(tmp_path).load()
+    assert noted is not None
+    assert noted.believed == clock
 
 
 def test_an_interruption_harms_nothing(

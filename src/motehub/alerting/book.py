@@ -270,8 +270,10 @@ class Writing:
             ),
         )
 
-    def tell(self, channel: str, alert: Alert, now: int, due: int, held: str, body: Any) -> None:
-        """Add a message; of too many that wait the oldest goes."""
+    def tell(
+        self, channel: str, alert: Alert | None, now: int, due: int, held: str, body: Any
+    ) -> None:
+        """Add a message, of an alert or of the hub; of too many that wait the oldest goes."""
         count = "SELECT count(*) FROM message WHERE channel = ? AND state = 0"
         if int(self._db.execute(count, (channel,)).get) >= MOST_WAITING:
             self._db.execute(
@@ -280,10 +282,11 @@ class Writing:
                 (channel,),
             )
             self._db.execute("UPDATE channel SET dropped = dropped + 1 WHERE name = ?", (channel,))
+        about = (alert.id, alert.device_id) if alert is not None else (0, 0)
         self._db.execute(
             "INSERT INTO message (channel, alert, device_id, created, due, held, body) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (channel, alert.id, alert.device_id, now, due, held, _encode(body)),
+            (channel, *about, now, due, held, _encode(body)),
         )
 
     def untell(self, alert: Alert, held: str) -> int:

@@ -25,6 +25,7 @@ from motehub.frames import (
     DeviceRemoved,
     Entry,
     Frame,
+    HubNoticed,
     MaintenanceChanged,
     PresenceChanged,
     RuleChanged,
@@ -38,7 +39,7 @@ FLUSH_SECONDS: Final = 15.0
 """How often it is kept how rules stand where nothing has happened that people should know."""
 
 _Frames: TypeAlias = Sequence[tuple[int, Frame]]
-_Order = AlertAnswered | MaintenanceChanged
+_Order = AlertAnswered | MaintenanceChanged | HubNoticed
 
 _logger = Logger("motehub.alerts")
 
@@ -241,7 +242,7 @@ class JudgeFrames:
                         engine.hear(device, now)
                 case RuleChanged():
                     self._change_rule(entry)
-                case AlertAnswered() | MaintenanceChanged():
+                case AlertAnswered() | MaintenanceChanged() | HubNoticed():
                     self._orders.append(entry)
 
     def _change_rule(self, entry: RuleChanged) -> None:
@@ -281,7 +282,10 @@ class JudgeFrames:
             device, series = self._subject(one.subject)
             telling.take(writing, one, device, series, now)
         for order in self._orders:
-            telling.obey(writing, order, now)
+            if isinstance(order, HubNoticed):
+                telling.announce(writing, order, now)
+            else:
+                telling.obey(writing, order, now)
         telling.remind(writing, now)
         writing.drop(engine.gone)
         writing.keep(

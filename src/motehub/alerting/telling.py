@@ -11,14 +11,23 @@ import msgspec
 
 from motehub.alerting.book import Alert, Writing
 from motehub.alerting.plan import NOBODY
-from motehub.alerting.wording import BEGINS, OVER, REMINDS, Told, end_sentence, sentence, shown
+from motehub.alerting.wording import (
+    BEGINS,
+    NOTICE,
+    OVER,
+    REMINDS,
+    Told,
+    end_sentence,
+    sentence,
+    shown,
+)
 from motehub.alerts.engine import Key
 from motehub.alerts.quiet import quiet_until
 from motehub.alerts.rule import Severity, describe
 from motehub.alerts.watch import State, Transition, Value
 from motehub.core.moments import iso
 from motehub.core.rules import AlertNews
-from motehub.frames import AlertAnswered, MaintenanceChanged
+from motehub.frames import AlertAnswered, HubNoticed, MaintenanceChanged
 from motehub.model import MICROSECONDS, Device, Series
 
 MAINTENANCE: Final = "maintenance"
@@ -100,6 +109,23 @@ class Telling:
             text = f"{alert.text}: snoozed until {iso(order.until)} by {order.by}"
         writing.change(alert)
         writing.report(_news(alert, order.time, f"{order.act}d", text))
+
+    def announce(self, writing: Writing, notice: HubNoticed, now: int) -> None:
+        """Tell everybody something of the hub itself, at any time."""
+        told = Told(
+            alert=0,
+            kind=NOTICE,
+            rule="",
+            severity=notice.severity,
+            device="",
+            metric="",
+            text=notice.text,
+            limits="",
+            time=notice.time,
+            began=notice.time,
+        )
+        for channel in self._channels:
+            writing.tell(channel, None, now, now, "", told)
 
     def remind(self, writing: Writing, now: int) -> None:
         """Tell again who has to be told again; end what nobody looks at any more."""

@@ -23,6 +23,8 @@ from motehub.zones import abbreviation
 BEGINS: Final = "begins"
 REMINDS: Final = "reminds"
 OVER: Final = "over"
+NOTICE: Final = "notice"
+"""It is no alert of a device, but of the hub itself."""
 
 TITLES: Final = 3
 """So many alerts are named in the subject of a message that tells of several."""
@@ -36,7 +38,9 @@ _RANKS: Final = ("critical", "warning", "info")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What one message says of one alert; times in UTC µs. ``kind`` is begins, reminds or over.
+    """What one message says of one alert; times in UTC µs.
+
+    ``kind`` is begins, reminds or over, or notice: then it is no alert, and of no device.
 
     ``series`` is of what it is, 0 where that is no series of numbers; ``value`` what was read, in
     ``unit``, and ``lines`` are the limits of the rule.
@@ -143,7 +147,7 @@ def compose(
     rest = [words("alert.more", count=more)] if more > 0 else []
     where = [f"{link.rstrip('/')}/"] if link else []
     if link and len({one.device for one in order}) == 1:
-        where = [say.address(order[0].device)]
+        where = [say.address(order[0])]
     sent_by = words("alert.sent_by", hub=hub)
     text = "\n\n".join([*lines, *rest, *where, f"-- \n{sent_by}"]) + "\n"
     return Wording(
@@ -167,14 +171,14 @@ def clock(time: int, zone: ZoneInfo, words: Words) -> str:
 def _subject(order: Sequence[Told], hub: str, words: Words) -> str:
     first = order[0]
     if len(order) == 1:
-        key = f"begins_{first.severity}" if first.kind == BEGINS else first.kind
+        key = f"begins_{first.severity}" if first.kind in (BEGINS, NOTICE) else first.kind
         what, text = words(f"alert.{key}"), words.told(first.text)
     else:
         new = [one for one in order if one.kind != OVER]
         over = len(order) - len(new)
         counts = [words("alert.count", count=len(new))] if new else []
         counts += [words("alert.over_count", count=over)] if over else []
-        names = list(dict.fromkeys(one.device for one in order))
+        names = list(dict.fromkeys(one.device or words("alert.the_hub") for one in order))
         more = ", …" if len(names) > TITLES else ""
         what, text = ", ".join(counts), f"{', '.join(names[:TITLES])}{more}"
     return _one_line(words("alert.subject", hub=hub, what=what, text=text))
@@ -195,42 +199,47 @@ class _Sayer:
 
     def line(self, one: Told) -> str:
         """Return it as text."""
-        number = self.words("alert.alert", number=str(one.alert))
         text = self.words.told(one.text)
-        said = f"{self._when(one)} · {self._rule(one)} · {number}"
+        said = f"{self._when(one)} · {self._about(one)}"
         return f"{self._word(one).upper()}  {text}\n  {said}"
 
     def row(self, one: Told, picture: str) -> str:
         """Return it as a row of a table."""
         colour = _COLOURS[OVER if one.kind == OVER else one.severity]
-        device = escape(one.device)
+        subject = escape(one.device or self.words("alert.the_hub"))
         if self._link:
-            device = f'<a href="{escape(self.address(one.device))}">{device}</a>'
-        number = self.words("alert.alert", number=str(one.alert))
+            subject = f'<a href="{escape(self.address(one))}">{subject}</a>'
+        about = "" if one.kind == NOTICE else f"<br>{escape(self._about(one))}"
         return (
             f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
             f'<div style="color:{colour};font-size:13px;font-weight:bold">'
             f"{escape(self._word(one).lower())}</div>"
             f'<div style="font-size:16px">{escape(self.words.told(one.text))}</div>'
-            f'<div style="color:#59636e;font-size:13px">{device} · {escape(self._when(one))}'
-            f"<br>{escape(self._rule(one))} · {escape(number)}</div>"
+            f'<div style="color:#59636e;font-size:13px">{subject} · {escape(self._when(one))}'
+            f"{about}</div>"
             f"{self._image(one, picture)}</td></tr>"
         )
 
-    def address(self, device: str) -> str:
-        """Return where the page of a device is."""
-        return f"{self._link.rstrip('/')}/device#{quote(device, safe='')}"
+    def address(self, one: Told) -> str:
+        """Return where the page is that says more."""
+        page = "status" if one.kind == NOTICE else f"device#{quote(one.device, safe='')}"
+        return f"{self._link.rstrip('/')}/{page}"
 
     def _word(self, one: Told) -> str:
-        if one.kind == BEGINS:
+        if one.kind in (BEGINS, NOTICE):
             return self.words(f"alert.begins_{one.severity}")
         return self.words(f"alert.{one.kind}")
 
     def _when(self, one: Told) -> str:
         time = clock(one.time, self._zone, self.words)
-        if one.kind == BEGINS:
+        if one.kind in (BEGINS, NOTICE):
             return time
         return self.words("alert.since", time=time, began=clock(one.began, self._zone, self.words))
+
+    def _about(self, one: Told) -> str:
+        if one.kind == NOTICE:
+            return self.words("alert.the_hub")
+        return f"{self._rule(one)} · {self.words('alert.alert', number=str(one.alert))}"
 
     def _rule(self, one: Told) -> str:
         # Of a reading that is a certain one, the sentence says it already.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
 from difflib import get_close_matches
 from math import inf, isfinite
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from motehub.alerts.quiet import parse_quiet
+from motehub.definitions import PATTERN_CHARACTERS, Form, check_name, check_patterns
 from motehub.errors import InvalidRule, OwnerError
 from motehub.quantities import Delay, Duration
-
-NAME_CHARACTERS: Final = 64
-"""Longest name of a rule."""
 
 AUTO: Final = "auto"
 """What ``silent`` says where the device's own interval decides."""
@@ -32,8 +29,6 @@ WORDS: Final = ("device", "metric", "value", "unit", "limit", "rule", "severity"
 """What may stand in braces in ``message``."""
 
 _BRACES: Final = re.compile(r"\{(\w+)\}")
-_MOST_PATTERNS: Final = 100
-_PATTERN_CHARACTERS: Final = 200
 _TEXT_CHARACTERS: Final = 500
 _LONGEST: Final = 366 * 86_400.0
 
@@ -167,16 +162,10 @@ class Rule(
         Raises:
             ValueError: something can't be.
         """
-        if not self.name.isprintable() or not 0 < len(self.name.strip()) <= NAME_CHARACTERS:
-            raise ValueError(f"name must have 1 to {NAME_CHARACTERS} characters that can be seen")
-        if self.name != self.name.strip() or "/" in self.name:
-            raise ValueError("name must not have a slash, nor begin or end with a space")
+        check_name(self.name)
         _check_kinds(self)
         _check_numbers(self)
-        for key, patterns in (("devices", self.devices), ("labels", self.labels)):
-            long = any(len(one) > _PATTERN_CHARACTERS or not one for one in patterns)
-            if long or len(patterns) > _MOST_PATTERNS:
-                raise ValueError(f"{key} has too many names, or one that is empty or too long")
+        check_patterns(devices=self.devices, labels=self.labels)
         if len(self.message) > _TEXT_CHARACTERS:
             raise ValueError(f"message has more than {_TEXT_CHARACTERS} characters")
         parse_quiet(self.quiet)
@@ -197,24 +186,6 @@ class Rule(
         return self.kind is Kind.OFFLINE or (self.kind is Kind.SILENT and not self.metric)
 
 
-def rule_of(fields: Mapping[str, Any], base: Rule | None = None) -> Rule:
-    """Return the rule that ``fields`` describe, or ``base`` with these changed.
-
-    None for a limit means that there is none.
-
-    Raises:
-        InvalidRule: something of it can't be.
-    """
-    told = {} if base is None else to_fields(base)
-    told |= fields
-    told = {key: value for key, value in told.items() if value is not None}
-    try:
-        return msgspec.convert(told, Rule, dec_hook=_quantity)
-    except (msgspec.ValidationError, OwnerError) as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        raise InvalidRule(f"{path.rstrip('`')}: {reason}." if path else f"{reason}.") from error
-
-
 def check_message(rule: Rule) -> None:
     """See that the owner has not misspelt what stands for something in ``message``.
 
@@ -230,25 +201,6 @@ def check_message(rule: Rule) -> None:
                 known = f"{{{near}}}"
                 raise ValueError(f"message: {said} stands for nothing. Did you mean {known}?")
             raise ValueError(f"message: {said} stands for nothing. Known: {', '.join(WORDS)}")
-
-
-def to_fields(rule: Rule) -> dict[str, Any]:
-    """Return a rule field by field, as JSON can hold it: no limit is None, times are seconds."""
-    fields: dict[str, Any] = msgspec.to_builtins(rule, enc_hook=float, builtin_types=(float,))
-    for key in _LIMITS:
-        if not isfinite(fields[key]):
-            fields[key] = None
-    return fields
-
-
-def encode(rule: Rule) -> bytes:
-    """Return a rule as it is kept."""
-    return msgspec.json.encode(to_fields(rule))
-
-
-def decode(data: bytes) -> Rule:
-    """Return the rule in ``data``, which ``encode`` has made."""
-    return rule_of(msgspec.json.decode(data))
 
 
 def describe(rule: Rule) -> str:
@@ -329,7 +281,7 @@ def _check_kinds(rule: Rule) -> None:
             raise ValueError("silent must be a time where it is about one metric")
         if rule.silent != AUTO:
             _check_silence(rule.silent)
-    if len(rule.metric) > _PATTERN_CHARACTERS or len(rule.equals) > _TEXT_CHARACTERS:
+    if len(rule.metric) > PATTERN_CHARACTERS or len(rule.equals) > _TEXT_CHARACTERS:
         raise ValueError("metric or equals is too long")
 
 
@@ -372,3 +324,10 @@ def _quantity(kind: type, value: object) -> object:
         return value if isinstance(value, kind) else kind.parse(value)
     # What msgspec asks of such a hook for a type that it does not know: a fault of ours.
     raise NotImplementedError(f"fields of type {kind}")
+
+
+_FORM: Final = Form(Rule, InvalidRule, _LIMITS, _quantity)
+rule_of: Final = _FORM.read
+to_fields: Final = _FORM.fields
+encode: Final = _FORM.encode
+decode: Final = _FORM.decode

@@ -9,7 +9,15 @@ from typing import Any, Final
 
 import click
 
-from motehub.cli.options import Format, data_option, format_option, limit_option
+from motehub.cli.options import (
+    Format,
+    about_devices,
+    data_option,
+    format_option,
+    given_fields,
+    limit_option,
+    with_options,
+)
 from motehub.errors import ConfigurationError, OwnerError
 
 RULE_COLUMNS: Final = ("name", "when", "devices", "labels", "severity", "enabled", "origin")
@@ -48,44 +56,30 @@ def list_rules(data: Path, format_: Format) -> None:
     print_rows(RULE_COLUMNS, rows, format_, "There are no rules.", not_in_table=others)
 
 
-def _rule_options(command: Any) -> Any:
-    options = (
-        click.option("--metric", metavar="NAME", help="What is looked at: temperature."),
-        click.option(
-            "--device", "devices", multiple=True, metavar="NAME", help="Only this; '*' = any text."
-        ),
-        click.option(
-            "--label", "labels", multiple=True, metavar="LABEL", help="Only devices with this."
-        ),
-        click.option("--above", type=float, help="It fires when a reading is greater."),
-        click.option("--below", type=float, help="It fires when a reading is less."),
-        click.option("--rises", type=float, help="It fires when readings rise by more ..."),
-        click.option("--falls", type=float, help="... or fall by more ..."),
-        click.option("--changes", type=float, help="... or either ..."),
-        click.option("--within", metavar="TIME", help="... within this time: '10m'."),
-        click.option("--equals", metavar="TEXT", help="It fires while the reading is this."),
-        click.option("--stuck", metavar="TIME", help="It fires when it is the same for: '6h'."),
-        click.option("--silent", metavar="TIME", help="It fires when nothing comes: '1h', 'auto'."),
-        click.option("--offline", is_flag=True, default=None, help="It fires when it leaves."),
-        click.option("--hysteresis", type=float, help="How far it must be back for it to end."),
-        click.option("--for", "for", metavar="TIME", help="It must be so for this long: '5m'."),
-        click.option("--clear-for", metavar="TIME", help="It must be well again for this long."),
-        click.option(
-            "--severity", type=click.Choice(["info", "warning", "critical"]), help="How bad it is."
-        ),
-        click.option("--notify", multiple=True, metavar="NAME", help="Who is told: mail, …"),
-        click.option("--repeat", metavar="TIME", help="They are told again, until acknowledged."),
-        click.option("--quiet", metavar="TIMES", help="When nobody is told: '22:00-07:00'."),
-        click.option("--message", metavar="TEXT", help="What they are told: '{device} {value}'."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    lists = {key: list(one) for key, one in given.items() if isinstance(one, tuple) and one}
-    return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
+_rule_options = with_options(
+    click.option("--metric", metavar="NAME", help="What is looked at: temperature."),
+    *about_devices,
+    click.option("--above", type=float, help="It fires when a reading is greater."),
+    click.option("--below", type=float, help="It fires when a reading is less."),
+    click.option("--rises", type=float, help="It fires when readings rise by more ..."),
+    click.option("--falls", type=float, help="... or fall by more ..."),
+    click.option("--changes", type=float, help="... or either ..."),
+    click.option("--within", metavar="TIME", help="... within this time: '10m'."),
+    click.option("--equals", metavar="TEXT", help="It fires while the reading is this."),
+    click.option("--stuck", metavar="TIME", help="It fires when it is the same for: '6h'."),
+    click.option("--silent", metavar="TIME", help="It fires when nothing comes: '1h', 'auto'."),
+    click.option("--offline", is_flag=True, default=None, help="It fires when it leaves."),
+    click.option("--hysteresis", type=float, help="How far it must be back for it to end."),
+    click.option("--for", "for", metavar="TIME", help="It must be so for this long: '5m'."),
+    click.option("--clear-for", metavar="TIME", help="It must be well again for this long."),
+    click.option(
+        "--severity", type=click.Choice(["info", "warning", "critical"]), help="How bad it is."
+    ),
+    click.option("--notify", multiple=True, metavar="NAME", help="Who is told: mail, …"),
+    click.option("--repeat", metavar="TIME", help="They are told again, until acknowledged."),
+    click.option("--quiet", metavar="TIMES", help="When nobody is told: '22:00-07:00'."),
+    click.option("--message", metavar="TEXT", help="What they are told: '{device} {value}'."),
+)
 
 
 def _about(rule: dict[str, Any]) -> str:
@@ -108,7 +102,7 @@ def add(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import shown
 
-    rule = tell_hub(data, AddRule({"name": name, **_fields(given)}))
+    rule = tell_hub(data, AddRule({"name": name, **given_fields(given)}))
     click.echo(f"{shown(rule['name'])} is looked at: {shown(rule['when'])}.{_about(rule)}")
 
 
@@ -123,7 +117,7 @@ def change(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import shown
 
-    rule = tell_hub(data, ChangeRule(name, _fields(given)))
+    rule = tell_hub(data, ChangeRule(name, given_fields(given)))
     click.echo(f"{shown(rule['name'])} is changed: {shown(rule['when'])}.{_about(rule)}")
 
 
@@ -162,7 +156,7 @@ def preview(name: str, since: str, known: bool, data: Path, **given: Any) -> Non
     from motehub.journals.sqlite import SqliteLogReader
     from motehub.quantities import Duration
 
-    fields = {"name": name, **_fields(given)}
+    fields = {"name": name, **given_fields(given)}
     if known:
         there = {one["name"]: one for one in tell_hub(data, ListRules())["rules"]}
         if name not in there:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 DEFAULT_DATA: Final = Path("motehub-data")
 
@@ -82,6 +85,34 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1, MOST_ROWS), default=50, show_default=True, help="Most rows."
 )
 """``--limit N``."""
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Return what gives a command all of ``options``, in their order."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given_fields(given: dict[str, Any]) -> dict[str, Any]:
+    """Return of options of a definition those that were given; many are a list."""
+    lists = {key: list(one) for key, one in given.items() if isinstance(one, tuple) and one}
+    return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
+
+
+about_devices = (
+    click.option(
+        "--device", "devices", multiple=True, metavar="NAME", help="Only this; '*' = any text."
+    ),
+    click.option(
+        "--label", "labels", multiple=True, metavar="LABEL", help="Only devices with this."
+    ),
+)
+"""``--device NAME`` and ``--label LABEL``: which devices a definition is about."""
 
 
 def read_secret(what: str, *, twice: bool = False) -> str:

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 import click
 
-from motehub.cli.options import Format, data_option, format_option, limit_option
+from motehub.cli.options import (
+    Format,
+    about_devices,
+    data_option,
+    format_option,
+    given_fields,
+    limit_option,
+    with_options,
+)
 from motehub.errors import OwnerError
 
 COLUMNS: Final = (
@@ -153,41 +161,27 @@ def list_reports(data: Path, format_: Format) -> None:
     print_rows(columns, rows, format_, "There are no reports.", not_in_table=hidden)
 
 
-def _report_options(command: Any) -> Any:
-    options = (
-        click.option("--schedule", metavar="CRON", help="When: '0 7 * * 1' = Mondays at 7:00."),
-        click.option("--time-zone", metavar="ZONE", help="Zone of the schedule: Europe/Paris."),
-        click.option("--language", type=click.Choice(["en", "fr"]), help="What it is written in."),
-        click.option(
-            "--to", "recipients", multiple=True, metavar="ADDRESS", help="To whom it is sent."
-        ),
-        click.option(
-            "--device", "devices", multiple=True, metavar="NAME", help="Only this; '*' = any text."
-        ),
-        click.option(
-            "--label", "labels", multiple=True, metavar="LABEL", help="Only devices with this."
-        ),
-        click.option(
-            "--metric", "metrics", multiple=True, metavar="NAME", help="Only this; '*' = any text."
-        ),
-        click.option(
-            "--period",
-            type=click.Choice(["previous", "day", "week", "month"]),
-            help="What it is about: since it was due before, or the whole day … before.",
-        ),
-        click.option("--above", type=float, help="Tell how long readings were greater."),
-        click.option("--below", type=float, help="Tell how long readings were less."),
-        click.option("--charts/--no-charts", default=None, help="Whether there are charts in it."),
-        click.option("--csv/--no-csv", default=None, help="Whether readings are attached as CSV."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    lists = {key: list(one) for key, one in given.items() if isinstance(one, tuple) and one}
-    return {k: v for k, v in given.items() if v is not None and not isinstance(v, tuple)} | lists
+_report_options = with_options(
+    click.option("--schedule", metavar="CRON", help="When: '0 7 * * 1' = Mondays at 7:00."),
+    click.option("--time-zone", metavar="ZONE", help="Zone of the schedule: Europe/Paris."),
+    click.option("--language", type=click.Choice(["en", "fr"]), help="What it is written in."),
+    click.option(
+        "--to", "recipients", multiple=True, metavar="ADDRESS", help="To whom it is sent."
+    ),
+    *about_devices,
+    click.option(
+        "--metric", "metrics", multiple=True, metavar="NAME", help="Only this; '*' = any text."
+    ),
+    click.option(
+        "--period",
+        type=click.Choice(["previous", "day", "week", "month"]),
+        help="What it is about: since it was due before, or the whole day … before.",
+    ),
+    click.option("--above", type=float, help="Tell how long readings were greater."),
+    click.option("--below", type=float, help="Tell how long readings were less."),
+    click.option("--charts/--no-charts", default=None, help="Whether there are charts in it."),
+    click.option("--csv/--no-csv", default=None, help="Whether readings are attached as CSV."),
+)
 
 
 @group.command()
@@ -202,7 +196,7 @@ def add(name: str, data: Path, **given: Any) -> None:
 
     if given["schedule"] is None:
         raise click.UsageError("Say when it is sent: --schedule '0 7 * * 1'.")
-    made = tell_hub(data, AddReport({"name": name, **_fields(given)}))
+    made = tell_hub(data, AddReport({"name": name, **given_fields(given)}))
     click.echo(f"{shown(made['name'])} is sent at {shown(made['schedule'])}.")
 
 
@@ -217,7 +211,7 @@ def change(name: str, data: Path, **given: Any) -> None:
     from motehub.cli.printing import shown
     from motehub.report_requests import ChangeReport
 
-    made = tell_hub(data, ChangeReport(name, _fields(given)))
+    made = tell_hub(data, ChangeReport(name, given_fields(given)))
     click.echo(f"{shown(made['name'])} is changed.")
 
 

@@ -66,3 +66,18 @@ def set_(
         click.echo(f"{shown(whose)} has no rule of its own any more.")
     else:
         click.echo(f"{shown(whose)} has a rule of its own: 'motehub retention show'.")
+
+
+@group.command("confirm-clock")
+@data_option
+def confirm_clock(data: Path) -> None:
+    """Say that the clock of the hub's machine is right.
+
+    A hub whose clock has jumped ahead, or that was away for long, deletes nothing by age for a
+    day; this ends that. If the clock is wrong, set it right instead.
+    """
+    from motehub.cli.opening import tell_hub
+    from motehub.retention_requests import ConfirmClock
+
+    clock = tell_hub(data, ConfirmClock())["clock"]
+    click.echo(f"It is {clock}: what is old by that is deleted from now on.")

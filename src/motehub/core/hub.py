@@ -18,6 +18,8 @@ from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
 from motehub.core.intake import Intake
 from motehub.core.journal import Journal
+from motehub.core.moments import iso
+from motehub.core.notices import Notices, Told
 from motehub.core.profiles import Profile, checked_interval, checked_labels
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook, Reports
@@ -63,6 +65,7 @@ class Hub:
         rules: RuleBook | None = None,
         reports: ReportBook | None = None,
         retention: Retention | None = None,
+        told: Mapping[str, Told] | None = None,
     ) -> None:
         self.registry = registry
         self.tokens = tokens
@@ -73,6 +76,7 @@ class Hub:
         self.rules = Rules(rules or RuleBook(), registry, journal, clock)
         self.reports = Reports(reports or ReportBook(), journal, clock, self.rules.needed)
         self.retention = retention or Retention(Plan(), {})
+        self.notices = Notices(told or {}, journal, clock, self.rules.needed)
         self.feed = Feed(registry, journal)
         self._journal = journal
         self._intake = Intake(registry, sessions, Doorkeeper(policy, limits, registry))
@@ -299,6 +303,18 @@ class Hub:
         if batch:
             await self._journal.append(batch)
         _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
+
+    async def confirm_clock(self) -> int:
+        """Let the clock of this machine be right, and return what it says (UTC µs).
+
+        Old readings that stay because it is doubted are deleted then.
+        """
+        batch = Batch()
+        now = self._clock()
+        self.retention.confirm_clock(batch, now)
+        await self._journal.append(batch)
+        _logger.info("the clock is confirmed", clock=iso(now))
+        return now
 
     def tell_outcome(self, command: str, tell: Callable[[Command | None], None]) -> None:
         """See :class:`motehub.contracts.Commander`."""

@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.core.rules import Door
+from motehub.core.definitions import (
+    ADDED,
+    CONFIGURATION,
+    Definitions,
+    Door,
+    Sayings,
+    pieces,
+)
 from motehub.errors import InvalidReport, UnknownReport
 from motehub.frames import Batch
 from motehub.logs import Logger, OccasionalLogger
@@ -43,6 +50,11 @@ class KeptReport(msgspec.Struct, frozen=True):
     report: Report
     origin: str
 
+    @property
+    def name(self) -> str:
+        """What the report is called."""
+        return self.report.name
+
 
 class ReportBook:
     """Reports by name, and for each who has left it when (µs) and when it was ordered (µs).
@@ -66,17 +78,12 @@ class ReportBook:
     def from_state(cls, state: Mapping[str, bytes]) -> ReportBook:
         """Build it from what a journal keeps for good."""
         return cls(
-            _decoded(value for key, value in state.items() if key.startswith(_REPORT)),
+            _decoded(pieces(state, _REPORT).values()),
             {
-                key.removeprefix(_LEFT): msgspec.json.decode(value, type=dict[str, int])
-                for key, value in state.items()
-                if key.startswith(_LEFT)
+                name: msgspec.json.decode(value, type=dict[str, int])
+                for name, value in pieces(state, _LEFT).items()
             },
-            {
-                key.removeprefix(_ORDER): int(value)
-                for key, value in state.items()
-                if key.startswith(_ORDER)
-            },
+            {name: int(value) for name, value in pieces(state, _ORDER).items()},
             state.get(_KEY, b""),
         )
 
@@ -92,52 +99,38 @@ class ReportBook:
         return urlsafe_b64encode(digest).decode("ascii")
 
 
-class Reports:
+class Reports(Definitions[KeptReport]):
     """Changes ``book``; each change is durable when it is done. ``clock`` returns UTC µs.
 
     ``needed`` is set as soon as there is a report.
     """
 
+    sayings = Sayings(
+        unknown="There is no report called {}. Known reports: {}.",
+        there="There is a report called {} already.",
+        full="There are {} reports already. Remove some.",
+        renamed="A report keeps its name: remove it and add another one.",
+        configured="The report {} is of the configuration: change it there, and start the hub "
+        "again.",
+    )
+    most = MOST_REPORTS
+    unknown = UnknownReport
+    invalid = InvalidReport
+
     def __init__(
         self, book: ReportBook, journal: Door, clock: Callable[[], int], needed: asyncio.Event
     ) -> None:
+        super().__init__(book.reports, journal)
         self.book = book
-        self._journal = journal
         self._clock = clock
         self._needed = needed
         self._tokens: dict[str, tuple[str, str]] | None = None
         if book.reports:
             needed.set()
 
-    def all(self) -> list[KeptReport]:
-        """Return all reports, by name."""
-        return sorted(self.book.reports.values(), key=lambda one: one.report.name)
-
-    def get(self, name: str) -> KeptReport:
-        """Return the report called ``name``.
-
-        Raises:
-            UnknownReport: there is none.
-        """
-        report = self.book.reports.get(name)
-        if report is None:
-            known = ", ".join(sorted(self.book.reports)[:10]) or "none yet"
-            raise UnknownReport(f"There is no report called {name[:64]!r}. Known reports: {known}.")
-        return report
-
     def configure(self, reports: Sequence[Report]) -> None:
         """Let the reports of the configuration be there, and those not that it had before."""
-        wanted = {one.name: KeptReport(one, "configuration") for one in reports}
-        batch = Batch()
-        for name, kept in list(self.book.reports.items()):
-            if kept.origin == "configuration" and name not in wanted:
-                self._remove(batch, name)
-        for name, kept in wanted.items():
-            if self.book.reports.get(name) != kept:
-                self._put(batch, kept)
-        if batch:
-            # Not waited for: a hub also starts while its journal takes nothing.
-            self._journal.put(batch).add_done_callback(_look_at)
+        self._reconcile(KeptReport(one, CONFIGURATION) for one in reports)
 
     async def add(self, report: Report) -> KeptReport:
         """Send ``report`` from now on.
@@ -145,11 +138,8 @@ class Reports:
         Raises:
             InvalidReport: there is one of that name, or there are too many.
         """
-        if report.name in self.book.reports:
-            raise InvalidReport(f"There is a report called {report.name!r} already.")
-        if len(self.book.reports) >= MOST_REPORTS:
-            raise InvalidReport(f"There are {MOST_REPORTS} reports already. Remove some.")
-        return await self._keep(report)
+        self._check_room(report.name)
+        return await self._keep(KeptReport(report, ADDED))
 
     async def change(self, name: str, fields: Mapping[str, Any]) -> KeptReport:
         """Change ``fields`` of a report.
@@ -159,11 +149,10 @@ class Reports:
             InvalidReport: it can't be so, or the configuration has said it.
         """
         kept = self.get(name)
-        _check_not_configured(kept)
+        self._check_own(kept)
         report = report_of(fields, kept.report)
-        if report.name != name:
-            raise InvalidReport("A report keeps its name: remove it and add another one.")
-        return await self._keep(report)
+        self._check_same(name, report.name)
+        return await self._keep(KeptReport(report, ADDED))
 
     async def remove(self, name: str) -> None:
         """Send a report no more, and forget who has left it.
@@ -172,9 +161,9 @@ class Reports:
             UnknownReport: there is none of that name.
             InvalidReport: the configuration has said it.
         """
-        _check_not_configured(self.get(name))
+        self._check_own(self.get(name))
         batch = Batch()
-        self._remove(batch, name)
+        self._drop(batch, name)
         await self._journal.append(batch)
         _logger.info("report removed", name=name)
 
@@ -264,14 +253,6 @@ class Reports:
         batch.state[_LEFT + name] = msgspec.json.encode(left) if left else None
         await self._journal.append(batch)
 
-    async def _keep(self, report: Report) -> KeptReport:
-        batch = Batch()
-        kept = KeptReport(report, "added")
-        self._put(batch, kept)
-        await self._journal.append(batch)
-        _logger.info("report kept", name=report.name)
-        return kept
-
     def _put(self, batch: Batch, kept: KeptReport) -> None:
         book, name = self.book, kept.report.name
         if not book.key:
@@ -282,21 +263,13 @@ class Reports:
         batch.state[_REPORT + name] = kept.origin.encode() + b" " + encode(kept.report)
         self._needed.set()
 
-    def _remove(self, batch: Batch, name: str) -> None:
+    def _drop(self, batch: Batch, name: str) -> None:
         del self.book.reports[name]
         self._tokens = None
         for prefix, known in ((_LEFT, self.book.left), (_ORDER, self.book.orders)):
             if known.pop(name, None) is not None:
                 batch.state[prefix + name] = None
         batch.state[_REPORT + name] = None
-
-
-def _check_not_configured(kept: KeptReport) -> None:
-    if kept.origin == "configuration":
-        raise InvalidReport(
-            f"The report {kept.report.name!r} is of the configuration: change it there, and "
-            "start the hub again."
-        )
 
 
 def _decoded(values: Iterable[bytes]) -> Iterator[KeptReport]:
@@ -308,9 +281,3 @@ def _decoded(values: Iterable[bytes]) -> Iterator[KeptReport]:
             # Its time zone may be one that the machine does not know any more. It stays in the
             # journal, and no hub refuses to start because of it.
             _occasional.warning("a report that is kept can't be", reason=str(error))
-
-
-def _look_at(commit: asyncio.Future[int]) -> None:
-    if not commit.cancelled() and (error := commit.exception()):
-        # The next start does the same again.
-        _logger.warning("reports of the configuration not noted", reason=str(error))

@@ -20,6 +20,7 @@ KEPT_TIERS: Final = ("raw", "minute", "hour", "day")
 """What has a rule, the finest first."""
 
 _IN_STATE: Final = "retention:"
+_CLOCK: Final = "clock/confirmed"
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,15 +73,22 @@ Overrides = dict[str, Rule]
 
 
 class Retention:
-    """The rules of devices and metrics over ``plan``, kept in the journal's state."""
+    """The rules of devices and metrics over ``plan``, kept in the journal's state.
 
-    def __init__(self, plan: Plan, rules: dict[int, Overrides]) -> None:
+    ``clock_confirmed`` is when (UTC µs) the owner last said that the hub's clock is right.
+    """
+
+    def __init__(
+        self, plan: Plan, rules: dict[int, Overrides], clock_confirmed: int | None = None
+    ) -> None:
         self.plan = plan
         self._rules = rules
+        self.clock_confirmed = clock_confirmed
 
     @classmethod
     def from_state(cls, plan: Plan, state: Mapping[str, bytes]) -> Retention:
         """Return what the journal's state holds."""
+        confirmed = state.get(_CLOCK)
         return cls(
             plan,
             {
@@ -88,6 +96,7 @@ class Retention:
                 for key, value in state.items()
                 if key.startswith(_IN_STATE)
             },
+            None if confirmed is None else int(confirmed),
         )
 
     def of_device(self, device: int) -> Overrides:
@@ -113,6 +122,11 @@ class Retention:
         """Let the device have no rules of its own."""
         if self._rules.pop(device.id, None) is not None:
             batch.state[f"{_IN_STATE}{device.id}"] = None
+
+    def confirm_clock(self, batch: Batch, now: int) -> None:
+        """Let the clock be right that says ``now`` (UTC µs)."""
+        self.clock_confirmed = now
+        batch.state[_CLOCK] = str(now).encode()
 
     def rule(self, device: int, metric: str) -> Rule:
         """Return the rule of a series."""

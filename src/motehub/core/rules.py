@@ -7,12 +7,20 @@ follows those.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from motehub.alerts.rule import AUTO, Rule, check_message, decode, encode, rule_of
+from motehub.core.definitions import (
+    ADDED,
+    CONFIGURATION,
+    Definitions,
+    Door,
+    Sayings,
+    pieces,
+)
 from motehub.core.registry import Registry
 from motehub.errors import InvalidRule, UnknownRule
 from motehub.frames import (
@@ -47,6 +55,11 @@ class KeptRule(msgspec.Struct, frozen=True):
     rule: Rule
     origin: str
 
+    @property
+    def name(self) -> str:
+        """What the rule is called."""
+        return self.rule.name
+
 
 class AlertNews(msgspec.Struct, frozen=True):
     """What is told of an alert: an event of its device, and a body in JSON for programs.
@@ -60,18 +73,6 @@ class AlertNews(msgspec.Struct, frozen=True):
     state: str
     text: str
     body: str
-
-
-class Door(Protocol):
-    """The part of the journal that makes batches durable."""
-
-    def append(self, batch: Batch) -> Awaitable[int]:
-        """Return once the batch is durable."""
-        ...
-
-    def put(self, batch: Batch) -> asyncio.Future[int]:
-        """Do the same for one who can't wait."""
-        ...
 
 
 class RuleBook:
@@ -92,25 +93,32 @@ class RuleBook:
         """Build it from what a journal keeps for good."""
         told = state.get(_TOLD)
         return cls(
-            [_decode(value) for key, value in state.items() if key.startswith(_RULE)],
-            {
-                int(key.removeprefix(_MAINTENANCE)): int(value)
-                for key, value in state.items()
-                if key.startswith(_MAINTENANCE)
-            },
+            map(_decode, pieces(state, _RULE).values()),
+            {int(key): int(value) for key, value in pieces(state, _MAINTENANCE).items()},
             msgspec.json.decode(told, type=tuple[str, int]) if told else ("", 0),
         )
 
 
-class Rules:
+class Rules(Definitions[KeptRule]):
     """Changes ``book``; each change is durable when it is done. ``clock`` returns UTC µs."""
+
+    sayings = Sayings(
+        unknown="There is no rule called {}. Known rules: {}.",
+        there="There is a rule called {} already.",
+        full="There are {} rules already. Remove some.",
+        renamed="A rule keeps its name: remove it and add another one.",
+        configured="The rule {} is of the configuration: change it there, and start the hub again.",
+    )
+    most = MOST_RULES
+    unknown = UnknownRule
+    invalid = InvalidRule
 
     def __init__(
         self, book: RuleBook, registry: Registry, journal: Door, clock: Callable[[], int]
     ) -> None:
+        super().__init__(book.rules, journal)
         self.book = book
         self._registry = registry
-        self._journal = journal
         self._clock = clock
         self._channels: frozenset[str] | None = None
         self.needed = asyncio.Event()
@@ -119,41 +127,19 @@ class Rules:
         if any(one.origin != "built-in" for one in book.rules.values()) or any(intervals):
             self.needed.set()
 
-    def all(self) -> list[KeptRule]:
-        """Return all rules, by name."""
-        return sorted(self.book.rules.values(), key=lambda one: one.rule.name)
-
-    def get(self, name: str) -> KeptRule:
-        """Return the rule called ``name``.
-
-        Raises:
-            UnknownRule: there is none.
-        """
-        rule = self.book.rules.get(name)
-        if rule is None:
-            known = ", ".join(sorted(self.book.rules)[:10]) or "none yet"
-            raise UnknownRule(f"There is no rule called {name[:64]!r}. Known rules: {known}.")
-        return rule
-
     def configure(self, rules: Sequence[Rule], channels: Iterable[str] | None = None) -> None:
         """Let the rules of the configuration be there, and those not that it had before.
 
         ``channels`` are the names that ``notify`` of other rules may have, None for any.
         """
         self._channels = None if channels is None else frozenset(channels)
-        wanted = {BUILT_IN.name: KeptRule(BUILT_IN, "built-in")}
-        wanted |= {one.name: KeptRule(one, "configuration") for one in rules}
-        batch = Batch()
-        for name, kept in list(self.book.rules.items()):
-            if kept.origin != "added" and name not in wanted:
-                self._remove(batch, name)
-        for name, kept in wanted.items():
-            known = self.book.rules.get(name)
-            if known != kept and not (kept.origin == "built-in" and known is not None):
-                self._put(batch, kept)
-        if batch:
-            # Not waited for: a hub also starts while its journal takes nothing.
-            self._journal.put(batch).add_done_callback(_look_at)
+        wanted = [KeptRule(one, CONFIGURATION) for one in rules]
+        known = self.book.rules.get(BUILT_IN.name)
+        if (known is None or known.origin != ADDED) and BUILT_IN.name not in {
+            one.name for one in rules
+        }:
+            wanted.append(_BUILT_IN)
+        self._reconcile(wanted)
 
     async def add(self, rule: Rule) -> KeptRule:
         """Look at what ``rule`` says from now on.
@@ -166,11 +152,9 @@ class Rules:
         self._check_channels(rule)
         _check_message(rule)
         known = self.book.rules.get(rule.name)
-        if known is not None and known.origin != "built-in":
-            raise InvalidRule(f"There is a rule called {rule.name!r} already.")
-        if len(self.book.rules) >= MOST_RULES:
-            raise InvalidRule(f"There are {MOST_RULES} rules already. Remove some.")
-        return await self._keep(rule)
+        if known is None or known.origin != "built-in":
+            self._check_room(rule.name)
+        return await self._keep(KeptRule(rule, ADDED))
 
     async def change(self, name: str, fields: Mapping[str, Any]) -> KeptRule:
         """Change ``fields`` of a rule; what it has found is over.
@@ -180,15 +164,14 @@ class Rules:
             InvalidRule: it can't be so, or the configuration has said it.
         """
         kept = self.get(name)
-        self._check_not_configured(kept)
+        self._check_own(kept)
         rule = rule_of(fields, kept.rule)
-        if rule.name != name:
-            raise InvalidRule("A rule keeps its name: remove it and add another one.")
+        self._check_same(name, rule.name)
         if "notify" in fields:
             self._check_channels(rule)
         if "message" in fields:
             _check_message(rule)
-        return await self._keep(rule)
+        return await self._keep(KeptRule(rule, ADDED))
 
     async def remove(self, name: str) -> None:
         """Look at a rule no more.
@@ -198,14 +181,14 @@ class Rules:
             InvalidRule: the configuration has said it, or it is built in.
         """
         kept = self.get(name)
-        self._check_not_configured(kept)
+        self._check_own(kept)
         batch = Batch()
-        if name == BUILT_IN.name and kept.origin == "added":
-            self._put(batch, KeptRule(BUILT_IN, "built-in"))
+        if name == BUILT_IN.name and kept.origin == ADDED:
+            self._put(batch, _BUILT_IN)
         elif kept.origin == "built-in":
             raise InvalidRule(f"The rule {name!r} is built in: change it, enabled = false.")
         else:
-            self._remove(batch, name)
+            self._drop(batch, name)
         await self._journal.append(batch)
         _logger.info("rule removed", name=name)
 
@@ -286,14 +269,6 @@ class Rules:
         batch.state[_TOLD] = msgspec.json.encode(self.book.told)
         await self._journal.append(batch)
 
-    async def _keep(self, rule: Rule) -> KeptRule:
-        batch = Batch()
-        kept = KeptRule(rule, "added")
-        self._put(batch, kept)
-        await self._journal.append(batch)
-        _logger.info("rule kept", name=rule.name)
-        return kept
-
     def _check_channels(self, rule: Rule) -> None:
         if self._channels is None or not (unknown := set(rule.notify) - self._channels):
             return
@@ -301,13 +276,6 @@ class Rules:
         raise InvalidRule(
             f"notify: there is no channel {min(unknown)[:64]!r}. Known channels: {known}."
         )
-
-    def _check_not_configured(self, kept: KeptRule) -> None:
-        if kept.origin == "configuration":
-            raise InvalidRule(
-                f"The rule {kept.rule.name!r} is of the configuration: change it there, and "
-                "start the hub again."
-            )
 
     def _put(self, batch: Batch, kept: KeptRule) -> None:
         if kept.origin != "built-in":
@@ -317,7 +285,7 @@ class Rules:
         batch.state[_RULE + kept.rule.name] = kept.origin.encode() + b" " + rule
         batch.entries.append(RuleChanged(kept.rule.name, rule))
 
-    def _remove(self, batch: Batch, name: str) -> None:
+    def _drop(self, batch: Batch, name: str) -> None:
         del self.book.rules[name]
         batch.state[_RULE + name] = None
         batch.entries.append(RuleChanged(name, None))
@@ -335,7 +303,4 @@ def _decode(value: bytes) -> KeptRule:
     return KeptRule(decode(rule), origin.decode())
 
 
-def _look_at(commit: asyncio.Future[int]) -> None:
-    if not commit.cancelled() and (error := commit.exception()):
-        # The next start does the same again.
-        _logger.warning("rules of the configuration not noted", reason=str(error))
+_BUILT_IN: Final = KeptRule(BUILT_IN, "built-in")

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from math import inf, isfinite
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
+from motehub.definitions import Form, check_name, check_patterns, fits
 from motehub.errors import InvalidReport, OwnerError
 from motehub.languages import LANGUAGES
 from motehub.mail_addresses import is_address
 from motehub.schedules.times import check_schedule
 from motehub.zones import find_zone
 
-NAME_CHARACTERS: Final = 64
-"""Longest name of a report."""
-
 MOST_RECIPIENTS: Final = 100
 """To how many people a report goes at most."""
-
-_MOST_PATTERNS: Final = 100
-_PATTERN_CHARACTERS: Final = 200
 
 
 class Period(enum.Enum):
@@ -98,10 +91,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Raises:
             ValueError: something can't be.
         """
-        if not self.name.isprintable() or not 0 < len(self.name.strip()) <= NAME_CHARACTERS:
-            raise ValueError(f"name must have 1 to {NAME_CHARACTERS} characters that can be seen")
-        if self.name != self.name.strip() or "/" in self.name:
-            raise ValueError("name must not have a slash, nor begin or end with a space")
+        check_name(self.name)
         check_schedule(self.schedule)
         try:
             find_zone(self.time_zone or "UTC")
@@ -109,11 +99,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"time_zone: {str(error).rstrip('.')}") from error
         if self.language and self.language not in LANGUAGES:
             raise ValueError(f"language {self.language[:20]!r}: known are {', '.join(LANGUAGES)}")
-        for key in ("devices", "labels", "metrics"):
-            patterns: list[str] = getattr(self, key)
-            long = any(len(one) > _PATTERN_CHARACTERS or not one for one in patterns)
-            if long or len(patterns) > _MOST_PATTERNS:
-                raise ValueError(f"{key} has too many names, or one that is empty or too long")
+        check_patterns(devices=self.devices, labels=self.labels, metrics=self.metrics)
         if len(self.recipients) > MOST_RECIPIENTS:
             raise ValueError(f"recipients are more than {MOST_RECIPIENTS}")
         for one in self.recipients:
@@ -132,48 +118,11 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Tell whether a device with these labels is in it."""
         if self.labels and not set(self.labels) & set(labels):
             return False
-        return not self.devices or any(fnmatchcase(device, one) for one in self.devices)
+        return fits(device, self.devices)
 
     def has_metric(self, metric: str) -> bool:
         """Tell whether a metric of such a device is in it."""
-        return not self.metrics or any(fnmatchcase(metric, one) for one in self.metrics)
-
-
-def report_of(fields: Mapping[str, Any], base: Report | None = None) -> Report:
-    """Return the report that ``fields`` describe, or ``base`` with these changed.
-
-    None for a limit means that there is none.
-
-    Raises:
-        InvalidReport: something of it can't be.
-    """
-    told = {} if base is None else to_fields(base)
-    told |= fields
-    told = {key: value for key, value in told.items() if value is not None}
-    try:
-        return msgspec.convert(told, Report)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$.")
-        raise InvalidReport(f"{path.rstrip('`')}: {reason}." if path else f"{reason}.") from error
-
-
-def to_fields(report: Report) -> dict[str, Any]:
-    """Return a report field by field, as JSON can hold it: no limit is None."""
-    fields: dict[str, Any] = msgspec.to_builtins(report)
-    for key in ("above", "below"):
-        if not isfinite(fields[key]):
-            fields[key] = None
-    return fields
-
-
-def encode(report: Report) -> bytes:
-    """Return a report as it is kept."""
-    return msgspec.json.encode(to_fields(report))
-
-
-def decode(data: bytes) -> Report:
-    """Return the report in ``data``, which ``encode`` has made."""
-    return report_of(msgspec.json.decode(data))
+        return fits(metric, self.metrics)
 
 
 def _check_limits(report: Report) -> None:
@@ -183,3 +132,10 @@ def _check_limits(report: Report) -> None:
         raise ValueError("above and below go with one metric: what would they be limits of?")
     if isfinite(report.above) and isfinite(report.below) and report.below > report.above:
         raise ValueError("below must not be greater than above: nothing would be right")
+
+
+_FORM: Final = Form(Report, InvalidReport, ("above", "below"))
+report_of: Final = _FORM.read
+to_fields: Final = _FORM.fields
+encode: Final = _FORM.encode
+decode: Final = _FORM.decode

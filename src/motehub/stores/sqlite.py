@@ -53,9 +53,10 @@ SPARE_PAGES: Final = 4_096
 """Free pages that stay in the file for what comes; others are given back."""
 
 _VACUUM_PAGES: Final = 1_024
-_CHUNK: Final = 20_000
+_CHUNK: Final = 5_000
 _CHECKPOINT_PAGES: Final = 8_000
 _CACHE_KIB: Final = 16_000
+_READER_CACHE_KIB: Final = 2_000
 
 
 class SqliteHistory(SqliteFile):
@@ -339,7 +340,9 @@ class SqliteHistory(SqliteFile):
         bring_up_to_date = check_schema if self._read_only else upgrade_schema
         bring_up_to_date(connection, self._path, "motehub.stores.schema.sqlite")
         connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        # Whoever only reads has the system's cache behind its own.
+        cache = _READER_CACHE_KIB if self._read_only else _CACHE_KIB
+        connection.execute(f"PRAGMA cache_size=-{cache}")
         connection.execute("PRAGMA foreign_keys=ON")
 
 

@@ -7,11 +7,12 @@ import errno
 import os
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from motehub.errors import OwnerError, StorageError
 from motehub.model import Kind
@@ -25,6 +26,15 @@ except ImportError as error:
         "pip install 'motehub[parquet]'; or export as csv or jsonl."
     ) from error
 
+_GROUP_ROWS: Final = 122_880
+"""Rows that DuckDB gathers before it writes them."""
+
+_MEMORY: Final = 32 * 1024 * 1024
+"""Bytes that it may use for such a group of numbers, however long their names are."""
+
+_TIMES: Final = 8
+"""How often it may have the texts of a group in memory: as CSV, unpacked, as pages."""
+
 # A Parquet column is of one type, so numbers and texts have one each. A text is up to
 # 1 MiB, and in CSV twice that if it is all quotes.
 _COPY: Final = """
@@ -33,7 +43,7 @@ COPY (
         CASE is_text WHEN 0 THEN value END AS value, CASE is_text WHEN 1 THEN text END AS text{}
     FROM read_csv(?, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"',
         new_line = '\\n', nullstr = '', allow_quoted_nulls = false, parallel = false,
-        max_line_size = 4194304, columns = {{
+        max_line_size = 4194304, buffer_size = 4194304, columns = {{
             'device': 'VARCHAR', 'metric': 'VARCHAR', 'unit': 'VARCHAR', 'time': 'BIGINT',
             'value': 'DOUBLE', 'is_text': 'UTINYINT', 'text': 'VARCHAR', 'series': 'BIGINT'}})
 ) TO '{}' (FORMAT parquet, COMPRESSION zstd)
@@ -52,10 +62,14 @@ def write_parquet(
         StorageError: DuckDB can't write it, or the disk is full.
     """
     with tempfile.TemporaryDirectory() as folder:
-        feeder = _Feeder(parts, Path(folder) / "readings", progress)
+        settings = {"threads": 1, "memory_limit": f"{_MEMORY}B", "temp_directory": folder}
         try:
-            with feeder, duckdb.connect() as connection:
-                connection.execute("SET threads = 1")
+            with (
+                duckdb.connect(config=settings) as connection,
+                _Feeder(parts, Path(folder) / "readings", progress, _Room(connection)) as feeder,
+            ):
+                # Whatever goes to standard output is ours.
+                connection.execute("SET enable_progress_bar = false")
                 statement = _COPY.format(
                     ", series" if with_series else "", str(path).replace("'", "''")
                 )
@@ -69,20 +83,52 @@ def write_parquet(
     return feeder.done
 
 
+class _Room:
+    """Gives DuckDB more memory before it is given texts that need it: it can't stop at them."""
+
+    def __init__(self, connection: Any) -> None:
+        # The connection itself is busy then.
+        self._cursor = connection.cursor()
+        self._most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 5 * 4
+        self._given = _MEMORY
+        self._group: deque[tuple[int, int]] = deque()
+        self._rows = 0
+        self._size = 0
+
+    def make(self, part: Part) -> None:
+        """Make room for a part, together with those that are in one group with it."""
+        if part.series.kind is not Kind.TEXT:
+            return
+        rows, size = len(part.times), sum(len(str(text).encode()) for text in part.values)
+        self._group.append((rows, size))
+        self._rows += rows
+        self._size += size
+        while self._rows - self._group[0][0] > _GROUP_ROWS:
+            rows, size = self._group.popleft()
+            self._rows -= rows
+            self._size -= size
+        needed = min(_MEMORY + _TIMES * self._size, self._most)
+        if needed > self._given:
+            self._cursor.execute(f"SET memory_limit = '{needed}B'")
+            self._given = needed
+
+
 class _Feeder:
     """Writes the readings as CSV into ``pipe``, in a thread, as fast as they are taken out."""
 
-    def __init__(self, parts: Iterator[Part], pipe: Path, progress: Progress) -> None:
+    def __init__(self, parts: Iterator[Part], pipe: Path, progress: Progress, room: _Room) -> None:
         self.pipe = pipe
         self.done = 0
         self._parts = parts
         self._progress = progress
+        self._room = room
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="parquet", daemon=True)
         os.mkfifo(pipe)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         """End the thread; raise what it ended with, unless there is another error already."""
@@ -97,6 +143,7 @@ class _Feeder:
             with open(self.pipe, "w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
                 for part in self._parts:
+                    self._room.make(part)
                     writer.writerows(_rows(part))
                     self.done += len(part.times)
                     self._progress(self.done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import delete, get, patch, post, put
@@ -169,7 +169,7 @@ async def add_rule(
     request: ApiRequest, data: Annotated[NewRule, Body(description="The rule.")]
 ) -> RuleShape:
     """Look at something from now on."""
-    rule, hub = rule_of(_fields(data)), services_of(request.app).hub
+    rule, hub = rule_of(msgspec.to_builtins(data)), services_of(request.app).hub
     check_not_held_back(hub)
     return _hinted(hub, await hub.rules.add(rule))
 
@@ -188,7 +188,7 @@ async def change_rule(
     """Change what is given; what it has found until now is over."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
-    return _hinted(hub, await hub.rules.change(name, _fields(data)))
+    return _hinted(hub, await hub.rules.change(name, msgspec.to_builtins(data)))
 
 
 @delete(
@@ -215,9 +215,9 @@ async def try_rule(
     request: ApiRequest, data: Annotated[Trial, Body(description="The rule, and since when.")]
 ) -> ASGIApp:
     """Return what a rule would have found in the past; nothing is kept."""
-    fields = _fields(data)
+    fields = msgspec.to_builtins(data)
     now = services_of(request.app).clock()
-    since = parse_moment(str(fields.pop("since")), now)
+    since = parse_moment(str(fields.pop("from")), now)
     if since >= now:
         raise InvalidRule("from must be in the past.")
     rule = rule_of(fields)
@@ -333,13 +333,6 @@ def _shape(kept: KeptRule) -> RuleShape:
 
 def _hinted(hub: Hub, kept: KeptRule) -> RuleShape:
     return msgspec.structs.replace(_shape(kept), hint=hint_of(kept.rule, hub.registry))
-
-
-def _fields(data: RuleChange) -> dict[str, Any]:
-    """Return what was given."""
-    fields = ((one.name, one.encode_name) for one in msgspec.structs.fields(data))
-    given = {"since" if key == "from" else key: getattr(data, name) for name, key in fields}
-    return {key: value for key, value in given.items() if value is not UNSET}
 
 
 def _names(request: ApiRequest) -> dict[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import tzinfo
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -30,6 +30,7 @@ from motehub.web._api_access import (
     services_of,
 )
 from motehub.web._api_document import ADMIN, NAMED, UNSTORED, problems
+from motehub.web._api_trials import TOO_MANY, trial
 from motehub.web.problems import Problem, unavailable
 from motehub.zones import find_zone
 
@@ -158,7 +159,7 @@ async def add_report(
     request: ApiRequest, data: Annotated[NewReport, Body(description="The report.")]
 ) -> ReportShape:
     """Send a report from now on."""
-    report, hub = report_of(_fields(data)), services_of(request.app).hub
+    report, hub = report_of(msgspec.to_builtins(data)), services_of(request.app).hub
     check_not_held_back(hub)
     return await _shown(request, await hub.reports.add(report))
 
@@ -177,7 +178,7 @@ async def change_report(
     """Change what is given."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
-    return await _shown(request, await hub.reports.change(name, _fields(data)))
+    return await _shown(request, await hub.reports.change(name, msgspec.to_builtins(data)))
 
 
 @delete(
@@ -196,7 +197,7 @@ async def remove_report(request: ApiRequest, name: Name) -> None:
 @post(
     "/reports/{name:str}/send",
     guards=[needs(Scope.ADMIN)],
-    responses=problems(ADMIN | NAMED | UNSTORED),
+    responses=problems(ADMIN | NAMED | UNSTORED | TOO_MANY),
     status_code=202,
     summary="Send a report now",
 )
@@ -204,7 +205,8 @@ async def send_report(request: ApiRequest, name: Name) -> None:
     """Send it once, at once, about as long a time as usual until now."""
     hub = services_of(request.app).hub
     check_not_held_back(hub)
-    await hub.reports.order(name)
+    with trial(request, f"report {name}"):
+        await hub.reports.order(name)
 
 
 @post(
@@ -370,16 +372,6 @@ def _shape(
 
 def _zone(request: ApiRequest, report: Report) -> tzinfo:
     return find_zone(report.time_zone) if report.time_zone else services_of(request.app).zone
-
-
-def _fields(data: ReportChange) -> dict[str, Any]:
-    """Return what was given."""
-    given = msgspec.structs.asdict(data)
-    return {
-        key: value.value if isinstance(value, Period) else value
-        for key, value in given.items()
-        if value is not UNSET
-    }
 
 
 def _making(request: ApiRequest) -> ReportMaking:

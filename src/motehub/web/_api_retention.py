@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import get, put
+from litestar import get, post, put
 from litestar.params import Body, PathParameter
 
+from motehub.core.moments import iso
 from motehub.core.retention import Rule
 from motehub.model import Scope
 from motehub.retention_requests import RetentionShape, show_retention
@@ -29,6 +30,12 @@ class NewRetention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minute: Period | None = None
     hour: Period | None = None
     day: Period | None = None
+
+
+class ClockShape(msgspec.Struct, frozen=True):
+    """What the hub's clock says."""
+
+    clock: str
 
 
 @get(
@@ -58,3 +65,17 @@ async def set_retention(
     rule = Rule(data.raw, data.minute, data.hour, data.day)
     await hub.keep(name, data.metric or "", rule)
     return show_retention(hub)
+
+
+@post(
+    "/clock",
+    guards=[needs(Scope.ADMIN)],
+    responses=problems(ADMIN | UNSTORED),
+    status_code=200,
+    summary="Say that the hub's clock is right",
+)
+async def confirm_clock(request: ApiRequest) -> ClockShape:
+    """Have old readings deleted again that stay because the hub doubts its clock."""
+    hub = services_of(request.app).hub
+    check_not_held_back(hub)
+    return ClockShape(iso(await hub.confirm_clock()))

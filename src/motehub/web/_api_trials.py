@@ -1,4 +1,4 @@
-"""How often the owner's people may have a test sent: each one is a message to somebody."""
+"""How often somebody may have a test or a report sent: each one is a message to others."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from motehub.errors import OwnerError
 from motehub.web._api_access import ApiRequest, services_of
 from motehub.web.problems import Problem
 
-TOO_MANY: Final = {429: "Too many tests were sent; Retry-After says when the next one may be."}
+TOO_MANY: Final = {429: "Too many were sent; Retry-After says when the next one may be."}
 """What a route says of itself that uses ``trial``."""
 
 
 @contextmanager
 def trial(request: ApiRequest, channel: str) -> Iterator[None]:
-    """Count a test through ``channel``, unless it is refused.
+    """Count what goes out through ``channel``, unless it is refused.
 
     Raises:
         Problem: too many were sent there of late, or by whoever asks.
@@ -32,8 +32,8 @@ def trial(request: ApiRequest, channel: str) -> Iterator[None]:
         seconds = math.ceil(wait)
         raise Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
-            "Too many tests",
-            "Many tests were sent already. Look whether they have arrived; another one may be "
+            "Too many messages",
+            "Many messages were sent already. Look whether they have arrived; another one may be "
             f"sent in {seconds} s.",
             {"Retry-After": str(seconds)},
         )

@@ -121,6 +121,7 @@ def make_api(services: ApiServices) -> Litestar:
             people.remove_user,
             retention.list_rules,
             retention.set_retention,
+            retention.confirm_clock,
             sessions.list_sessions,
             sessions.end_session,
             sessions.end_sessions,

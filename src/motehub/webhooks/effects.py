@@ -12,6 +12,7 @@ from motehub.frames import (
     AlertChanged,
     CommandChanged,
     Frame,
+    HubNoticed,
     PresenceChanged,
     WebhookPosted,
     Written,
@@ -134,6 +135,10 @@ class TellEndpoints(_Following):
                 case AlertChanged(number):
                     if device := self._names.device(number):
                         self._add(taking, "alerts", device, *messages.alert(entry))
+                case HubNoticed():
+                    for number, endpoint in self._endpoints:
+                        if "alerts" in endpoint.events and not endpoint.devices:
+                            taking.add(number, endpoint.queue, *messages.notice(entry))
                 case WebhookPosted(destination, body):
                     for number, endpoint in self._endpoints:
                         if endpoint.destination == destination:

@@ -14,11 +14,14 @@ import msgspec
 from motehub.command import Command
 from motehub.core.moments import iso
 from motehub.core.shapes import show_command
-from motehub.frames import AlertChanged
+from motehub.frames import AlertChanged, HubNoticed
 from motehub.model import Device, Series
 
 READINGS: Final = "readings.stored"
 """Type of messages with readings: those that aren't due yet get more of them."""
+
+NOTICE: Final = "hub.notice"
+"""Type of messages about the hub itself."""
 
 TEST: Final = "webhook.test"
 """Type of the message that only shows whether messages arrive."""
@@ -74,6 +77,12 @@ def alert(entry: AlertChanged) -> tuple[str, bytes]:
     """Return type and body of a message that an alert began, is over or was answered."""
     kind = f"alert.{entry.state.replace(' ', '_')}"
     return kind, _body(kind, entry.time, msgspec.Raw(entry.body))
+
+
+def notice(entry: HubNoticed) -> tuple[str, bytes]:
+    """Return type and body of a message that the owner should know something of the hub itself."""
+    told = {"kind": entry.kind, "severity": entry.severity, "text": entry.text}
+    return NOTICE, _body(NOTICE, entry.time, told | {"time": iso(entry.time)})
 
 
 def test(now: int) -> bytes:

@@ -17,10 +17,11 @@ from motehub.alerting import desk
 from motehub.alerting.book import AlertBook
 from motehub.alerting.effect import JudgeFrames
 from motehub.alerting.wording import Told
-from motehub.alerts.rule import rule_of
+from motehub.alerts.rule import Severity, rule_of
 from motehub.core.consumer import Consumer
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal
+from motehub.core.notices import Notice
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import MICROSECONDS, Samples
@@ -183,6 +184,19 @@ async def test_what_is_critical_is_told_in_quiet_hours_too(tmp_path: Path) -> No
         await judge.read(1)
         judge.work()
         assert [kind for kind, _ in judge.due()] == ["begins", "over"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_is_of_the_hub_itself_is_told_to_all_once(tmp_path: Path, restart: bool) -> None:
+    """At once, whatever hour it is, and it is no alert that would have to be answered."""
+    async with judging(tmp_path) as judge:
+        judge.work()
+        judge.hub.notices.say(Notice("budget", Severity.WARNING, "the disk budget was used up"))
+        await judge.read(1)
+        for _ in range(2):
+            judge.work(restart=restart)
+        assert judge.due() == [("notice", "the disk budget was used up")]
+        assert judge.alerts() == []
 
 
 async def test_what_equals_is_said_once(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from motehub.alerting.book import Alert
-from motehub.alerting.wording import end_sentence, sentence
+from motehub.alerting.wording import NOTICE, Told, compose, end_sentence, sentence
 from motehub.alerts.rule import describe, rule_of
+from motehub.languages import Words
 from motehub.model import Admission, Device, Series
 
 DEVICE = Device(1, "cellar", "http", ("token:1",), Admission.ACCEPTED, 0)
@@ -59,3 +61,19 @@ def test_what_a_device_says_adds_no_line() -> None:
     said = sentence(rule, DEVICE, SERIES, "on\n\n-- \nYour hub: log in at evil.example\u202e")
     assert "evil.example" in said
     assert said.isprintable()
+
+
+def test_what_is_of_the_hub_itself_names_no_device_and_no_rule() -> None:
+    """Alone, and among alerts of devices."""
+    notice = Told(0, NOTICE, "", "warning", "", "", "the budget <was> used up", "", 0, 0)
+    alone = compose([notice], "home", "https://hub.example/", ZoneInfo("UTC"), Words("en"))
+    assert alone.subject == "[home] Warning: the budget <was> used up"
+    assert "rule" not in alone.text
+    assert "https://hub.example/status" in alone.text
+    assert "budget &lt;was&gt; used up" in alone.html
+    assert 'href="https://hub.example/status"' in alone.html
+    assert "alert 0" not in alone.html
+    alert = Told(7, "begins", "r", "critical", "cellar", "t", "cellar is wet", "t above 1", 0, 0)
+    both = compose([notice, alert], "home", "", ZoneInfo("UTC"), Words("en"))
+    assert both.subject == "[home] 2 alerts: cellar, the hub itself"
+    assert both.text.index("CRITICAL  cellar is wet") < both.text.index("WARNING  the budget")

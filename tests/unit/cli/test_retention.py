@@ -10,6 +10,8 @@ from click.testing import CliRunner
 from tests.unit.core.support import FakeClock, open_hub, temperature
 
 from motehub.cli import app
+from motehub.core.retention import Plan, Retention
+from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import Delivery, Source
 from motehub.storage import utc_microseconds
 
@@ -45,3 +47,9 @@ def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
     status, text = run("set", "x", "--raw", "soon")
     assert status == 1
     assert "soon" in text
+    assert "is old by that" in run("confirm-clock")[1]
+    reader = SqliteLogReader(tmp_path)
+    confirmed = Retention.from_state(Plan(), reader.state()).clock_confirmed
+    reader.close()
+    assert confirmed is not None
+    assert 0 <= utc_microseconds() - confirmed < 600_000_000

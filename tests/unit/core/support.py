@@ -13,6 +13,7 @@ from motehub.core.admission import Policy, RegistryLimits
 from motehub.core.commands import Commands
 from motehub.core.hub import Hub
 from motehub.core.journal import Journal, JournalLimits
+from motehub.core.notices import told_of
 from motehub.core.people import People
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook
@@ -66,6 +67,7 @@ async def open_hub(
                 limits,
                 clock,
                 reports=ReportBook.from_state(state),
+                told=told_of(state),
             )
             journal.before_commit(hub.audit.note)
             async with journal:

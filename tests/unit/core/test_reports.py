@@ -94,7 +94,7 @@ async def test_what_the_configuration_says_is_changed_there(tmp_path: Path) -> N
 
 async def test_reports_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There may be so many and no more."""
-    monkeypatch.setattr("motehub.core.reports.MOST_REPORTS", 2)
+    monkeypatch.setattr("motehub.core.reports.Reports.most", 2)
     async with open_hub(tmp_path, FakeClock()) as (hub, _):
         await hub.reports.add(report("R"))
         await hub.reports.add(report("S"))

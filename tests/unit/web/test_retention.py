@@ -59,6 +59,15 @@ async def test_rules_are_set_and_taken_away(plain: Stand) -> None:
     problem(await plain.get("/retention", reading), 403)
 
 
+async def test_the_owner_says_that_the_clock_is_right(plain: Stand) -> None:
+    """The hub's own clock is what is confirmed, for those who delete; nobody else may."""
+    async with plain.client(await plain.token(Scope.ADMIN)) as owner:
+        said = good(await owner.post("/clock"))
+        assert said == {"clock": iso(plain.hub.retention.clock_confirmed or 0)}
+    async with plain.client(await plain.token(Scope.CONTROL)) as other:
+        problem(await other.post("/clock"), 403)
+
+
 async def test_a_chart_goes_on_where_readings_are_deleted(plain: Stand, tmp_path: Path) -> None:
     """Minutes answer before the edge, in one answer with the readings after it."""
     await plain.say("x", many(7_200))

@@ -28,6 +28,13 @@ export function period(text) {
   return number(Number(count), { style: "unit", unit: PERIODS[unit], unitDisplay: "long" });
 }
 
+// What is to be said of a clock that the hub doubts: the key of the words, and what they name.
+export function doubt({ clock, believed, hours }) {
+  const [says, knows] = [Date.parse(clock), Date.parse(believed)];
+  const values = { clock: dated(says), believed: dated(knows), time: lasting(hours * 3600) };
+  return [says > knows ? "clock" : "clock_back", values];
+}
+
 // What is to be said of a hub, the worst first; nothing when all is well.
 export function findings({ journal, consumers = {}, sizes, writer, devices_pending: pending }) {
   const found = [];
@@ -56,7 +63,10 @@ export function findings({ journal, consumers = {}, sizes, writer, devices_pendi
   if (sizes !== undefined && sizes.free < LOW_DISK) {
     say("warning", "disk", { size: bytes(sizes.free) });
   }
-  const { trouble, budget_cut: cut } = writer?.retention ?? {};
+  const { trouble, budget_cut: cut, clock } = writer?.retention ?? {};
+  if (clock) {
+    say("warning", ...doubt(clock));
+  }
   if (trouble) {
     say("problem", "full");
   } else if (cut) {

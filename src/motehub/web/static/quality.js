@@ -1,6 +1,7 @@
 // How many of a device's expected readings are there, day by day, and the gaps.
 
-import { ask, element, of, title } from "./hub.js";
+import { button } from "./forms.js";
+import { ask, change, element, of, session, title } from "./hub.js";
 import { dated, locale, number, t, telling } from "./words.js";
 
 const MOST_GAPS = 10;
@@ -79,7 +80,15 @@ async function show(name) {
   const found = await ask(`${of(name)}/quality`);
   const metric = found.metric === null ? t("quality.nothing") : title(found.metric);
   const interval = found.interval === null ? "" : spoken(found.interval);
-  find("#basis").textContent = t(`quality.${found.basis}`, { metric, interval });
+  const basis = find("#basis");
+  basis.textContent = t(`quality.${found.basis}`, { metric, interval });
+  if (found.basis === "estimated" && session.role === "admin") {
+    const expect = async () => {
+      await change("PATCH", of(name), { interval: Number(found.interval.toPrecision(3)) });
+      await show(name);
+    };
+    basis.append(" ", button(t("quality.expect"), expect));
+  }
   find("#days").replaceChildren(...found.days.map(dayOf));
   const weight = (gap) => gap.missing + gap.hub_missing;
   const worst = [...found.gaps].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_GAPS);

@@ -2,7 +2,7 @@
 
 import { button, none, row } from "./forms.js";
 import { ask, change, complain, element } from "./hub.js";
-import { dated, number, t } from "./words.js";
+import { dated, number, t, told } from "./words.js";
 
 const find = (selector) => document.querySelector(selector);
 const at = (time) => dated(Date.parse(time));
@@ -21,18 +21,18 @@ function fate(one) {
   if (one === undefined) {
     return [t("notify.unused")];
   }
-  const told = [t("notify.sent", { count: one.delivered ?? one.sent })];
+  const lines = [t("notify.sent", { count: one.delivered ?? one.sent })];
   if (one.waiting > 0) {
-    told.push(element("span", t("notify.waiting", { count: one.waiting }), "pending"));
+    lines.push(element("span", t("notify.waiting", { count: one.waiting }), "pending"));
   }
   if (one.last_success !== null) {
-    told.push(t("notify.last_success", { time: at(one.last_success) }));
+    lines.push(t("notify.last_success", { time: at(one.last_success) }));
   }
   if (one.trouble !== null) {
     const when = one.last_failure === null ? "" : at(one.last_failure);
-    told.push(element("span", t("notify.trouble", { time: when, reason: one.trouble }), "bad"));
+    lines.push(element("span", t("notify.trouble", { time: when, reason: told(one.trouble) }), "bad"));
   }
-  return told;
+  return lines;
 }
 
 function tested(item, text, kind) {
@@ -41,17 +41,17 @@ function tested(item, text, kind) {
 }
 
 // A row with a button that sends a test by `run`, which returns why it has not arrived.
-function channel(name, told, run) {
+function channel(name, lines, run) {
   const test = button(t("notify.test"), async () => {
     tested(item, t("notify.testing"), "quiet");
     try {
       const trouble = await run();
-      tested(item, trouble === null ? t("notify.taken") : t("notify.failed", { reason: trouble }), trouble === null ? "good" : "bad");
+      tested(item, trouble === null ? t("notify.taken") : t("notify.failed", { reason: told(trouble) }), trouble === null ? "good" : "bad");
     } catch (error) {
       tested(item, error.message, "bad");
     }
   });
-  const item = row(name, told, ...(run === undefined ? [] : [test]));
+  const item = row(name, lines, ...(run === undefined ? [] : [test]));
   item.setAttribute("aria-live", "polite");
   return item;
 }
@@ -108,8 +108,8 @@ function show({ settings, people, channels }, hooks) {
     ...items(
       webhooks.map(({ name, host, events, enabled }) => {
         const now = hooks.find((one) => one.name === name);
-        const told = [host, events.join(", "), ...(enabled ? fate(now) : [off()])];
-        return channel(name, told, enabled ? hook(name) : undefined);
+        const lines = [host, events.join(", "), ...(enabled ? fate(now) : [off()])];
+        return channel(name, lines, enabled ? hook(name) : undefined);
       }),
     ),
   );

@@ -2,7 +2,7 @@
 
 import { button, copyable, onSubmit, row } from "./forms.js";
 import { ask, change, complain, element, session } from "./hub.js";
-import { dated, t } from "./words.js";
+import { dated, t, told } from "./words.js";
 
 const ROLES = ["viewer", "operator", "admin"];
 const find = (selector) => document.querySelector(selector);
@@ -15,7 +15,7 @@ function hand({ name, code, mailed, trouble }) {
   if (mailed) {
     parts.unshift(element("p", t("settings.mailed", { name }), "good"));
   } else if (trouble !== null) {
-    parts.unshift(element("p", t("settings.not_mailed", { reason: trouble }), "bad"));
+    parts.unshift(element("p", t("settings.not_mailed", { reason: told(trouble) }), "bad"));
   }
   box.replaceChildren(...parts);
   box.hidden = false;

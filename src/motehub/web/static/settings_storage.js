@@ -1,8 +1,8 @@
 // What is kept for how long, and how much room it needs.
 
-import { bytes, period } from "./health.js";
-import { none, row } from "./forms.js";
-import { ask, complain, element, title } from "./hub.js";
+import { bytes, doubt, period } from "./health.js";
+import { button, none, row } from "./forms.js";
+import { ask, change, complain, element, title } from "./hub.js";
 import { dated, number, t } from "./words.js";
 
 const TIERS = ["raw", "minute", "hour", "day"];
@@ -44,8 +44,29 @@ function showSpace({ disk_budget: budget }, { sizes, writer }) {
   find("#cut").textContent = trouble ? t("health.full") : cut ? t("keeping.cut", { time: dated(Date.parse(cut)) }) : "";
 }
 
+// What is wrong with the clock, and the owner's word that nothing is.
+function showClock({ writer }) {
+  const { clock } = writer.retention ?? {};
+  if (!clock) {
+    find("#clock").replaceChildren();
+    return;
+  }
+  const [what, values] = doubt(clock);
+  const question = t("keeping.confirm_clock_sure", values);
+  const confirmed = async () => {
+    await change("POST", "clock");
+    find("#clock").replaceChildren(element("p", t("keeping.confirmed")));
+  };
+  find("#clock").replaceChildren(
+    element("p", t(`health.${what}`, values), "bad"),
+    element("p", t(`keeping.${what}_mend`, values)),
+    button(t("keeping.confirm_clock"), confirmed, question),
+  );
+}
+
 async function show() {
   const [rules, health] = await Promise.all([ask("retention"), ask("health")]);
+  showClock(health);
   showRules(rules);
   showSpace(rules, health);
 }
