@@ -8,7 +8,6 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.axe import obstacles
-from tests.browser.board import Board
 from tests.browser.screen import DESK, PHONE, chromium, log_in, screen
 from tests.harness import PATIENCE, recent, records, send
 from tests.mqtt_hub import BROKER, MqttHub
@@ -129,29 +128,16 @@ def reach(page: Page, wanted: Locator) -> None:
 
 
 def test_a_keyboard_is_enough(hub: MqttHub, browser: Browser) -> None:
-    """A board is accepted, its LED switched and an alert acknowledged without a mouse."""
-    board = Board(hub.mqtt_port)
-    try:
-        with screen(browser) as page:
-            log_in(page, hub.url, MARIE)
-            board.ask()
-            waiting = page.locator("#pending .card").filter(has_not_text="dht-")
-            reach(page, waiting.get_by_role("button", name="Accept"))
-            page.keyboard.press("Enter")
-            board.join()
-            name = board.claim.partition(";")[0]
-            led = page.get_by_role("switch", name=f"led of {name}")
-            reach(page, led)
-            page.keyboard.press("Space")
-            assert board.next() == ("led/command", f"{board.claim};1")
-            board.report("1")
-            expect(led).to_have_attribute("aria-checked", "true")
-            expect(led).to_be_focused()
-            reach(page, page.locator("#pages").get_by_role("link", name="Alerts"))
-            page.keyboard.press("Enter")
-            alert = page.locator("#alerts > li").filter(has_text="oven")
-            reach(page, alert.get_by_role("button", name="Acknowledge"))
-            page.keyboard.press("Enter")
-            expect(alert).to_contain_text("acknowledged")
-    finally:
-        board.close()
+    """A device is accepted and an alert acknowledged without a mouse."""
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        waiting = page.locator("#pending .card").filter(has_text="dht-")
+        reach(page, waiting.get_by_role("button", name="Accept"))
+        page.keyboard.press("Enter")
+        expect(page.locator("#pending")).to_be_hidden()
+        reach(page, page.locator("#pages").get_by_role("link", name="Alerts"))
+        page.keyboard.press("Enter")
+        alert = page.locator("#alerts > li").filter(has_text="is 231 °C")
+        reach(page, alert.get_by_role("button", name="Acknowledge"))
+        page.keyboard.press("Enter")
+        expect(alert).to_contain_text("acknowledged")
