@@ -176,7 +176,8 @@ def _subject(order: Sequence[Told], hub: str, words: Words) -> str:
     else:
         new = [one for one in order if one.kind != OVER]
         over = len(order) - len(new)
-        counts = [words("alert.count", count=len(new))] if new else []
+        worst = [words("alert.begins_critical")] if new and new[0].severity == "critical" else []
+        counts = [*worst, words("alert.count", count=len(new))] if new else []
         counts += [words("alert.over_count", count=over)] if over else []
         names = list(dict.fromkeys(one.device or words("alert.the_hub") for one in order))
         more = ", …" if len(names) > TITLES else ""

@@ -78,7 +78,8 @@ class DevicePart(msgspec.Struct, frozen=True):
     """What is told of a device; ``availability`` is the share of expected readings that came.
 
     It and how many are ``missing`` are None where nothing is expected. ``days`` are those of the
-    report on which something was, none where the report is about no more than one.
+    report on which something was, none where the report is about no more than one. For
+    ``hub_down`` seconds the hub itself was not there: nothing was expected then.
     """
 
     name: str
@@ -86,6 +87,7 @@ class DevicePart(msgspec.Struct, frozen=True):
     availability: float | None = None
     missing: int | None = None
     days: tuple[DayPart, ...] = ()
+    hub_down: float = 0.0
 
 
 class AlertPart(msgspec.Struct, frozen=True):

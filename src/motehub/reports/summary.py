@@ -183,7 +183,7 @@ def _device_part(
     share = None if quality.share is None else quality.share / 100
     told = [DayPart(one.date, one.share / 100) for one in quality.days if one.share is not None]
     by_day = tuple(told) if len(days) > 1 else ()
-    return DevicePart(device.name, series, share, quality.missing, by_day)
+    return DevicePart(device.name, series, share, quality.missing, by_day, quality.hub_down)
 
 
 def _days(span: Span, zone: ZoneInfo) -> tuple[Day, ...]:

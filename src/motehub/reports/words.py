@@ -21,6 +21,8 @@ from motehub.reports.contents import (
 )
 
 _MOST_DAYS: Final = 31
+_WORTH_SAYING: Final = 60.0
+"""Seconds: for a shorter time the hub was only updated."""
 _WORST_DAYS: Final = 10
 _LONGEST_TEXT: Final = 40
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
@@ -154,6 +156,8 @@ class Phrases:
         said = self.words("report.expected", share=self.share(device.availability))
         if device.missing:
             said += ", " + self.words("report.missing", count=device.missing)
+        if device.hub_down >= _WORTH_SAYING:
+            said += ", " + self.words("report.hub_down", time=self.lasting(device.hub_down))
         return said
 
     def days(self, device: DevicePart) -> str:

@@ -75,5 +75,5 @@ def test_what_is_of_the_hub_itself_names_no_device_and_no_rule() -> None:
     assert "alert 0" not in alone.html
     alert = Told(7, "begins", "r", "critical", "cellar", "t", "cellar is wet", "t above 1", 0, 0)
     both = compose([notice, alert], "home", "", ZoneInfo("UTC"), Words("en"))
-    assert both.subject == "[home] 2 alerts: cellar, the hub itself"
+    assert both.subject == "[home] Critical, 2 alerts: cellar, the hub itself"
     assert both.text.index("CRITICAL  cellar is wet") < both.text.index("WARNING  the budget")

@@ -211,3 +211,10 @@ def test_durations_and_shares() -> None:
         "50 %",
         "12.3 %",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(59.0, ""), (10_800.0, ", the hub was off for 3 h")])
+def test_what_the_hub_itself_was_off_for_is_told(seconds: float, said: str) -> None:
+    """Beside what is missing of the device, unless the hub was only updated."""
+    device = DevicePart("x", (), 1.0, 0, hub_down=seconds)
+    assert SAY.expected(device) == f"{SAY.share(1.0)} of expected readings{said}"
