@@ -9,9 +9,8 @@ import msgspec
 from motehub.alerts.matching import Matching
 from motehub.alerts.rule import AUTO, Facts, Rule, describe, rule_of, to_fields
 from motehub.core.hub import Hub
-from motehub.core.preview import facts_of
 from motehub.core.rule_hints import hint_of
-from motehub.core.rules import AlertNews, KeptRule
+from motehub.core.rules import AlertNews, KeptRule, facts_of
 from motehub.frames import DeviceChanged, SeriesAdded
 from motehub.model import Admission, Device
 

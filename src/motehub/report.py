@@ -23,9 +23,8 @@ from motehub.archived import Raw
 from motehub.core.calibrations import Calibrations, spared_of
 from motehub.core.history import wait_until_folded
 from motehub.core.moments import parse_moment
-from motehub.core.preview import facts_of
 from motehub.core.profiles import Profiles
-from motehub.core.rules import RuleBook
+from motehub.core.rules import RuleBook, facts_of
 from motehub.errors import MotehubError, OwnerError
 from motehub.following import STORE_URL
 from motehub.history_contract import HistoryStore

@@ -96,6 +96,7 @@ class Stand:
             lambda: Retention(Plan(self.rule, self.budget), {}),
             lambda: self.now,
             archiving,
+            steady=lambda: self.now / SECOND,
         )
 
     def fold(self, rows: list[Reading], entries: list[Entry] | None = None) -> None:

@@ -407,8 +407,9 @@ def test_the_owners_commands_work_beside_it(
         what = ("--name", "lamp", "--port", str(lamp.port), "--kind", "updatable")
         done = base.cli("units", "add", lamp.host, *what)
         assert done.returncode == 0, done.stderr
-        done = base.cli("send", "lamp", "red", "--wait")
-        assert done.returncode == 0, done.stderr
+        # Nothing is sent before it is known.
+        told = ("send", "lamp", "red", "--wait")
+        base.wait_until(lambda: base.cli(*told).returncode == 0, "the unit is there")
         control = dashboard.token("control", "control")
         commanded(dashboard, control, key_of(lamp), "blue")
         assert loop.run(lamp.told(2)) == ["red", "blue"]

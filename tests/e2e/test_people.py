@@ -200,9 +200,9 @@ def test_pages_hold_nothing_from_elsewhere(hub: WebHub, page: str) -> None:
 
 
 DOORS: Final = (
-    ("POST", "/api/v1/readings", b'{"device": "tank", "metric": "level", "value": 2}'),
-    ("POST", "/api/v2/write", b"level,device=tank value=2"),
-    ("POST", "/write", b"level,device=tank value=2"),
+    ("POST", "/api/v1/readings", b'{"device": "tank", "metric": "level", "value": 66}'),
+    ("POST", "/api/v2/write", b"level,device=tank value=66"),
+    ("POST", "/write", b"level,device=tank value=66"),
     ("PUT", "/webhook/update-unit/127.0.0.1/5", b""),
     ("GET", "/metrics", b""),
 )
@@ -242,4 +242,4 @@ def test_each_role_at_what_stands_beside_the_api(hub: WebHub, role: str | None) 
             fields = {"socket_id": "1.1", "channel_name": channel}
             answer = asking.post(f"{hub.url}/api/broadcasting/auth", data=fields)
             assert answer.status_code == (200 if role in heard_by else 403), channel
-    assert 2 not in [one["value"] for one in hub.json("readings", "tank", "level")]
+    assert 66 not in [one["value"] for one in hub.json("readings", "tank", "level")]

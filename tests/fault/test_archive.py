@@ -74,7 +74,13 @@ def test_a_full_disk_stops_the_archive_and_loses_nothing(tmp_path: Path) -> None
         times = fill(store)
         now = [START + (DAYS + 40) * DAY]
         archiving = Archiving(store, starter(tmp_path, "sqlite", ""))
-        thinning = Thinning(store, lambda: Retention(Plan(RULE), {}), lambda: now[0], archiving)
+        thinning = Thinning(
+            store,
+            lambda: Retention(Plan(RULE), {}),
+            lambda: now[0],
+            archiving,
+            steady=lambda: now[0] / MICROSECONDS,
+        )
         # Room for a part of the first file, and then for nothing at all.
         for room in (200_000, 0):
             disk.fill(leave=room)

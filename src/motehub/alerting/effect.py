@@ -14,10 +14,9 @@ from motehub.alerts.engine import Engine
 from motehub.alerts.rule import Facts, decode, encode
 from motehub.alerts.watch import Transition
 from motehub.contracts import LogReader
-from motehub.core.preview import facts_of
 from motehub.core.profiles import Profiles
 from motehub.core.registry import Registry
-from motehub.core.rules import RuleBook
+from motehub.core.rules import RuleBook, facts_of
 from motehub.errors import StorageError
 from motehub.frames import (
     AlertAnswered,

@@ -70,7 +70,8 @@ class WholeHistory:
             return readings_in(part, self._folder / part.file, since, until, column)
 
         archived = _in_turn(parts, read)
-        yield from _merged([iter([stored]), archived]) if stored[0] else archived
+        # What is in the archive was there first: a text may have come again after it was deleted.
+        yield from _merged([archived, iter([stored])]) if stored[0] else archived
 
 
 def _in_turn(

@@ -149,9 +149,9 @@ def preview(name: str, since: str, known: bool, data: Path, **given: Any) -> Non
     from motehub.alerts.rule import describe, rule_of
     from motehub.cli.opening import history_of, tell_hub
     from motehub.cli.printing import local_moment, shown
-    from motehub.core.preview import facts_of
     from motehub.core.preview import preview as judge
     from motehub.core.profiles import Profiles
+    from motehub.core.rules import facts_of
     from motehub.core.steps import drain
     from motehub.journals.sqlite import SqliteLogReader
     from motehub.quantities import Duration

@@ -12,7 +12,6 @@ from motehub.alerts.engine import Engine
 from motehub.alerts.rule import Facts, Kind, Rule
 from motehub.alerts.watch import State, Transition
 from motehub.core.moments import iso
-from motehub.core.profiles import Profiles
 from motehub.errors import InvalidRule
 from motehub.history_contract import HistoryStore
 from motehub.model import Device, Series
@@ -48,11 +47,6 @@ class PreviewShape(msgspec.Struct, frozen=True):
     series: int
     readings: int
     alerts: list[PreviewedAlert]
-
-
-def facts_of(profiles: Profiles) -> dict[int, Facts]:
-    """Return what rules have to know of what the owner says of devices, by id."""
-    return {number: Facts(one.labels, one.interval) for number, one in profiles.all().items()}
 
 
 def preview(

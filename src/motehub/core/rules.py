@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from motehub.alerts.rule import AUTO, Rule, check_message, decode, encode, rule_of
+from motehub.alerts.rule import AUTO, Facts, Rule, check_message, decode, encode, rule_of
 from motehub.core.definitions import (
     ADDED,
     CONFIGURATION,
@@ -21,6 +21,7 @@ from motehub.core.definitions import (
     Sayings,
     pieces,
 )
+from motehub.core.profiles import Profiles
 from motehub.core.registry import Registry
 from motehub.errors import InvalidRule, UnknownRule
 from motehub.frames import (
@@ -47,6 +48,11 @@ _MAINTENANCE: Final = "maintenance/"
 _TOLD: Final = "alerts/told"
 
 _logger = Logger("motehub.rules")
+
+
+def facts_of(profiles: Profiles) -> dict[int, Facts]:
+    """Return what rules have to know of what the owner says of devices, by id."""
+    return {number: Facts(one.labels, one.interval) for number, one in profiles.all().items()}
 
 
 class KeptRule(msgspec.Struct, frozen=True):

@@ -17,10 +17,10 @@ from motehub.alerting.telling import ACKNOWLEDGE, SNOOZE
 from motehub.alerts.rule import Severity, describe, encode, rule_of, to_fields
 from motehub.core.hub import Hub
 from motehub.core.moments import iso, parse_moment
-from motehub.core.preview import PreviewShape, facts_of
+from motehub.core.preview import PreviewShape
 from motehub.core.queries import RulePreview
 from motehub.core.rule_hints import hint_of
-from motehub.core.rules import KeptRule
+from motehub.core.rules import KeptRule, facts_of
 from motehub.errors import InvalidRule
 from motehub.model import MICROSECONDS, Scope
 from motehub.web._api_access import (
