@@ -62,7 +62,7 @@ def test_of_many_the_worst_is_first() -> None:
     """The subject counts them, and names some devices."""
     many = [told(n) for n in range(100)] + [told(100, severity="critical"), told(101, "over")]
     wording = compose(many, "home", "", PARIS, EN)
-    assert wording.subject == "[home] 101 alerts, 1 over: d100, d0, d1, …"
+    assert wording.subject == "[home] Critical, 101 alerts, 1 over: d100, d0, d1, …"
     assert wording.text.startswith("CRITICAL  d100")
     assert f"and {len(many) - LINES} more" in wording.text
 
