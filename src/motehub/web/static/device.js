@@ -92,6 +92,7 @@ function chart(series, Shape) {
     one.copy = copy;
     one.figure = figure;
     charts.set(key, one);
+    offer(one);
   }
   return one;
 }
@@ -104,21 +105,29 @@ function stillFor(metric) {
 }
 
 let asked = 0;
+let whole;
+
+// The file is of the time that was chosen last, be its answer still on the way.
+function offer({ copy, metric }) {
+  const own = new URLSearchParams({ series: `${name}/${metric}` });
+  copy.href = `/api/v1/export?${whole}&${own}`;
+}
 
 // Asks for what is to be shown.
 function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
-  const whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
+  whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
     whole.set("to", new Date(to * 1000).toISOString());
   }
+  charts.forEach(offer);
   const part = new URLSearchParams({ device: name });
-  return { part, whole, answer: ask(`readings?${part}&${whole}&points=${POINTS}&states=true`) };
+  return ask(`readings?${part}&${whole}&points=${POINTS}&states=true`);
 }
 
 // Shows the answer; one that comes after a later question is not used.
-async function load({ part, whole, answer } = question()) {
+async function load(answer = question()) {
   const mine = (asked += 1);
   const { series } = await answer;
   if (mine !== asked) {
@@ -128,8 +137,6 @@ async function load({ part, whole, answer } = question()) {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
-    const own = new URLSearchParams({ series: `${name}/${one.metric}` });
-    shown.copy.href = `/api/v1/export?${whole}&${own}`;
   }
   draw();
 }
@@ -201,7 +208,7 @@ function list(rows, shown, none) {
 async function begin() {
   // What it comes to is told of the first question that fails.
   const early = question();
-  early.answer.catch(() => {});
+  early.catch(() => {});
   try {
     series = await ask(`${of(name)}/series`);
   } catch (error) {
