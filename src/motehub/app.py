@@ -66,7 +66,7 @@ from motehub.supervisor import (
 )
 from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
-from motehub.zones import find_zone, local_zone
+from motehub.zones import zone_of
 
 if TYPE_CHECKING:
     from motehub.web.pusher import PusherServer
@@ -338,7 +338,6 @@ def _web(
     from motehub.web.server import HistorySource, WebServer
 
     folder, store = configuration.data_dir, configuration.store
-    zone = configuration.hub.time_zone
     return WebServer(
         settings,
         configuration.pimonitor,
@@ -350,7 +349,7 @@ def _web(
         mark=SqliteLogReader(folder).journal(),
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
-        zone=find_zone(zone) if zone else local_zone(),
+        zone=zone_of(configuration.hub.time_zone),
         name=configuration.hub.name,
         language=configuration.hub.language.value,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},

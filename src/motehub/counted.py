@@ -9,9 +9,9 @@ import msgspec
 
 
 class HourCounts(msgspec.Struct, frozen=True):
-    """What of a device came to the hub, or was decided about, in the hour that begins at ``start``.
+    """What of a device came to the hub, or was decided about, in an hour that begins at ``start``.
 
-    What is late counts when it came, not in the hour (µs) of its own time. As with a device's
+    That is in UTC µs. What is late counts when it came, not at its own time. As with a device's
     counters, ``received = stored + duplicate + rejected + discarded`` but for readings that wait
     for the owner, or have waited.
     """
