@@ -43,5 +43,8 @@ class Counted(Protocol):
         ...
 
     def away(self, since: int, until: int) -> list[tuple[int, int]]:
-        """Return when in ``[since, until)`` the hub was not there (µs), in the order of time."""
+        """Return when in ``[since, until)`` the hub was not there (µs), in the order of time.
+
+        Of more than 10,000 such times the oldest are forgotten.
+        """
         ...
