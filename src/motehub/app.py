@@ -203,8 +203,6 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         try:
             async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
                 collect_garbage_seldom()
-                hub.write_run_file()
-                hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {shown_address(listener)}{' (TLS)' if listener.tls else ''}")
                 if configuration.web is None and not configuration.transport:
@@ -212,6 +210,9 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 if (link := hub.setup_link) is not None:
                     tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
+                # Last: who waits for it may go on to read what was said.
+                hub.write_run_file()
+                hub.writer.on_start = hub.renew_run_file
                 await stop.wait()
                 tell("Stopping: what was received is stored first.")
                 hub.writer.on_start = lambda: None
