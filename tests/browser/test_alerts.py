@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import LATE, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE
 from tests.web_hub import WEB, WebHub
 
@@ -45,7 +45,7 @@ def test_a_rule_is_tried_added_and_fires(hub: WebHub, browser: Browser) -> None:
     with (
         screen(browser) as page,
         screen(browser, PHONE, locale="fr-FR") as other,
-        screen(browser) as third,
+        screen(browser, excused=LATE) as third,
     ):
         for one in (page, other, third):
             log_in(one, hub.url, MARIE)

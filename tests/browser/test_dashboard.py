@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.board import Board
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import DESK, LATE, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, recent, records, send
 from tests.mqtt_hub import BROKER, MqttHub
 from tests.ports import free_port
@@ -80,7 +80,7 @@ def test_from_the_first_link_to_the_log_out(tmp_path: Path, browser: Browser) ->
     """An administrator is made, accepts what comes, looks at it, and leaves; without a reload."""
     with (
         MqttHub(tmp_path / "data", {**WEB, **BROKER}) as hub,
-        screen(browser, PHONE) as page,
+        screen(browser, PHONE, excused=LATE) as page,
     ):
         (line,) = [line for line in hub.log.splitlines() if "/setup#" in line]
         page.goto(line.split()[-1])
@@ -130,14 +130,17 @@ def test_a_led_is_switched_when_its_board_says_so(hub: MqttHub, browser: Browser
     board = Board(hub.mqtt_port)
     try:
         with screen(browser) as one, screen(browser, PHONE, "dark") as other:
-            log_in(one, hub.url, MARIE)
-            log_in(other, hub.url, MARIE)
+            for page in (one, other):
+                # Commands are told to those who follow the hub when they are given.
+                with page.expect_response("**/api/v1/stream"):
+                    log_in(page, hub.url, MARIE)
             board.ask()
             board.join()
             here, there = (
                 page.get_by_role("switch", name="led of capteur01") for page in (one, other)
             )
-            expect(here).to_have_attribute("aria-checked", "false")
+            for switch in (here, there):
+                expect(switch).to_have_attribute("aria-checked", "false")
             here.click()
             assert board.next() == ("led/command", f"{board.claim};1")
             for page in (one, other):
@@ -301,6 +304,7 @@ def test_pages_that_were_away_find_what_was_renamed(tmp_path: Path, browser: Bro
         for page in (tank, pond):
             expect(page.locator("#now")).to_contain_text("level")
         expect(history.locator("#legend")).to_contain_text("tank")
+        expect(card(history, "tank")).to_be_visible()
         for page in pages:
             page.route("**/api/v1/stream**", lambda route: route.abort())
         hub.kill()

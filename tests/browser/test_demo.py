@@ -51,7 +51,7 @@ def test_the_link_leads_to_devices_that_live(
         assert other.get_by_label("colour of lamp").input_value() == "#ff8800"
         keep(one, "demo")
         keep(other, "demo-phone-dark")
-        one.get_by_role("link", name="greenhouse").click()
+        one.get_by_role("link", name="greenhouse", exact=True).click()
         one.get_by_role("button", name="7 d").click()
         expect(one.get_by_role("img", name="temperature: from")).to_be_visible()
         keep(one, "demo-week")

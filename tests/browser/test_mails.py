@@ -45,8 +45,8 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, EmailM
             assert hub.send(rows, token=token)[0] == 200
             hub.wait_stored(device, "temperature", 59)
         # A mail does not wait for its picture: usually it has one.
-        for number in range(20):
-            hub.say(token, -3.5 + number / 10, device="freezer")
+        for number in range(60):
+            hub.say(token, -3.5 + number / 100, device="freezer")
             alert = server.wait(2 * number + 1)[-1]
             if any(part.get_content_type() == "image/png" for part in alert.walk()):
                 break

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -31,21 +31,27 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
-def midnight() -> float:
-    """When today began in Lagos, where clocks are never changed."""
-    now = datetime.now(ZoneInfo("Africa/Lagos"))
+def noon() -> str:
+    """A zone in which it is about noon, so that no day begins meanwhile."""
+    # These names count to the west.
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+
+
+def midnight(zone: str) -> float:
+    now = datetime.now(ZoneInfo(zone))
     return now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
-    """A hub in Lagos with a device of three days: it lost half an hour, the hub three."""
-    settings = {**OPEN, **WEB, "hub": {"admission": "open", "time_zone": "Africa/Lagos"}}
+    """A hub with a device of three days: it lost half an hour, the hub three."""
+    zone = noon()
+    settings = {**OPEN, **WEB, "hub": {"admission": "open", "time_zone": zone}}
     with WebHub(tmp_path_factory.mktemp("quality") / "data", settings) as started:
         done = started.cli("user", "add", MARIE["name"], "--role", "admin", given=MARIE["password"])
         assert done.returncode == 0, done.stderr
         token = started.token("writer")
-        begin = midnight() - 2 * DAY
+        begin = midnight(zone) - 2 * DAY
         off = begin + 30 * 3600, begin + 33 * 3600
         times = [begin + n * MINUTE for n in range(int((time.time() - begin) // MINUTE))]
         lost = range(600, 630)

@@ -65,6 +65,7 @@ def test_a_report_is_added_looked_at_and_sent(
         with page.context.expect_page() as opened:
             listed.get_by_role("link", name="Preview").click()
         preview = opened.value
+        preview.wait_for_load_state()
         expect(preview.locator("body")).to_contain_text(EVIL)
         assert preview.locator("img").count() == 1
         preview.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import DESK, LATE, PHONE, chromium, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, cli, stored
 from tests.web_hub import WEB, WebHub
 
@@ -78,7 +78,8 @@ def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Br
         here.reload()
         role = here.get_by_label("Role of pierre")
         expect(role).to_have_value("operator")
-        role.select_option("viewer")
+        with here.expect_response(lambda one: one.request.method == "PATCH"):
+            role.select_option("viewer")
         there.goto(f"{hub.url}/device#cellar")
         expect(there.locator("#now")).to_contain_text("19.5")
         expect(there.get_by_role("button", name="Send")).to_have_count(0)
@@ -191,7 +192,7 @@ def test_log_out_everywhere(hub: WebHub, browser: Browser) -> None:
     """Other browsers are seen, logged out one by one, or all at once with this one."""
     hub.cli("user", "add", "olga", given=OTHER)
     olga = {"name": "olga", "password": OTHER}
-    with screen(browser) as here, screen(browser, excused="401") as there:
+    with screen(browser, excused=LATE) as here, screen(browser, excused=LATE) as there:
         log_in(here, hub.url, olga)
         log_in(there, hub.url, olga)
         here.goto(f"{hub.url}/settings")
@@ -236,7 +237,7 @@ def test_french(hub: WebHub, browser: Browser) -> None:
         expect(cellar).to_contain_text("température")
         expect(page.locator("#pulse")).to_contain_text("Tout va bien")
         keep(page, "overview-french")
-    with screen(browser, excused="409") as page:
+    with screen(browser, excused=f"409|{LATE}") as page:
         log_in(page, hub.url, claire)
         page.goto(f"{hub.url}/settings")
         page.get_by_label("Language of these pages").select_option("fr")
