@@ -19,6 +19,10 @@ PICTURES: Final = Path(__file__).parents[2] / "artefacts" / "pages"
 PHONE: Final = (360, 740)
 DESK: Final = (1280, 800)
 
+MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
+VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
+"""Who logs in: an administrator and a viewer, if a test does not say otherwise."""
+
 LATE: Final = "status of 40[14]"
 """What a browser says of answers that come after a log-out, a rename or a removal."""
 

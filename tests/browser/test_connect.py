@@ -9,13 +9,11 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
-from tests.harness import PATIENCE
+from tests.browser.screen import DESK, MARIE, PHONE, keep, log_in, screen
 from tests.mqtt_hub import BROKER, MqttHub
 from tests.snippet_runs import RUNNABLE, running
 from tests.web_hub import WEB, WebHub
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 OSCAR: Final = {"name": "oscar", "password": "seven dry cactuses"}
 BUTTONS: Final = {
     "micropython": "MicroPython",
@@ -25,22 +23,13 @@ BUTTONS: Final = {
     "openssl": "openssl",
 }
 
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttHub]:
     """A hub with an administrator and an operator, to which nothing is connected yet."""
     with MqttHub(tmp_path_factory.mktemp("connect") / "data", {**WEB, **BROKER}) as started:
-        for who, role in ((MARIE, "admin"), (OSCAR, "operator")):
-            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
-            assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
+        started.add_person(OSCAR, "operator")
         yield started
 
 
@@ -219,8 +208,7 @@ def test_code_is_copied_without_a_secure_page(hub: MqttHub, browser: Browser) ->
 def test_what_is_off_says_how_to_switch_it_on(tmp_path: Path, browser: Browser) -> None:
     """For a listener that does not run, the page has the section that makes it run."""
     with WebHub(tmp_path / "data", WEB) as hub, screen(browser) as page:
-        done = hub.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
-        assert done.returncode == 0, done.stderr
+        hub.add_person(MARIE, "admin")
         log_in(page, hub.url, MARIE)
         page.goto(f"{hub.url}/connect#mosquitto_pub")
         expect(page.locator("#off")).to_contain_text("[transport.mqtt_broker]")

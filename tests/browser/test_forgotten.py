@@ -10,22 +10,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 from tests.alert_hub import AlertHub
 from tests.browser.axe import obstacles
-from tests.browser.screen import PHONE, chromium, keep, log_in, screen
-from tests.harness import OPEN, PATIENCE
+from tests.browser.screen import MARIE, PHONE, keep, log_in, screen
+from tests.harness import OPEN
 from tests.mail_server import MailServer, plain
 from tests.web_hub import WEB
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 ANNA: Final = {"name": "anna", "password": "seven dry cactuses"}
 OTHER: Final = "eleven tall sunflowers"
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +30,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory, server: MailServer) -> Iterato
     """A hub that sends mails, with two administrators, of whom one has an address."""
     folder = tmp_path_factory.mktemp("forgotten") / "data"
     with AlertHub(folder, server, (), {**OPEN, **WEB}) as started:
-        for who, address in ((MARIE, ("--email", "marie@example.org")), (ANNA, ())):
-            options = (who["name"], "--role", "admin", *address)
-            done = started.cli("user", "add", *options, given=who["password"])
-            assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin", "--email", "marie@example.org")
+        started.add_person(ANNA, "admin")
         yield started
 
 

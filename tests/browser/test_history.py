@@ -16,24 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Download, Locator, Page, Request, Response, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, LATE, PHONE, chromium, keep, log_in, screen, unanswered
-from tests.harness import OPEN, PATIENCE, recent, records, send
+from tests.browser.screen import DESK, LATE, MARIE, PHONE, VERA, keep, log_in, screen, unanswered
+from tests.harness import OPEN, recent, records, send
 from tests.ports import free_port
 from tests.web_hub import WebHub
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
-VIEWER: Final = {"name": "vera", "password": "seven dry cactuses"}
 BAD: Final = "<img src=x onerror=alert(1)>"
 AWAY: Final = "Failed to load resource|ERR_"
 """What a browser says of a hub that is gone."""
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +33,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
     units = {"updatable_units": ["127.0.9.9"]}
     settings = {**OPEN, "web": web, "transport.units": units}
     with WebHub(tmp_path_factory.mktemp("history") / "data", settings) as started:
-        for who, role in ((MARIE, "admin"), (VIEWER, "viewer")):
-            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
-            assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
+        started.add_person(VERA)
         token = started.token("writer")
         for number, name in enumerate(("cellar", "greenhouse", "roof", "tank")):
             assert started.send(two_days(name, number), token=token)[0] == 200
@@ -153,8 +142,8 @@ def test_any_series_are_compared(hub: WebHub, browser: Browser, tmp_path: Path) 
 
     with screen(browser, excused="401") as other:
         other.goto(address)
-        other.get_by_label("Name").fill(VIEWER["name"])
-        other.get_by_label("Password").fill(VIEWER["password"])
+        other.get_by_label("Name").fill(VERA["name"])
+        other.get_by_label("Password").fill(VERA["password"])
         other.get_by_role("button", name="Log in").click()
         expect(other.locator("#legend li")).to_have_count(3)
         assert other.url == address
@@ -182,7 +171,7 @@ def test_buttons_wheel_and_fingers_move_the_time(hub: WebHub, browser: Browser) 
     touch = """([kind, id, x]) => document.querySelector(".u-over").dispatchEvent(
         new PointerEvent(kind, {pointerType: "touch", pointerId: id, clientX: x, bubbles: true}))"""
     with screen(browser) as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         page.goto(f"{hub.url}/history#show=cellar/temperature")
         lines(page, "cellar · temperature")
         day = 86_400
@@ -244,7 +233,7 @@ def test_a_chart_shows_gaps_and_extremes(hub: WebHub, browser: Browser) -> None:
         return found;
     }"""
     with screen(browser, excused="getImageData") as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         page.goto(f"{hub.url}/device#greenhouse")
         chart = page.get_by_role("img", name=re.compile("^temperature: from "))
         expect(chart).to_be_visible()
@@ -263,7 +252,7 @@ def test_the_history_goes_on_by_itself(hub: WebHub, browser: Browser) -> None:
     # A line goes on for a few minutes only.
     assert hub.send({**reading, "time": time.time() - 20}, token=token)[0] == 200
     with screen(browser, PHONE) as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         page.goto(f"{hub.url}/history#show=tank/temperature&span=3600&filter=tank")
         expect(device(page, "cellar")).to_be_hidden()
         device(page, "tank").scroll_into_view_if_needed()
@@ -285,7 +274,7 @@ def test_the_filter_knows_what_is_not_in_sight(hub: WebHub, browser: Browser) ->
     assert hub.send(said, token=token)[0] == 200
     hub.wait_stored("zulu", "led", 1)
     with screen(browser, PHONE, locale="fr-FR") as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         expect(device(page, "zulu").locator(".value").last).to_have_text("allumé")
         page.get_by_label("Filtrer").fill("pression")
         expect(device(page, "cellar")).to_be_hidden()
@@ -303,7 +292,7 @@ def test_the_filter_knows_what_is_not_in_sight(hub: WebHub, browser: Browser) ->
 def test_a_devices_page_hands_out_every_reading(hub: WebHub, browser: Browser) -> None:
     """The CSV of a chart has all readings of the time chosen last, even while it is not drawn."""
     with screen(browser) as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         page.goto(f"{hub.url}/device#greenhouse")
         figure = page.locator("figure").filter(has_text="relative humidity")
         expect(figure.get_by_role("img")).to_have_attribute("aria-label", re.compile("from "))
@@ -397,7 +386,7 @@ def test_everybody_has_an_order_of_their_own(hub: WebHub, browser: Browser) -> N
                 page.keyboard.press("ArrowUp")
         # What one page does, one's other pages follow at once.
         hub.wait_until(lambda: names(phone) == names(page), "the other page follows")
-        log_in(viewer, hub.url, VIEWER)
+        log_in(viewer, hub.url, VERA)
         expect(device(viewer, "cellar")).to_be_visible()
         assert names(viewer) == ["cellar", "greenhouse", "tank"]
 
@@ -437,7 +426,7 @@ def test_a_lamp_is_given_a_colour(hub: WebHub, browser: Browser) -> None:
     """A colour is pending until it has arrived, and what went wrong is said; viewers see none."""
     with screen(browser) as page, screen(browser) as viewer:
         log_in(page, hub.url, MARIE)
-        log_in(viewer, hub.url, VIEWER)
+        log_in(viewer, hub.url, VERA)
         lamp = page.get_by_label("Colour of 127.0.9.9")
         lamp.fill("#ff8800")
         expect(device(page, "127.0.9.9")).to_contain_text("pending")

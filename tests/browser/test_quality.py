@@ -14,21 +14,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import DESK, MARIE, PHONE, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE
 from tests.web_hub import WEB, WebHub
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 DAY: Final = 86_400
 MINUTE: Final = 60
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def noon() -> str:
@@ -48,8 +39,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
     zone = noon()
     settings = {**OPEN, **WEB, "hub": {"admission": "open", "time_zone": zone}}
     with WebHub(tmp_path_factory.mktemp("quality") / "data", settings) as started:
-        done = started.cli("user", "add", MARIE["name"], "--role", "admin", given=MARIE["password"])
-        assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
         token = started.token("writer")
         begin = midnight(zone) - 2 * DAY
         off = begin + 30 * 3600, begin + 33 * 3600

@@ -11,29 +11,19 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.board import Board
-from tests.browser.screen import PHONE, chromium, log_in, screen
-from tests.harness import OPEN, PATIENCE
+from tests.browser.screen import MARIE, PHONE, log_in, screen
+from tests.harness import OPEN
 from tests.mqtt_hub import BROKER, MqttHub
 from tests.web_hub import WEB
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 KEEP_ALIVE: Final = 2
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttHub]:
     settings = {**OPEN, **WEB, **BROKER, "mqtt": {"presets": ["tasmota"]}}
     with MqttHub(tmp_path_factory.mktemp("unplugged") / "data", settings) as started:
-        done = started.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
-        assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
         yield started
 
 
