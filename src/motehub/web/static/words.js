@@ -12,6 +12,13 @@ const place = /\{(\w+)\}/g;
 
 export const number = (value, how) => value.toLocaleString(locale, how);
 
+// A time in seconds as people say it.
+export function spoken(seconds, unitDisplay = "long") {
+  const [unit, each] =
+    seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : seconds < 172_800 ? ["hour", 3600] : ["day", 86_400];
+  return number(seconds / each, { style: "unit", unit, unitDisplay, maximumSignificantDigits: 3 });
+}
+
 // A message, with `values` put in where it has their names; `count` chooses among its forms.
 export function t(key, values = {}) {
   const message = messages[key] ?? key;
