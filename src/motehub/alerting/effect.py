@@ -24,6 +24,7 @@ from motehub.frames import (
     DeviceRemoved,
     Entry,
     Frame,
+    HubAway,
     HubNoticed,
     MaintenanceChanged,
     PresenceChanged,
@@ -239,6 +240,8 @@ class JudgeFrames:
                     engine.be_present(device, online, now)
                     if online:
                         engine.hear(device, now)
+                case HubAway(since, until):
+                    engine.miss(since, until)
                 case RuleChanged():
                     self._change_rule(entry)
                 case AlertAnswered() | MaintenanceChanged() | HubNoticed():

@@ -18,12 +18,13 @@ from motehub.alerting.wording import (
     REMINDS,
     Told,
     end_sentence,
+    limits,
     sentence,
     shown,
 )
 from motehub.alerts.engine import Key
 from motehub.alerts.quiet import quiet_until
-from motehub.alerts.rule import Severity, describe
+from motehub.alerts.rule import Severity
 from motehub.alerts.watch import State, Transition, Value
 from motehub.core.moments import iso
 from motehub.core.rules import AlertNews
@@ -161,8 +162,8 @@ class Telling:
             noticed=now,
             ended=None,
             value=shown(one.value, ""),
-            limits=describe(rule),
-            text=sentence(rule, device, series, one.value),
+            limits=limits(rule, one.estimated),
+            text=sentence(rule, device, series, one.value, one.estimated),
             notify=msgspec.json.encode(Manner(rule.notify, repeat, rule.quiet, lines)).decode(),
             due=now + repeat if repeat else None,
             told=1,

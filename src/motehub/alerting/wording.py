@@ -82,8 +82,10 @@ def shown(value: Value, unit: str) -> str:
     return f"{text} {unit}" if unit else text
 
 
-def sentence(rule: Rule, device: Device, series: Series | None, value: Value) -> str:
-    """Return what is told of an alert that begins."""
+def sentence(
+    rule: Rule, device: Device, series: Series | None, value: Value, estimated: int = 0
+) -> str:
+    """Return what is told of an alert that begins; ``estimated`` as in ``Transition``."""
     metric = series.metric if series is not None else rule.metric
     unit = series.unit if series is not None else ""
     said = shown(value, unit)
@@ -93,13 +95,15 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
             "metric": metric,
             "value": "" if value is None else shown(value, ""),
             "unit": unit,
-            "limit": describe(rule),
+            "limit": limits(rule, estimated),
             "rule": rule.name,
             "severity": rule.severity.value,
         }
         return _FIELD.sub(lambda match: words[match[1]], rule.message)
     if rule.silent:
-        return f"{device.name}: nothing comes any more{f' of {metric}' if metric else ''}"
+        about = f" of {metric}" if metric else ""
+        about += f", for {_estimate(estimated)}" if estimated else ""
+        return f"{device.name}: nothing comes any more{about}"
     if rule.offline:
         return f"{device.name} is offline"
     if rule.kind is Kind.STUCK:
@@ -108,6 +112,11 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
         # What it is says already why.
         return f"{device.name}: {metric} is {said}" + held(rule)
     return f"{device.name}: {metric} is {said} ({describe(rule)})"
+
+
+def limits(rule: Rule, estimated: int) -> str:
+    """Return when a rule fires; ``estimated`` as in ``Transition``."""
+    return f"no data for {_estimate(estimated)}" if estimated else describe(rule)
 
 
 def end_sentence(alert: Alert, value: Value) -> str:
@@ -166,6 +175,10 @@ def trial(hub: str, words: Words) -> Wording:
 def clock(time: int, zone: ZoneInfo, words: Words) -> str:
     """Return a time (UTC µs) on the clock of ``zone``, which is named: ``… 21:30:05 CET``."""
     return f"{moment(words, time, zone, seconds=True)} {abbreviation(time, zone)}"
+
+
+def _estimate(time: int) -> str:
+    return f"{spoken(time / MICROSECONDS)} (estimated)"
 
 
 def _subject(order: Sequence[Told], hub: str, words: Words) -> str:

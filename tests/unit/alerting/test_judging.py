@@ -68,6 +68,11 @@ class Judge:
     def alerts(self) -> list[desk.AlertShape]:
         return desk.alerts(self.folder, 100, is_open=False)
 
+    def keep(self) -> None:
+        """Have all of it kept, so that the journal may forget it."""
+        self.effect.flush()
+        self.journal.follow("alerts", self.effect.committed)
+
     async def read(self, value: float, after: int = MINUTE) -> None:
         self.clock.now += after
         await say(self.hub, SOURCE, [temperature(value, time=self.clock.now)])
@@ -466,3 +471,69 @@ async def test_the_built_in_rule_is_for_whoever_is_expected(tmp_path: Path) -> N
         judge.clock.now += 4 * MINUTE
         judge.work()
         assert [text.endswith("nothing comes any more") for _, text in judge.due()] == [True]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_who_speaks_regularly_is_missed_without_anybodys_doing(
+    tmp_path: Path, restart: bool
+) -> None:
+    """Once, whenever the process is killed; and its messages say that this is estimated."""
+    async with judging(tmp_path) as judge:
+        judge.hub.rules.configure([])
+        for _ in range(170):
+            await judge.read(1, 10 * MINUTE)
+            judge.work(restart=restart and judge.clock.now % (240 * MINUTE) < 10 * MINUTE)
+            judge.keep()
+        # A backdated reading is a sign of life, and nothing else.
+        await say(judge.hub, SOURCE, [temperature(1, time=judge.clock.now - 600 * MINUTE)])
+        judge.work()
+        judge.clock.now += 29 * MINUTE
+        judge.work()
+        # The time in which nobody listens would be no silence.
+        judge.keep()
+        judge.work(restart=restart)
+        assert judge.alerts() == []
+        judge.clock.now += MINUTE
+        judge.work()
+        ((kind, text),) = judge.due()
+        assert kind == "begins"
+        assert text.endswith(": nothing comes any more, for 30 min (estimated)")
+        (alert,) = judge.alerts()
+        assert (alert.rule, alert.state) == ("no data", "no data")
+        assert alert.limits == "no data for 30 min (estimated)"
+        judge.work(restart=restart)
+        await judge.read(1)
+        judge.work(restart=restart)
+        ((kind, _),) = judge.due()
+        assert kind == "over"
+
+
+async def test_nobody_is_missed_whose_owner_does_not_want_it(tmp_path: Path) -> None:
+    """The rule that is there by itself is switched off like any other."""
+    async with judging(tmp_path) as judge:
+        judge.hub.rules.configure([])
+        await judge.hub.rules.change("no data", {"enabled": False})
+        for _ in range(170):
+            await judge.read(1, 10 * MINUTE)
+            judge.work()
+            judge.keep()
+        judge.clock.now += 600 * MINUTE
+        judge.work()
+        assert judge.alerts() == []
+
+
+async def test_rules_are_looked_at_once_a_device_is_an_hour_old(tmp_path: Path) -> None:
+    """Until then no process is needed for a hub without any rule."""
+    clock = FakeClock()
+    async with open_hub(tmp_path, clock) as (hub, _):
+        await say(hub, SOURCE, [temperature(1)])
+        hub.rules.look()
+        assert not hub.rules.needed.is_set()
+        clock.now += 59 * MINUTE
+        hub.rules.look()
+        assert not hub.rules.needed.is_set()
+        clock.now += MINUTE
+        hub.rules.look()
+        assert hub.rules.needed.is_set()
+    async with open_hub(tmp_path, clock) as (hub, _):
+        assert hub.rules.needed.is_set()
