@@ -43,7 +43,8 @@ class Told(msgspec.Struct, frozen=True):
     ``kind`` is begins, reminds or over, or notice: then it is no alert, and of no device.
 
     ``series`` is of what it is, 0 where that is no series of numbers; ``value`` what was read, in
-    ``unit``, and ``lines`` are the limits of the rule.
+    ``unit``, and ``lines`` are the limits of the rule. What an owner has written (``own``) is told
+    as it is, in any language.
     """
 
     alert: int
@@ -60,6 +61,11 @@ class Told(msgspec.Struct, frozen=True):
     value: float | None = None
     unit: str = ""
     lines: tuple[float, ...] = ()
+    own: bool = False
+
+    def said(self, words: Words) -> str:
+        """Return the text in the language of ``words``."""
+        return self.text if self.own else words.told(self.text)
 
 
 class Wording(msgspec.Struct, frozen=True):
@@ -185,7 +191,7 @@ def _subject(order: Sequence[Told], hub: str, words: Words) -> str:
     first = order[0]
     if len(order) == 1:
         key = f"begins_{first.severity}" if first.kind in (BEGINS, NOTICE) else first.kind
-        what, text = words(f"alert.{key}"), words.told(first.text)
+        what, text = words(f"alert.{key}"), first.said(words)
     else:
         new = [one for one in order if one.kind != OVER]
         over = len(order) - len(new)
@@ -213,7 +219,7 @@ class _Sayer:
 
     def line(self, one: Told) -> str:
         """Return it as text."""
-        text = self.words.told(one.text)
+        text = one.said(self.words)
         said = f"{self._when(one)} · {self._about(one)}"
         return f"{self._word(one).upper()}  {text}\n  {said}"
 
@@ -228,7 +234,7 @@ class _Sayer:
             f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
             f'<div style="color:{colour};font-size:13px;font-weight:bold">'
             f"{escape(self._word(one).lower())}</div>"
-            f'<div style="font-size:16px">{escape(self.words.told(one.text))}</div>'
+            f'<div style="font-size:16px">{escape(one.said(self.words))}</div>'
             f'<div style="color:#59636e;font-size:13px">{subject} · {escape(self._when(one))}'
             f"{about}</div>"
             f"{self._image(one, picture)}</td></tr>"
@@ -264,7 +270,7 @@ class _Sayer:
     def _image(self, one: Told, picture: str) -> str:
         if not picture:
             return ""
-        text = self.words.told(one.text)
+        text = one.said(self.words)
         metric = self.words.known(f"metric.{one.metric}", one.metric)
         said = self.words("alert.picture", metric=metric, device=one.device, text=text)
         return (

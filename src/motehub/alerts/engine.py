@@ -45,6 +45,7 @@ class Engine:
     def __init__(self, said: Callable[[int], Facts] = lambda _device: _NOTHING) -> None:
         self._said = said
         self._rules = Matching()
+        self._put: dict[str, Rule] = {}
         self._devices: dict[int, Device] = {}
         self._series: dict[int, Series] = {}
         self._of_device: dict[int, set[int]] = {}
@@ -59,15 +60,34 @@ class Engine:
         self.gone: set[Key] = set()
         self.listened: set[int] = set()
 
-    def put_rule(self, rule: Rule) -> None:
-        """Look at what ``rule`` says from now on; what the one of its name has found is over."""
-        if self._rules.get(rule.name) == rule:
+    def put_rule(self, rule: Rule, *, look: bool = True) -> None:
+        """Look at what ``rule`` says from now on; what the one of its name has found is over.
+
+        If only whom it is for has changed, that goes on where it still is for them. Without
+        ``look`` that is seen by ``look_anew``, when devices are known as well.
+        """
+        known = self._rules.get(rule.name)
+        if known == rule:
             return
-        self.remove_rule(rule.name)
+        if known is None or not _says_the_same(known, rule):
+            self.remove_rule(rule.name)
+        for watches in self._watches.values():
+            if (watch := watches.get(rule.name)) is not None:
+                watch.rule = rule
+                self.changed.add(watch)
         self._rules.put(rule)
         self._looking.clear()
         self._plain.clear()
-        if rule.kind in (Kind.SILENT, Kind.OFFLINE):
+        self._put[rule.name] = rule
+        if look:
+            self.look_anew()
+
+    def look_anew(self) -> None:
+        """Find out what the rules that were put are for."""
+        put, self._put = self._put, {}
+        for subject in [one for one, there in self._watches.items() if put.keys() & there.keys()]:
+            self._look_anew(subject)
+        if any(rule.kind in (Kind.SILENT, Kind.OFFLINE) for rule in put.values()):
             for device in self._devices.values():
                 self._arrange(device)
 
@@ -361,6 +381,11 @@ class Engine:
             self.changed.add(watch)
             watch.awaited = 0
             self._await(watch)
+
+
+def _says_the_same(one: Rule, other: Rule) -> bool:
+    """Tell whether rules differ only in whom they are for."""
+    return msgspec.structs.replace(one, devices=other.devices, labels=other.labels) == other
 
 
 def _by_time(
