@@ -243,7 +243,7 @@ async def running(
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             if program.name == ALERTS and not _needs_alerts(configuration, hub):
-                # A process costs memory: it is there once there is a rule.
+                # A process costs memory: it is there once there is something to look at.
                 late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
                 continue
@@ -313,6 +313,7 @@ async def running(
         stack.callback(tasks.create_task(attendance.keep()).cancel)
         stack.callback(attendance.end)
         stack.callback(tasks.create_task(keep_noticing(running_hub.sight, hub.notices)).cancel)
+        stack.callback(tasks.create_task(hub.rules.keep_looking()).cancel)
         yield running_hub
 
 

@@ -97,7 +97,7 @@ def make_report(order: Order, url: str) -> Made:
 def _known(state: Mapping[str, bytes], folder: Path, order: Order) -> Known:
     rules = [one.rule for one in RuleBook.from_state(state).rules.values() if one.rule.enabled]
     alerts = [
-        AlertPart(one.device, one.text, one.severity, began, ended)
+        AlertPart(one.device, one.text, one.severity, began, ended, one.own_words)
         for one in desk.alerts(folder, _MOST_ALERTS, is_open=False)
         if (began := parse_moment(one.began, 0)) < order.until
         and ((ended := _moment(one.ended)) is None or ended >= order.since)

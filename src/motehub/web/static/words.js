@@ -12,11 +12,14 @@ const place = /\{(\w+)\}/g;
 
 export const number = (value, how) => value.toLocaleString(locale, how);
 
+const UNITS = { millisecond: 1, second: 120, minute: 7200, hour: 172_800, day: Infinity };
+const EACH = [0.001, 1, 60, 3600, 86_400];
+
 // A time in seconds as people say it.
-export function spoken(seconds, unitDisplay = "long") {
-  const [unit, each] =
-    seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : seconds < 172_800 ? ["hour", 3600] : ["day", 86_400];
-  return number(seconds / each, { style: "unit", unit, unitDisplay, maximumSignificantDigits: 3 });
+export function lasting(seconds, unitDisplay = "long") {
+  const i = Object.values(UNITS).findIndex((end) => seconds < end);
+  const unit = Object.keys(UNITS)[i];
+  return number(seconds / EACH[i], { style: "unit", unit, unitDisplay, maximumSignificantDigits: 3 });
 }
 
 // A message, with `values` put in where it has their names; `count` chooses among its forms.
