@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 import msgspec
 
 from motehub.core.admission import Doorkeeper, Refusal
 from motehub.core.calibrations import Run, calibrate
+from motehub.core.receipts import all_taken, receipt_of, refused_of
 from motehub.core.registry import Registry
 from motehub.core.rejections import PAYLOAD_BYTES, add_rejected, discard, excerpt, weight
 from motehub.core.sessions import Sessions
 from motehub.core.sparing import Sparing
-from motehub.frames import Batch, Entry, EventOccurred, Rejected, TextReadings, Written
+from motehub.frames import Batch, EventOccurred, Rejected, TextReadings, Written
 from motehub.logs import Logger
 from motehub.model import (
     MICROSECONDS,
@@ -74,7 +74,7 @@ class Intake:
                 times = self._stamp(series.id, times)
             readings.add(series.id, times, record.values)
             taken += len(times)
-        return _all_taken(taken)
+        return all_taken(taken)
 
     def take_known(self, batch: Batch, known: Known, now: int) -> Receipt:
         """Do the same with readings whose series were looked up when they arrived."""
@@ -92,7 +92,7 @@ class Intake:
                 times = self._stamp(series, runs.times[start:end])
                 readings.add(series, times, runs.values[start:end])
                 start = end
-        return _all_taken(len(runs.times))
+        return all_taken(len(runs.times))
 
     def _take_each(
         self,
@@ -140,11 +140,11 @@ class Intake:
                     assigned = answer or assigned
                 continue
             if len(batch.entries) > known:
-                refused += _refused(number, record, batch.entries[known:])
+                refused += refused_of(number, record, batch.entries[known:])
         taken += len(batch.readings) + len(batch.held) - numbers
         if len(batch.entries) == entries:
-            return _all_taken(taken)
-        return _receipt(taken, batch.entries[entries:], refused, assigned)
+            return all_taken(taken)
+        return receipt_of(taken, batch.entries[entries:], refused, assigned)
 
     def _admit(self, batch: Batch, source: Source, now: int) -> Device | Refusal:
         if source.session is not None:
@@ -366,33 +366,6 @@ class Intake:
     ) -> None:
         count = len(record.times)
         batch.entries.append(Rejected(device.id, source.peer, now, excerpt(record), reason, count))
-
-
-@lru_cache(1024)
-def _all_taken(count: int) -> Receipt:
-    return Receipt(count, 0)
-
-
-def _receipt(
-    taken: int,
-    entries: Sequence[Entry],
-    refused: Sequence[RefusedRecord],
-    assigned: Assignment | None,
-) -> Receipt:
-    rejected = [entry for entry in entries if isinstance(entry, Rejected)]
-    taken += sum(len(entry.times) for entry in entries if isinstance(entry, TextReadings))
-    reason = rejected[0].reason if rejected else None
-    count = sum(entry.count for entry in rejected)
-    return Receipt(taken, count, reason, tuple(refused), assigned)
-
-
-def _refused(
-    number: int, record: Samples | Texts, entries: Sequence[Entry]
-) -> Iterator[RefusedRecord]:
-    """Say which readings of a record were rejected: all, or the last ones."""
-    for entry in entries:
-        if isinstance(entry, Rejected):
-            yield RefusedRecord(number, len(record.times) - entry.count, entry.reason)
 
 
 def _same_unit(series: Series, samples: Samples) -> bool:
