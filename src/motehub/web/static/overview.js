@@ -284,9 +284,9 @@ const fill = oneByOne(async () => {
 const warn = oneByOne(async () => {
   const open = await ask(`alerts?limit=${MOST_ALERTS}`);
   const told = open.length > 0 ? await telling("rules") : undefined;
-  const of = Map.groupBy(open, ({ device }) => device);
   for (const card of cards.values()) {
-    card.warn((of.get(card.name) ?? []).map(({ own_words, text }) => (own_words ? text : told(text))));
+    const own = open.filter(({ device }) => device === card.name);
+    card.warn(own.map(({ own_words, text }) => (own_words ? text : told(text))));
   }
 });
 
