@@ -185,7 +185,7 @@ def test_what_the_hub_says_is_still_said_so() -> None:
                 "No {} has come from the device",
                 "No {} has come from a device that it looks at",
             )
-            for near in ("", " Did you mean {}?", " There is {}.")
+            for near in ("", " Did you mean {}?", " Known: {}.")
         ),
         *(
             shape.format(f"{{}} {limit}{held}")
