@@ -166,6 +166,7 @@ def test_changes_states_texts_and_silence(stand: Stand) -> None:
     stand.mail("fast: temperature is 26 °C (temperature changes by more than 5 within 10 min)")
     stand.mail("door: button is 1")
     stand.mail("panel says alarm!")
+    assert (stand.alert("panel")["own_words"], stand.alert("door")["own_words"]) == (True, False)
     stand.mail("silent: nothing comes any more")
 
 
