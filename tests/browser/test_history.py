@@ -44,6 +44,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
         ]
         assert started.send(said, token=token)[0] == 200
         send(started.port, started.ca, records(recent(3), 3) + f"{BAD}\n".encode())
+        started.wait_stored("dht-127.0.0.1", "temperature", 3)
+        # Pages wait for the history for seconds, and this is a lot.
+        started.wait_folded()
         yield started
 
 
