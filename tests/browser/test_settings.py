@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Error, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Error, Page, Route, expect
 from tests.browser.axe import obstacles
 from tests.browser.screen import DESK, LATE, MARIE, PHONE, VERA, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, cli, stored
@@ -270,6 +270,58 @@ def test_how_long_a_device_is_kept(hub: WebHub, browser: Browser) -> None:
         form.get_by_label("readings").fill("")
         form.get_by_role("button").click()
         expect(page.locator("#rules li")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+def test_how_long_everything_is_kept(
+    hub: WebHub, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    """It is chosen on the page, after what goes by it was told, and taken back to the file's."""
+    readings = {"tier": "raw", "before": "2026-05-01T00:00:00Z", "readings": 1_234_567}
+    sums = {"tier": "minute", "before": "2026-05-01T00:00:00Z", "readings": 1_234_567}
+    loss = {"going": [readings, sums], "excess": 2_000_000, "archived": False}
+    asked: list[str] = []
+
+    def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    with screen(browser, size, scheme, excused="400") as page:
+        log_in(page, hub.url, MARIE)
+        page.goto(f"{hub.url}/settings/storage")
+        expect(page.locator("#source")).to_contain_text("As the configuration file says")
+        form, back = page.locator("#choose"), page.get_by_role("button", name="again")
+        expect(back).to_be_hidden()
+        form.get_by_label("readings").fill("30d")
+        form.get_by_label("disk budget").fill("10 GB")
+        form.get_by_role("button", name="Keep so").click()
+        expect(page.locator("#held")).to_contain_text("Saved")
+        expect(page.locator("#source")).to_contain_text("Set here by marie")
+        expect(page.locator("#usual")).to_contain_text("30 days")
+        expect(page.locator("#space")).to_contain_text("10 GB")
+        assert obstacles(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        keep(page, f"storage-chosen-{scheme}")
+        # What would go is told, and who says no has changed nothing.
+        page.route("**/api/v1/retention-preview", lambda route: route.fulfill(json=loss))
+        page.once("dialog", refuse)
+        form.get_by_label("readings").fill("7d")
+        with page.expect_response("**/api/v1/health"):
+            form.get_by_role("button", name="Keep so").click()
+        expect(form.get_by_label("readings")).to_have_value("30d")
+        (question,) = asked
+        assert "about 1,200,000" in question
+        assert "Sums by minute before" in question
+        assert "2 MB too large" in question
+        page.once("dialog", lambda dialog: dialog.accept())
+        back.click()
+        expect(page.locator("#source")).to_contain_text("As the configuration file says")
+        expect(page.locator("#usual")).not_to_contain_text("30 days")
+        expect(form.get_by_label("readings")).to_have_value("")
+        form.get_by_label("readings").fill("soon")
+        page.unroute("**/api/v1/retention-preview")
+        form.get_by_role("button", name="Keep so").click()
+        expect(form.get_by_role("alert")).to_contain_text("soon")
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESK, "dark")])

@@ -1,7 +1,7 @@
 // The states of one series as bands in time: what it was, for how long, and how often it changed.
 
 import { element, reading, title } from "./hub.js";
-import { dated, known, locale, spoken, t } from "./words.js";
+import { dated, known, lasting, number, t } from "./words.js";
 
 const HIGH = 30;
 const WIDE = 1000;
@@ -123,8 +123,8 @@ export class Bands {
     const percent = { style: "percent", maximumFractionDigits: 1 };
     const rows = [...totals].filter(([, time]) => time > 0).toSorted(([, a], [, b]) => b - a);
     const words = rows.map(([state, time]) => {
-      const share = (time / whole).toLocaleString(locale, percent);
-      return t("bands.state", { state: called(state, this), time: spoken(time, "short"), share });
+      const share = number(time / whole, percent);
+      return t("bands.state", { state: called(state, this), time: lasting(time, "short"), share });
     });
     const items = rows.map(([state], i) => {
       const item = element("li");

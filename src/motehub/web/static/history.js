@@ -20,10 +20,13 @@ let fetched = 0;
 let asked = 0;
 // What has come since it was asked for: the answer may not know it.
 let news = [];
+// Answers to questions before this one are not used: they are of another choice, or older.
+let oldest = 0;
+let following = false;
 
 // --- what is chosen, and the address
 
-const span = new TimeSpan(find(".ranges"), moved, () => load().catch(complain));
+const span = new TimeSpan(find(".ranges"), moved, change);
 const comparison = new Comparison(find("#chart"), find("#legend"), span, (key) => toggle(key, false));
 
 function moved() {
@@ -64,7 +67,7 @@ function show(keys) {
   for (const row of rows.values()) {
     row.check();
   }
-  load().catch(complain);
+  change();
 }
 
 function toggle(key, on) {
@@ -72,7 +75,12 @@ function toggle(key, on) {
   keep();
 }
 
-// Fetches what is to be shown; an answer that comes after a later question is not used.
+function change() {
+  oldest = asked + 1;
+  load().catch(complain);
+}
+
+// Fetches what is to be shown.
 async function load() {
   const mine = (asked += 1);
   const [from, to] = span.bounds();
@@ -90,14 +98,15 @@ async function load() {
         query.append("metric", key.slice(device.length + 1));
       }
       const { series } = await ask(`readings?${query}`);
-      if (mine === asked) {
+      if (mine >= oldest) {
+        oldest = mine;
         for (const one of series) {
           comparison.set(`${device}/${one.metric}`, one);
         }
       }
     }),
   );
-  if (mine === asked) {
+  if (mine >= oldest) {
     news.forEach(extend);
     comparison.draw();
   }
@@ -139,6 +148,7 @@ class Row {
     this.name = name;
     this.device = { name, online: null, heard: 0 };
     this.series = new Map();
+    this.newest = [];
     this.item = element("li", "", "card");
     this.item.row = this;
     const heading = element("h3");
@@ -218,6 +228,17 @@ class Row {
     values.children[LAST]?.remove();
   }
 
+  // Shows what is known of it without a question: the newest value of each series.
+  begin() {
+    for (const one of this.device.admission === "pending" ? [] : this.newest) {
+      const { values } = this.of(one);
+      if (values.children.length < 2 && one.latest_time !== null) {
+        values.replaceChildren();
+        this.add(one, Date.parse(one.latest_time) / 1000, one.latest);
+      }
+    }
+  }
+
   async load() {
     if (this.loaded || this.device.admission === "pending") {
       return;
@@ -235,9 +256,11 @@ class Row {
   }
 }
 
-// Last values are fetched when their device comes into sight.
+// The others of its last values are fetched when a device comes into sight, and the stream tells more.
 const seen = new IntersectionObserver((entries) => {
-  waiting.push(...entries.filter((one) => one.isIntersecting).map(({ target }) => target.row));
+  const there = entries.filter((one) => one.isIntersecting).map(({ target }) => target.row);
+  there.forEach((row) => row.begin());
+  waiting.push(...(following ? there : []));
   for (let i = 0; i < AT_ONCE; i += 1) {
     work();
   }
@@ -313,7 +336,9 @@ const fill = oneByOne(async () => {
   for (const { series, ...device } of devices) {
     // Words are looked for in what is not in sight yet, too.
     const metrics = series.map(({ metric }) => metric);
-    (rows.get(device.name) ?? new Row(device.name)).show({ ...device, metrics });
+    const row = rows.get(device.name) ?? new Row(device.name);
+    row.newest = series;
+    row.show({ ...device, metrics });
   }
   for (const row of rows.values()) {
     row.loaded = false;
@@ -321,7 +346,9 @@ const fill = oneByOne(async () => {
     seen.observe(row.item);
   }
   sort();
-  await load();
+  if (following) {
+    await load();
+  }
 });
 
 // Goes on with what is chosen of a device under its present name.
@@ -341,8 +368,13 @@ restore();
 addEventListener("hashchange", restore);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => comparison.build());
 
+// What the page has asked for while it was loading; the stream's beginning asks for what came since.
+fill().catch(complain);
 follow({
-  begin: fill,
+  begin: () => {
+    following = true;
+    return fill();
+  },
   device: ({ device, former, ...news }) => {
     if (former !== null && former !== device) {
       rename(former, device);

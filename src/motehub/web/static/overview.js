@@ -286,7 +286,7 @@ const warn = oneByOne(async () => {
   const told = open.length > 0 ? await telling("rules") : undefined;
   const of = Map.groupBy(open, ({ device }) => device);
   for (const card of cards.values()) {
-    card.warn((of.get(card.name) ?? []).map(({ text }) => told(text)));
+    card.warn((of.get(card.name) ?? []).map(({ own_words, text }) => (own_words ? text : told(text))));
   }
 });
 
