@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from motehub.core.audit import Deed, Way
+from motehub.core.retention import KEPT_TIERS
 
 WHO: Final = "owner of the data folder"
 """Whoever may open the control socket; it does not know people apart."""
@@ -31,6 +32,7 @@ _DEEDS: Final = {
     "remove_unit": "remove_unit",
     "calibrate": "calibrate",
     "set_retention": "set_retention",
+    "choose_retention": "choose_retention",
     "confirm_clock": "confirm_clock",
     "maintain": "maintain_device",
     "add_rule": "add_rule",
@@ -43,6 +45,7 @@ _DEEDS: Final = {
     "send_report": "send_report",
     "bring_back": "bring_back",
 }
+_OF_RETENTION: Final = {"set_retention", "choose_retention"}
 # What is told of a request beside its name: nothing in which there may be a secret.
 _TOLD: Final = (
     "new_name",
@@ -55,6 +58,9 @@ _TOLD: Final = (
     "payload",
     "alert",
     "act",
+    "metric",
+    *KEPT_TIERS,
+    "disk_budget",
 )
 
 
@@ -64,6 +70,8 @@ def deed_of(request: msgspec.Struct) -> Deed | None:
     deed = _DEEDS.get(str(fields.get("type")))
     if deed is None:
         return None
+    if deed in _OF_RETENTION:
+        fields |= fields.pop("rule", {})
     subject = fields.get("name") or fields.get("device") or ""
     told = {key: fields[key] for key in _TOLD if fields.get(key) not in (None, "", [], ())}
     return Deed(

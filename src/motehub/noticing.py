@@ -68,8 +68,8 @@ def _of_budget(retention: Mapping[str, Any]) -> Iterator[Notice]:
             "budget",
             Severity.WARNING,
             f"The disk budget was used up: readings before {cut} were {gone}. What they come to by "
-            "minute, hour and day is still there. To keep more, allow the history more with "
-            "[retention] disk_budget, or keep less of what comes often.",
+            "minute, hour and day is still there. To keep more, allow the history more "
+            "(Settings → Storage, or [retention] disk_budget), or keep less of what comes often.",
             cut,
         )
 

@@ -10,13 +10,14 @@ from typing import Any, Final
 from motehub.archived import month_after, month_of
 from motehub.archiving import Archiving
 from motehub.clock_watch import ClockWatch
+from motehub.core.going import rounded
 from motehub.core.moments import iso
 from motehub.core.retention import Plan, Retention
 from motehub.forgetting import Forgetting
 from motehub.history_contract import Expiring, Fold, HistoryStore
 from motehub.logs import Logger
 from motehub.model import Kind
-from motehub.rollups import TIERS, Kept
+from motehub.rollups import Kept
 
 ROWS_AT_ONCE: Final = 10_000
 """About how many rows one step deletes: other writers wait for it."""
@@ -101,8 +102,13 @@ class Thinning:
         now = self._clock()
         self._counts.begin(rules.default(now).hour)
         limits = rules.limits(self._store.registry()[1], now)
+        archived = self._archiving is not None
         todo = [
-            Expiring(one.id, self._rounded(until), texts=one.kind is Kind.TEXT)
+            Expiring(
+                one.id,
+                rounded(self._store, until, archived=archived),
+                texts=one.kind is Kind.TEXT,
+            )
             for one, until in limits
         ]
         changed = [one for one in todo if one not in self._done]
@@ -211,14 +217,6 @@ class Thinning:
         if not self._todo and not self._to_archive:
             self._done = self._wanted
 
-    def _rounded(self, until: Kept) -> Kept:
-        day = TIERS["day"]
-        raw = self._store.whole_before(until.raw)
-        if self._archiving is not None:
-            raw = month_of(raw)
-        # None is later than that of a finer tier.
-        return Kept(raw, *(min(raw, until.of(tier) // day * day) for tier in TIERS))
-
     def _count(self, deleted: int) -> None:
         if deleted:
             self.report["deleted"] = self.report.get("deleted", 0) + deleted
@@ -240,8 +238,8 @@ class Thinning:
                 return True
             trouble = (
                 f"The history needs {used} bytes, more than the disk budget of {budget}; all but "
-                "the latest readings are deleted already. Allow it more with [retention] "
-                "disk_budget, or keep rollups for a shorter time."
+                "the latest readings are deleted already. Allow it more (Settings → Storage, or "
+                "[retention] disk_budget), or keep rollups for a shorter time."
             )
         if self._cut is not None:
             self._tell_devices(self._cut)

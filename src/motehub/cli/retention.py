@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from motehub.cli.options import Format, data_option, format_option
 
-COLUMNS: Final = ("device", "metric", "raw", "minute", "hour", "day")
+if TYPE_CHECKING:
+    from motehub.core.retention import Choice
+
+NAMES: Final = {
+    "raw": "Readings",
+    "minute": "Sums by minute",
+    "hour": "Sums by hour",
+    "day": "Sums by day",
+}
+CHOICES: Final = (*NAMES, "disk_budget")
+COLUMNS: Final = ("device", "metric", *NAMES)
 
 
 @click.group("retention")
@@ -21,7 +32,7 @@ def group() -> None:
 @data_option
 @format_option
 def show(data: Path, format_: Format) -> None:
-    """Show all rules; the one without a device is from the configuration."""
+    """Show all rules; the one without a device holds for all others."""
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import print_rows
     from motehub.retention_requests import ShowRetention
@@ -31,6 +42,13 @@ def show(data: Path, format_: Format) -> None:
     print_rows(COLUMNS, rows, format_, empty="")
     if found["disk_budget"] is not None:
         click.echo(f"Disk budget: {found['disk_budget']:,} bytes.", err=True)
+    if (chosen := found["chosen"]) is not None:
+        said = ", ".join(f"{key} {chosen[key]}" for key in CHOICES if chosen[key])
+        click.echo(
+            f"Set over the configuration by {chosen['who'] or 'somebody'} at {chosen['time']}: "
+            f"{said}. 'motehub retention set-all' takes that back.",
+            err=True,
+        )
 
 
 @group.command("set")
@@ -66,6 +84,73 @@ def set_(
         click.echo(f"{shown(whose)} has no rule of its own any more.")
     else:
         click.echo(f"{shown(whose)} has a rule of its own: 'motehub retention show'.")
+
+
+@group.command("set-all")
+@click.option("--raw", metavar="PERIOD", help="The readings themselves: 30d, 2y, forever.")
+@click.option("--minute", metavar="PERIOD", help="Their sums by minute.")
+@click.option("--hour", metavar="PERIOD", help="Their sums by hour.")
+@click.option("--day", metavar="PERIOD", help="Their sums by day.")
+@click.option("--disk-budget", metavar="SIZE", help="Most bytes of the history: '10 GB', none.")
+@click.option("--yes", is_flag=True, help="Don't ask, whatever is deleted.")
+@data_option
+def set_all(
+    raw: str | None,
+    minute: str | None,
+    hour: str | None,
+    day: str | None,
+    disk_budget: str | None,
+    yes: bool,
+    data: Path,
+) -> None:
+    """Keep what has no rule of its own for so long, whatever the configuration says.
+
+    What is not given is as the configuration says; without any option all of it is again. Asks
+    first where that deletes something.
+    """
+    from motehub.cli.opening import tell_hub
+    from motehub.core.retention import Choice, Rule
+    from motehub.retention_requests import SetRetentionOfAll
+
+    rule = Rule(raw, minute, hour, day)
+    choice = Choice(rule, disk_budget).check()
+    if not yes and (lost := _lost(data, choice)):
+        click.confirm(f"{lost} Go on?", abort=True)
+    tell_hub(data, SetRetentionOfAll(rule, disk_budget))
+    if choice.says_something:
+        click.echo("Set over the configuration: 'motehub retention show'.")
+    else:
+        click.echo("Everything is kept as the configuration says.")
+
+
+def _lost(data: Path, choice: Choice) -> str:
+    """Return in words what ``choice`` deletes; nothing where it deletes nothing."""
+    from motehub.cli.opening import history_of, tell_hub
+    from motehub.core.going import going
+    from motehub.core.retention import Plan, Retention, Rule
+    from motehub.core.steps import drain
+    from motehub.frames import Batch
+    from motehub.journals.sqlite import SqliteLogReader
+    from motehub.retention_requests import ShowRetention
+    from motehub.storage import utc_microseconds
+
+    said = tell_hub(data, ShowRetention())["configured"]
+    rule = Rule(*(said[tier] for tier in NAMES))
+    configured = Plan(rule, said["disk_budget"], said["archive"])
+    with closing(SqliteLogReader(data)) as reader:
+        present = Retention.from_state(configured, reader.state())
+    after = present.copy()
+    after.choose(Batch(), choice)
+    with history_of(data) as (store, _):
+        found = drain(going(store, present, after, utc_microseconds()))
+    sentences = []
+    for one in found.going:
+        count = f", about {one.readings:,}" if one.tier == "raw" else ""
+        what = "are moved to the archive" if one.tier == "raw" and found.archived else "are deleted"
+        sentences.append(f"{NAMES[one.tier]} before {one.before} {what}{count}.")
+    if found.excess is not None:
+        sentences.append(f"The oldest readings go: {found.excess:,} bytes are too much.")
+    return " ".join(sentences)
 
 
 @group.command("confirm-clock")

@@ -18,6 +18,7 @@ from motehub.alerts.rule import decode
 from motehub.archived import Raw
 from motehub.core import readings
 from motehub.core.calibrations import AS_IT_IS, Calibration
+from motehub.core.going import going
 from motehub.core.preview import preview
 from motehub.core.quality import quality_of
 from motehub.core.queries import (
@@ -25,6 +26,7 @@ from motehub.core.queries import (
     PIECE_BYTES,
     Devices,
     Events,
+    Going,
     Head,
     NewestOf,
     OneDevice,
@@ -37,6 +39,7 @@ from motehub.core.queries import (
     RulePreview,
     SeriesOf,
 )
+from motehub.core.retention import Retention
 from motehub.core.shapes import (
     RawColumns,
     show_device,
@@ -115,6 +118,10 @@ def _answer(store: HistoryStore, raw: Raw, question: Question, complete: bool) -
             shape = yield from preview(store, decode(rule), since, until, said)
             yield Head(JSON, complete)
             yield msgspec.json.encode(shape)
+        case Going(before, after, now):
+            loss = yield from going(store, Retention(*before), Retention(*after), now)
+            yield Head(JSON, complete)
+            yield msgspec.json.encode(loss)
         case _:
             rows = _rows(store, question)
             yield Head(JSON, complete)

@@ -97,6 +97,12 @@ def done_by(who: str) -> None:
         deed.who = who
 
 
+def doer() -> str:
+    """Return who does the present deed; empty where that is nobody's."""
+    deed = _present.get()
+    return "" if deed is None else deed.who
+
+
 class Audit:
     """The newest deeds; ``clock`` returns UTC microseconds."""
 

@@ -12,7 +12,7 @@ from motehub.command import DEFAULT_SECONDS, Command, Value, checked_order
 from motehub.contracts import Note
 from motehub.core.accounts import Accounts
 from motehub.core.admission import Doorkeeper, Policy, RegistryLimits, accept_device
-from motehub.core.audit import Audit
+from motehub.core.audit import Audit, doer
 from motehub.core.calibrations import AS_IT_IS, Calibration, checked_calibration
 from motehub.core.commands import CommandNote, Commands, nothing_to_note
 from motehub.core.feed import Feed
@@ -23,7 +23,7 @@ from motehub.core.notices import Notices, Told
 from motehub.core.profiles import Profile, checked_interval, checked_labels
 from motehub.core.registry import Registry
 from motehub.core.reports import ReportBook, Reports
-from motehub.core.retention import Plan, Retention, Rule
+from motehub.core.retention import Choice, Plan, Retention, Rule
 from motehub.core.rules import RuleBook, Rules
 from motehub.core.sessions import Sessions
 from motehub.core.tokens import Tokens
@@ -303,6 +303,20 @@ class Hub:
         if batch:
             await self._journal.append(batch)
         _logger.info("retention set", device=name, metric=metric, **msgspec.to_builtins(rule))
+
+    async def keep_all(self, rule: Rule, disk_budget: str | None = None) -> None:
+        """Let all be kept for so long, in so much space, whatever the configuration says.
+
+        None of either: as the configuration says.
+
+        Raises:
+            OwnerError: it says something that is no duration, or no size.
+        """
+        batch = Batch()
+        choice = Choice(rule, disk_budget, doer(), self._clock())
+        self.retention.choose(batch, choice)
+        await self._journal.append(batch)
+        _logger.info("retention of all set", budget=disk_budget, **msgspec.to_builtins(rule))
 
     async def confirm_clock(self) -> int:
         """Let the clock of this machine be right, and return what it says (UTC µs).

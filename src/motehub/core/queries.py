@@ -16,6 +16,7 @@ from motehub.alerts.rule import Facts
 from motehub.core.calibrations import Calibration
 from motehub.core.days import Day
 from motehub.core.profiles import Profile
+from motehub.core.retention import Overrides, Plan
 
 _HEADER: Final = struct.Struct(">IIB")
 _LENGTH_BYTES: Final = 4
@@ -158,6 +159,14 @@ class RulePreview(msgspec.Struct, frozen=True, tag="rule"):
     said: dict[int, Facts] = {}
 
 
+class Going(msgspec.Struct, frozen=True, tag="going"):
+    """What goes at ``now`` (µs) when rules of retention change, of all and of devices by id."""
+
+    before: tuple[Plan, dict[int, Overrides]]
+    after: tuple[Plan, dict[int, Overrides]]
+    now: int
+
+
 Question = (
     Devices
     | OneDevice
@@ -169,6 +178,7 @@ Question = (
     | RejectedPayloads
     | Events
     | RulePreview
+    | Going
 )
 
 

@@ -19,7 +19,11 @@ FOREVER: Final = "forever"
 KEPT_TIERS: Final = ("raw", "minute", "hour", "day")
 """What has a rule, the finest first."""
 
+NO_LIMIT: Final = "none"
+"""What is written for no disk budget where one could be."""
+
 _IN_STATE: Final = "retention:"
+_CHOICE: Final = "retention of all"
 _CLOCK: Final = "clock/confirmed"
 
 
@@ -57,6 +61,40 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
         return self
 
 
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody has chosen over the configuration; None: as that says.
+
+    ``disk_budget`` is a size as people write it, or ``none``. ``time`` is when (UTC µs).
+    """
+
+    rule: Rule = Rule()
+    disk_budget: str | None = None
+    who: str = ""
+    time: int = 0
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything is chosen."""
+        return self.rule != Rule() or self.disk_budget is not None
+
+    def check(self) -> Choice:
+        """Return the choice itself.
+
+        Raises:
+            OwnerError: it says something that is no duration, or no size.
+        """
+        self.rule.check()
+        if self.disk_budget not in {None, NO_LIMIT}:
+            try:
+                Size.parse(self.disk_budget)
+            except OwnerError as error:
+                raise OwnerError(
+                    f"disk_budget: {self.disk_budget!r:.80} is no size such as '500 MB' or "
+                    "'10 GB', nor 'none'."
+                ) from error
+        return self
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What the writer goes by: the rule of all series, and how many bytes the history may need.
 
@@ -67,41 +105,79 @@ class Plan(msgspec.Struct, frozen=True):
     disk_budget: int | None = None
     archive: bool = False
 
+    def under(self, choice: Choice) -> Plan:
+        """Return what holds where ``choice`` was made over this."""
+        said = choice.disk_budget
+        budget = self.disk_budget if said is None else budget_of("" if said == NO_LIMIT else said)
+        return Plan(choice.rule.over(self.rule), budget, self.archive)
+
 
 Overrides = dict[str, Rule]
 """Rules of a device by metric; the empty name is that of all its metrics."""
 
 
 class Retention:
-    """The rules of devices and metrics over ``plan``, kept in the journal's state.
+    """The rules of devices and metrics over what holds for all, kept in the journal's state.
 
-    ``clock_confirmed`` is when (UTC µs) the owner last said that the hub's clock is right.
+    ``configured`` is what the configuration says of all, ``choice`` what somebody has chosen over
+    it. ``clock_confirmed`` is when (UTC µs) the owner last said that the hub's clock is right.
     """
 
     def __init__(
-        self, plan: Plan, rules: dict[int, Overrides], clock_confirmed: int | None = None
+        self,
+        configured: Plan,
+        rules: dict[int, Overrides],
+        clock_confirmed: int | None = None,
+        choice: Choice = Choice(),  # noqa: B008 - frozen
     ) -> None:
-        self.plan = plan
+        self.configured = configured
+        self.choice = choice
         self._rules = rules
         self.clock_confirmed = clock_confirmed
 
     @classmethod
-    def from_state(cls, plan: Plan, state: Mapping[str, bytes]) -> Retention:
+    def from_state(cls, configured: Plan, state: Mapping[str, bytes]) -> Retention:
         """Return what the journal's state holds."""
         confirmed = state.get(_CLOCK)
+        chosen = state.get(_CHOICE)
         return cls(
-            plan,
+            configured,
             {
                 int(key.removeprefix(_IN_STATE)): msgspec.msgpack.decode(value, type=Overrides)
                 for key, value in state.items()
                 if key.startswith(_IN_STATE)
             },
             None if confirmed is None else int(confirmed),
+            Choice() if chosen is None else msgspec.msgpack.decode(chosen, type=Choice),
         )
+
+    @property
+    def plan(self) -> Plan:
+        """What holds where a device has no rule of its own."""
+        return self.configured.under(self.choice)
+
+    def choose(self, batch: Batch, choice: Choice) -> None:
+        """Let ``choice`` hold over the configuration; one that says nothing takes it back.
+
+        Raises:
+            OwnerError: it says something that is no duration, or no size.
+        """
+        self.choice = choice.check() if choice.says_something else Choice()
+        chosen = msgspec.msgpack.encode(choice) if choice.says_something else None
+        batch.state[_CHOICE] = chosen
 
     def of_device(self, device: int) -> Overrides:
         """Return the rules of a device, which has its id from the registry."""
         return self._rules.get(device, {})
+
+    def copy(self) -> Retention:
+        """Return one that may be changed for a trial."""
+        return Retention(self.configured, dict(self._rules), self.clock_confirmed, self.choice)
+
+    @property
+    def rules(self) -> Mapping[int, Overrides]:
+        """The rules of all devices that have some, by id."""
+        return self._rules
 
     def set(self, batch: Batch, device: Device, metric: str, rule: Rule) -> None:
         """Let ``rule`` be that of a metric of the device, or of the device; an empty one goes.

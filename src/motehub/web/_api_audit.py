@@ -39,8 +39,11 @@ _TOLD: Final = (
     "minute",
     "hour",
     "day",
+    "disk_budget",
 )
-_PERSONAL: Final = frozenset({"arrange_devices", "change_language", "try_rule", "ask_for_link"})
+_PERSONAL: Final = frozenset(
+    {"arrange_devices", "change_language", "try_rule", "try_retention", "ask_for_link"}
+)
 """What changes nothing for others."""
 _COMING_IN: Final = frozenset({"log_in", "set_up", "accept_invitation", "reset_password"})
 """What is done by somebody who is not logged in yet, whatever the cookie says."""

@@ -53,6 +53,8 @@ _STRICT: Final = (
     "NewCommand",
     "NewUnit",
     "NewRetention",
+    "NewRetentionOfAll",
+    "RetentionTrial",
     "NewRule",
     "RuleChange",
     "Trial",

@@ -120,6 +120,8 @@ def make_api(services: ApiServices) -> Litestar:
             people.change_user,
             people.remove_user,
             retention.list_rules,
+            retention.choose_retention,
+            retention.try_retention,
             retention.set_retention,
             retention.confirm_clock,
             sessions.list_sessions,

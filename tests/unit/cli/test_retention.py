@@ -15,6 +15,8 @@ from motehub.journals.sqlite import SqliteLogReader
 from motehub.model import Delivery, Source
 from motehub.storage import utc_microseconds
 
+DAY = 86_400_000_000
+
 
 def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
     """They are there when the next one starts; what is wrong is said."""
@@ -43,6 +45,17 @@ def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
         ("x", "temperature", "forever"),
     ]
     assert "no rule of its own" in run("set", "x")[1]
+    assert "Set over" in run("set-all", "--raw", "60d", "--disk-budget", "10 GB")[1]
+    shown = run("show")[1]
+    assert "60d" in shown
+    assert "10,000,000,000 bytes" in shown
+    assert "by owner of the data folder at" in shown
+    assert "raw 60d, disk_budget 10 GB" in shown
+    status, text = run("set-all", "--disk-budget", "big")
+    assert status == 1
+    assert "big" in text
+    assert "as the configuration says" in run("set-all")[1]
+    assert "60d" not in run("show")[1]
     assert run("set", "y", "--raw", "1d")[0] == 1
     status, text = run("set", "x", "--raw", "soon")
     assert status == 1
@@ -53,3 +66,33 @@ def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
     reader.close()
     assert confirmed is not None
     assert 0 <= utc_microseconds() - confirmed < 600_000_000
+
+
+def test_what_goes_is_told_before_it_does(tmp_path: Path) -> None:
+    """A choice that deletes something is asked about, unless --yes says that all is well."""
+
+    async def fill() -> None:
+        clock = FakeClock()
+        clock.now = utc_microseconds() - 3 * DAY
+        async with open_hub(tmp_path, clock) as (hub, _):
+            source = Source("test", "test:x", "x", "192.0.2.1")
+            await hub.accept([Delivery(source, [temperature(1.0, time=clock.now - 3 * DAY)])])
+
+    asyncio.run(fill())
+
+    def run(*arguments: str, given: str = "") -> tuple[int, str]:
+        everything = ["retention", *arguments, "--data", str(tmp_path)]
+        done = CliRunner().invoke(app, everything, input=given)
+        return done.exit_code, f"{done.output}{done.exception or ''}"
+
+    status, text = run("set-all", "--raw", "1d", given="n\n")
+    assert status == 1
+    assert "are deleted, about 1. Go on?" in text
+    assert "1d" not in run("show")[1]
+    assert run("set-all", "--raw", "1d", given="y\n")[0] == 0
+    assert "1d" in run("show")[1]
+    assert run("set-all")[0] == 0
+    assert run("set-all", "--raw", "2d", "--yes")[0] == 0
+    status, text = run("set-all", "--raw", "2d", "--disk-budget", "1 kB", given="n\n")
+    assert status == 1
+    assert "bytes are too much. Go on?" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from motehub.core.retention import Plan, Retention, Rule, budget_of
+from motehub.core.retention import Choice, Plan, Retention, Rule, budget_of
 from motehub.errors import OwnerError
 from motehub.frames import Batch
 from motehub.model import Admission, Device, Series
@@ -50,6 +50,39 @@ def test_rules_outlive_the_hub_and_go_with_the_device() -> None:
     again.forget(batch, DEVICE)
     assert batch.state == {"retention:7": None}
     assert again.of_device(7) == {}
+
+
+def test_a_choice_holds_over_the_configuration() -> None:
+    """Under the rules of devices, tier by tier, and across restarts, until it is taken back."""
+    file = Plan(Rule("10d", "20d", "forever", "forever"), 2**30, archive=True)
+    retention, batch = Retention(file, {}), Batch()
+    retention.set(batch, DEVICE, "t", Rule(raw="5d"))
+    retention.choose(batch, Choice(Rule(minute="30d"), "2 GB", "marie", NOW))
+    state = {key: value for key, value in batch.state.items() if value is not None}
+    again = Retention.from_state(file, state)
+    assert again.choice == Choice(Rule(minute="30d"), "2 GB", "marie", NOW)
+    rule = Rule("10d", "30d", "forever", "forever")
+    assert again.plan == Plan(rule, 2 * 10**9, archive=True)
+    assert again.rule(7, "t") == Rule("5d", "30d", "forever", "forever")
+    trial = again.copy()
+    trial.choose(Batch(), Choice(disk_budget="none"))
+    trial.set(Batch(), DEVICE, "t", Rule())
+    assert trial.plan == Plan(file.rule, None, archive=True)
+    assert again.plan.disk_budget == 2 * 10**9
+    assert again.of_device(7) == {"t": Rule(raw="5d")}
+    again.choose(batch, Choice())
+    assert again.plan == file
+    assert batch.state["retention of all"] is None
+    assert Retention.from_state(file, {}).choice == Choice()
+
+
+@pytest.mark.parametrize("budget", ["", "all", "-1 GB", "0", "10 potatoes"])
+def test_what_is_no_disk_budget(budget: str) -> None:
+    """The message says what may be written, and what held before still does."""
+    retention = Retention(Plan(), {})
+    with pytest.raises(OwnerError, match=r"disk_budget: .*none"):
+        retention.choose(Batch(), Choice(disk_budget=budget))
+    assert retention.plan == Plan()
 
 
 @pytest.mark.parametrize("period", ["", "-1d", "soon", "0", "for ever"])

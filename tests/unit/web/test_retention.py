@@ -21,6 +21,15 @@ from motehub.stores.sqlite import SqliteHistory
 MINUTE = 60 * SECOND
 
 
+DEFAULT: dict[str, Any] = {
+    "raw": "90d",
+    "minute": "1y",
+    "hour": "forever",
+    "day": "forever",
+}
+CONFIGURED = DEFAULT | {"disk_budget": None, "archive": False}
+
+
 @pytest.fixture
 async def plain(tmp_path: Path) -> AsyncIterator[Stand]:
     """A hub with its API."""
@@ -36,6 +45,8 @@ async def test_rules_are_set_and_taken_away(plain: Stand) -> None:
         assert begin == {
             "default": {"raw": "90d", "minute": "1y", "hour": "forever", "day": "forever"},
             "disk_budget": None,
+            "configured": CONFIGURED,
+            "chosen": None,
             "rules": [],
         }
         await owner.put("/retention/x", json={"raw": "30d"})
@@ -57,6 +68,72 @@ async def test_rules_are_set_and_taken_away(plain: Stand) -> None:
         problem(await owner.put("/retention/z", json={"rwa": "1d"}), 400)
     reading = await plain.token(Scope.READ)
     problem(await plain.get("/retention", reading), 403)
+
+
+async def test_a_choice_for_all_is_made_and_taken_back(plain: Stand) -> None:
+    """The answer says what holds, what the configuration says, and who chose what and when."""
+    async with plain.client(await plain.token(Scope.ADMIN)) as owner:
+        begin = good(await owner.get("/retention"))
+        wanted = {"raw": "30d", "minute": None, "disk_budget": "10 GB"}
+        found = good(await owner.put("/retention", json=wanted))
+        assert found["default"] == DEFAULT | {"raw": "30d"}
+        assert found["disk_budget"] == 10**10
+        assert found["configured"] == CONFIGURED
+        assert found["chosen"] == {
+            "raw": "30d",
+            "minute": None,
+            "hour": None,
+            "day": None,
+            "disk_budget": "10 GB",
+            "who": "t0",
+            "time": iso(plain.clock.now),
+        }
+        assert good(await owner.get("/retention")) == found
+        (deed,) = good(await owner.get("/audit", params={"limit": 1}))
+        assert (deed["deed"], deed["detail"]) == (
+            "choose_retention",
+            "raw: 30d, disk_budget: 10 GB",
+        )
+        assert "soon" in problem(await owner.put("/retention", json={"raw": "soon"}), 400)
+        assert "big" in problem(await owner.put("/retention", json={"disk_budget": "big"}), 400)
+        problem(await owner.put("/retention", json={"rwa": "1d"}), 400)
+        assert good(await owner.get("/retention")) == found
+        assert good(await owner.put("/retention", json={})) == begin
+    reading = await plain.token(Scope.READ)
+    async with plain.client(reading) as other:
+        problem(await other.put("/retention", json={}), 403)
+        problem(await other.post("/retention-preview", json={}), 403)
+
+
+async def test_what_goes_is_told_before(plain: Stand) -> None:
+    """Of all, of a device and of a metric; nothing where nothing goes, and nothing is changed."""
+    await plain.say("x", many(7_200))
+    await plain.say("y", numbers(1.0))
+    day = 86_400 * SECOND
+    plain.clock.now = START + 10 * day
+    edge = iso((START + 9 * day) // day * day)
+
+    async with plain.client(await plain.token(Scope.ADMIN)) as owner:
+
+        async def preview(**said: Any) -> dict[str, Any]:
+            found: dict[str, Any] = good(await owner.post("/retention-preview", json=said))
+            return found
+
+        nothing: dict[str, Any] = {"going": [], "excess": None, "archived": False}
+        assert await preview() == nothing
+        assert await preview(raw="60d", disk_budget="10 GB") == nothing
+        assert await preview(raw="1y") == nothing
+        raw = {"tier": "raw", "before": edge, "readings": 7_201}
+        assert (await preview(raw="1d"))["going"] == [raw]
+        assert (await preview(raw="1d", minute="1d"))["going"] == [raw, raw | {"tier": "minute"}]
+        assert (await preview(device="x", raw="1d"))["going"] == [raw | {"readings": 7_200}]
+        assert await preview(device="x", metric="humidity", raw="1d") == nothing
+        good(await owner.put("/retention/x", json={"raw": "forever"}))
+        assert (await preview(raw="1d"))["going"] == [raw | {"readings": 1}]
+        assert (await preview(disk_budget="1 kB"))["excess"] > 10_000
+        problem(await owner.post("/retention-preview", json={"device": "z"}), 404)
+        problem(await owner.post("/retention-preview", json={"raw": "soon"}), 400)
+        assert good(await owner.get("/retention"))["chosen"] is None
 
 
 async def test_the_owner_says_that_the_clock_is_right(plain: Stand) -> None:

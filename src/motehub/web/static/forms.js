@@ -1,7 +1,8 @@
 // What forms and lists of settings have in common.
 
-import { element } from "./hub.js";
-import { t } from "./words.js";
+import { bytes, period } from "./health.js";
+import { change, element } from "./hub.js";
+import { dated, number, t } from "./words.js";
 
 // Calls `act(fields, form)` when a form is sent; what goes wrong stands beside its button.
 export function onSubmit(form, act) {
@@ -62,20 +63,53 @@ export function row(name, facts, ...actions) {
 
 export const none = () => element("li", t("settings.none"), "quiet");
 
+// Copies the text of `code`, which is selected then, and says so on `made`.
+export async function copy(code, made) {
+  getSelection().selectAllChildren(code);
+  // Over plain HTTP there is no clipboard, except by the old way.
+  const done = await (navigator.clipboard?.writeText(code.textContent).then(() => true, () => false) ?? document.execCommand("copy"));
+  made.textContent = t(done ? "settings.copied" : "settings.copy");
+}
+
+export const TIERS = ["raw", "minute", "hour", "day"];
+
+// For how long a rule keeps what, in words.
+export function periods(rule) {
+  const said = TIERS.filter((tier) => rule[tier]);
+  return said.map((tier) => t(`keeping.${tier}_for`, { period: period(rule[tier]) })).join(", ");
+}
+
+// Keeps a rule: tells before what goes by it, and whether it was kept then.
+export async function keep(path, rule, device) {
+  const { going, excess, archived } = await change("POST", "retention-preview", { ...rule, ...device });
+  const goes = going.map(({ tier, before, readings }) => {
+    const count = number(readings, { maximumSignificantDigits: 2 });
+    const how = archived && tier === "raw" ? "archive" : tier;
+    return t(`keeping.goes_${how}`, { time: dated(Date.parse(before)), count });
+  });
+  if (excess) {
+    goes.push(t("keeping.goes_budget", { size: bytes(excess) }));
+  }
+  if (goes.length > 0 && !confirm([...goes, t("keeping.sure")].join("\n"))) {
+    return undefined;
+  }
+  const kept = await change("PUT", path, rule);
+  document.querySelector("#held").textContent = t("keeping.saved");
+  return kept;
+}
+
+// What is written in fields, null where one is empty.
+export const written = (fields) => Object.fromEntries([...fields].map(([key, value]) => [key, value.trim() || null]));
+
 // A text that somebody takes along, with a button that copies it.
 export function copyable(text, label) {
   const box = element("div", "", "copyable");
   const code = element("code", text);
-  const copy = element("button", t("settings.copy"));
-  copy.type = "button";
-  copy.setAttribute("aria-label", label);
-  copy.addEventListener("click", async () => {
-    getSelection().selectAllChildren(code);
-    // Over plain HTTP there is no clipboard, except by the old way.
-    const done = await (navigator.clipboard?.writeText(text).then(() => true) ?? document.execCommand("copy"));
-    copy.textContent = t(done ? "settings.copied" : "settings.copy");
-  });
-  box.append(code, copy);
+  const made = element("button", t("settings.copy"));
+  made.type = "button";
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", () => copy(code, made));
+  box.append(code, made);
   return box;
 }
 

@@ -18,6 +18,8 @@ const words = find("#words");
 let chosen = [];
 let fetched = 0;
 let asked = 0;
+// What has come since it was asked for: the answer may not know it.
+let news = [];
 // Answers to questions before this one are not used: they are of another choice, or older.
 let oldest = 0;
 let following = false;
@@ -85,6 +87,7 @@ async function load() {
   const time = { from: new Date(from * 1000).toISOString() };
   const end = new Date(to * 1000).toISOString();
   fetched = Date.now();
+  news = [];
   exports(new URLSearchParams({ ...time, to: end }));
   const part = new URLSearchParams(span.live ? time : { ...time, to: end });
   const devices = Map.groupBy(chosen, (key) => key.slice(0, key.indexOf("/")));
@@ -104,8 +107,13 @@ async function load() {
     }),
   );
   if (mine >= oldest) {
+    news.forEach(extend);
     comparison.draw();
   }
+}
+
+function extend([device, { metric, times, values }]) {
+  times.forEach((time, i) => comparison.add(`${device}/${metric}`, time, values[i]));
 }
 
 function exports(time) {
@@ -237,8 +245,13 @@ class Row {
     }
     this.loaded = true;
     for (const one of await ask(`${of(this.name)}/newest?count=${LAST}`)) {
-      this.of(one).values.replaceChildren();
+      const { values } = this.of(one);
+      // What has come meanwhile stays.
+      const later = [...values.children].filter(({ lastChild }) => Date.parse(lastChild.dateTime) > one.times.at(-1) * 1000);
+      values.replaceChildren();
       one.times.forEach((time, i) => this.add(one, time, one.values[i]));
+      values.prepend(...later);
+      [...values.children].slice(LAST).forEach((item) => item.remove());
     }
   }
 }
@@ -383,14 +396,15 @@ follow({
   readings: ({ device, series }) => {
     const row = rows.get(device);
     for (const one of series) {
-      one.times.forEach((time, i) => {
-        if (row?.loaded) {
-          row.add(one, time, one.values[i]);
+      if (row?.loaded) {
+        one.times.forEach((time, i) => row.add(one, time, one.values[i]));
+      }
+      if (span.live) {
+        extend([device, one]);
+        if (Date.now() - fetched < FRESH) {
+          news.push([device, one]);
         }
-        if (span.live) {
-          comparison.add(`${device}/${one.metric}`, time, one.values[i]);
-        }
-      });
+      }
     }
     row?.show({ heard: Date.now() });
   },

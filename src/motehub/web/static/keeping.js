@@ -1,11 +1,9 @@
 // For how long readings of a device are kept, and what they come to: an administrator's rules.
 
-import { onSubmit } from "./forms.js";
-import { period } from "./health.js";
-import { ask, change, element, mayDecide, title } from "./hub.js";
+import { TIERS, keep, onSubmit, periods, written } from "./forms.js";
+import { ask, element, mayDecide, title } from "./hub.js";
 import { t } from "./words.js";
 
-const TIERS = ["raw", "minute", "hour", "day"];
 const find = (selector) => document.querySelector(selector);
 const form = find("#keeping form");
 const { metric, ...fields } = Object.fromEntries([...form.elements].map((one) => [one.name, one]));
@@ -27,28 +25,26 @@ function fill() {
 function show(found) {
   usual = found.default;
   rules = found.rules.filter((one) => one.device === device);
-  const said = (one) => TIERS.filter((tier) => one[tier]).map((tier) => t(`keeping.${tier}_for`, { period: period(one[tier]) }));
   find("#rules").replaceChildren(
     ...rules.map((one) => {
       const name = one.metric === null ? t("keeping.all") : title(one.metric);
-      return element("li", t("keeping.about", { metric: name, periods: said(one).join(", ") }));
+      return element("li", t("keeping.about", { metric: name, periods: periods(one) }));
     }),
   );
   fill();
 }
-
-const route = () => `retention/${encodeURIComponent(device)}`;
 
 metric.addEventListener("change", () => {
   find("#held").textContent = "";
   fill();
 });
 
-onSubmit(form, async () => {
+onSubmit(form, async (said) => {
   find("#held").textContent = "";
-  const rule = Object.fromEntries(TIERS.map((tier) => [tier, fields[tier].value.trim() || null]));
-  show(await change("PUT", route(), { metric: metric.value || null, ...rule }));
-  find("#held").textContent = t("keeping.saved");
+  const found = await keep(`retention/${encodeURIComponent(device)}`, written(said), { device });
+  if (found) {
+    show(found);
+  }
 });
 
 // Shows the rules of a device and of its series, as the API has them.

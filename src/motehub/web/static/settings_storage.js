@@ -1,12 +1,12 @@
 // What is kept for how long, and how much room it needs.
 
 import { bytes, doubt, period } from "./health.js";
-import { button, none, row } from "./forms.js";
+import { TIERS, button, keep, none, onSubmit, periods, row, written } from "./forms.js";
 import { ask, change, complain, element, title } from "./hub.js";
-import { dated, number, t } from "./words.js";
+import { dated, number, t, told } from "./words.js";
 
-const TIERS = ["raw", "minute", "hour", "day"];
 const find = (selector) => document.querySelector(selector);
+const form = find("#choose");
 
 function facts(where, pairs) {
   const groups = pairs.map(([key, value]) => {
@@ -17,14 +17,22 @@ function facts(where, pairs) {
   find(where).replaceChildren(...groups);
 }
 
-function showRules({ default: usual, rules }) {
+const room = (budget) => (budget === null ? t("keeping.budget_none") : bytes(budget));
+
+function showRules({ default: usual, configured, chosen, rules }) {
+  const time = dated(Date.parse(chosen?.time));
+  find("#source").textContent = chosen ? t("keeping.chosen", { who: told(chosen.who), time }) : t("keeping.default_text");
+  form.querySelector("[type=reset]").hidden = !chosen;
+  for (const one of form.querySelectorAll("input")) {
+    one.value = chosen?.[one.name] ?? "";
+    one.placeholder = one.name in usual ? configured[one.name] : room(configured.disk_budget);
+  }
   facts("#usual", TIERS.map((tier) => [`keeping.${tier}`, period(usual[tier])]));
   const shown = rules.map((one) => {
     const name = one.metric === null ? one.device : t("keeping.of", { metric: title(one.metric), device: one.device });
-    const periods = TIERS.filter((tier) => one[tier]).map((tier) => t(`keeping.${tier}_for`, { period: period(one[tier]) }));
     const link = Object.assign(element("a", t("keeping.go")), { href: `/device#${encodeURIComponent(one.device)}` });
     link.setAttribute("aria-label", `${t("keeping.go")}: ${one.device}`);
-    return row(name, [periods.join(", "), link]);
+    return row(name, [periods(one), link]);
   });
   find("#own").replaceChildren(...(shown.length > 0 ? shown : [none()]));
 }
@@ -35,7 +43,7 @@ function showSpace({ disk_budget: budget }, { sizes, writer }) {
   const free = used === undefined ? 0 : Math.max(0, sizes.history - used);
   facts("#space", [
     ["keeping.used", used === undefined ? "–" : bytes(used)],
-    ["keeping.budget", budget === null ? t("keeping.budget_none") : bytes(budget)],
+    ["keeping.budget", room(budget)],
     ["health.history_size", sizes.history === null ? "–" : bytes(sizes.history)],
     ...(free > 0 ? [["keeping.free", bytes(free)]] : []),
     ["health.free", bytes(sizes.free)],
@@ -71,4 +79,11 @@ async function show() {
   showSpace(rules, health);
 }
 
+onSubmit(form, async (fields) => {
+  find("#held").textContent = "";
+  await keep("retention", written(fields));
+  await show();
+});
+// Empty fields: as the configuration has it.
+form.addEventListener("reset", () => setTimeout(() => form.requestSubmit()));
 show().catch(complain);
