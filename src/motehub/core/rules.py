@@ -67,9 +67,9 @@ class KeptRule(msgspec.Struct, frozen=True):
     origin: str
 
     @property
-    def name(self) -> str:
-        """What the rule is called."""
-        return self.rule.name
+    def definition(self) -> Rule:
+        """The rule itself."""
+        return self.rule
 
 
 class AlertNews(msgspec.Struct, frozen=True):
@@ -123,6 +123,7 @@ class Rules(Definitions[KeptRule]):
     most = MOST_RULES
     unknown = UnknownRule
     invalid = InvalidRule
+    make = KeptRule
 
     def __init__(
         self, book: RuleBook, registry: Registry, journal: Door, clock: Callable[[], int]
@@ -241,26 +242,6 @@ class Rules(Definitions[KeptRule]):
             self.book.maintenance.pop(number, None)
             batch.state[f"{_MAINTENANCE}{number}"] = None
         await self._journal.append(batch)
-
-    def follow(self, batch: Batch, old: str, new: str) -> None:
-        """Let rules that name a device that is renamed look at it under its new name.
-
-        Those of the configuration can't: that is the owner's to change.
-        """
-        for kept in self.all():
-            if old not in kept.rule.devices:
-                continue
-            if kept.origin == "configuration":
-                _logger.warning(
-                    "a rule of the configuration names a device that was renamed",
-                    rule=kept.rule.name,
-                    device=old,
-                    renamed=new,
-                )
-                continue
-            devices = [new if one == old else one for one in kept.rule.devices]
-            rule = msgspec.structs.replace(kept.rule, devices=devices)
-            self._put(batch, KeptRule(rule, kept.origin))
 
     def maintained(self) -> dict[str, int]:
         """Return the names of the devices in maintenance, and until when (µs)."""

@@ -62,6 +62,18 @@ def test_pages_name_all_that_they_load_at_once() -> None:
             assert named - {"vendor/uPlot.iife.min.js"} == {"languages/fr.js", "scripts.js"}, path
 
 
+def test_nothing_can_be_pressed_before_it_is_heard() -> None:
+    """Scripts say when buttons and choices do something; what is typed into a form stays there."""
+    for _, path in pages.answers():
+        if not path.startswith("/static/"):
+            page = gzip.decompress(fetched(path).body).decode()
+            outside = re.sub(r"<form.*?</form>", "", page, flags=re.DOTALL)
+            found = re.findall(r"<(?:button|select)\b[^>]*>", page)
+            found += re.findall(r"<input\b[^>]*>", outside)
+            hidden = "<form hidden>" in page
+            assert hidden or [one for one in found if " disabled" not in one] == [], path
+
+
 def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
     """A browser asks again for pages only; under the address without edition it asks each time."""
     page = gzip.decompress(fetched("/history").body).decode()

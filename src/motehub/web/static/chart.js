@@ -156,9 +156,4 @@ export class Chart {
     const [least, most, last] = [low, high, means.at(-1)].map((one) => written(one, this.unit));
     return t("chart.summary", { metric: title(this.metric), low: least, high: most, last });
   }
-
-  remove() {
-    this.watcher.disconnect();
-    this.plot.destroy();
-  }
 }

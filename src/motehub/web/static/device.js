@@ -4,7 +4,9 @@ import { showCalibration } from "./calibration.js";
 import { Bands } from "./bands.js";
 import { Chart } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
-import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
+import {
+  ask, complain, element, follow, mayControl, moment, of, oneByOne, presence, reading, successor, title,
+} from "./hub.js";
 import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
 import { showAlerts, showQuality } from "./quality.js";
@@ -106,6 +108,8 @@ function stillFor(metric) {
 
 let asked = 0;
 let whole;
+// What has come since the question: the answer may not know it.
+let news = [];
 
 // The file is of the time that was chosen last, be its answer still on the way.
 function offer({ copy, metric }) {
@@ -117,6 +121,7 @@ function offer({ copy, metric }) {
 function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
+  news = [];
   whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
     whole.set("to", new Date(to * 1000).toISOString());
@@ -138,7 +143,16 @@ async function load(answer = question()) {
     shown.still = stillFor(one.metric);
     shown.set(one);
   }
+  news.forEach(extend);
   draw();
+}
+
+// Goes on with the chart of a series.
+function extend(one) {
+  const shown = charts.get(`${one.metric} ${one.kind}`) ?? (one.kind === "text" ? undefined : chart(one, Chart));
+  if (shown !== undefined && span.live) {
+    one.times.forEach((time, i) => shown.add(time, one.values[i]));
+  }
 }
 
 function draw() {
@@ -185,10 +199,10 @@ function when(time) {
   return shown;
 }
 
-async function events() {
+const events = oneByOne(async () => {
   const rows = await ask(`events?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
   find("#happened").replaceChildren(...list(rows, happened, t("device.nothing")));
-}
+});
 
 async function refusals() {
   const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
@@ -324,20 +338,18 @@ const heard = {
   readings: ({ series: all }) => {
     for (const one of all) {
       measure(one, one.times.at(-1), one.values.at(-1));
-      const shown = charts.get(`${one.metric} ${one.kind}`) ?? (one.kind === "text" ? undefined : chart(one, Chart));
-      if (shown !== undefined && span.live) {
-        one.times.forEach((time, i) => shown.add(time, one.values[i]));
+      extend(one);
+      if (Date.now() - fetched < FRESH) {
+        news.push(one);
       }
     }
     describe({ heard: Date.now() });
   },
   command: tell,
-  event: (event) => {
-    find("#happened .quiet:not(time)")?.remove();
-    find("#happened").prepend(happened(event));
-    find("#happened").children[MOST_EVENTS]?.remove();
-    if (event.kind === "alert") {
-      showAlerts(name).catch(complain);
+  event: ({ kind }) => {
+    events().catch(complain);
+    if (kind === "alert") {
+      showAlerts().catch(complain);
     }
   },
 };

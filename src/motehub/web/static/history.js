@@ -2,7 +2,7 @@
 // What is compared stands behind the # of the address, so that it can be shared.
 
 import { Comparison, MOST_SERIES } from "./comparison.js";
-import { ask, complain, element, follow, moment, of, presence, reading, successor, title } from "./hub.js";
+import { ask, complain, element, follow, moment, of, oneByOne, presence, reading, successor, title } from "./hub.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, t } from "./words.js";
 
@@ -18,6 +18,8 @@ const words = find("#words");
 let chosen = [];
 let fetched = 0;
 let asked = 0;
+// What has come since it was asked for: the answer may not know it.
+let news = [];
 
 // --- what is chosen, and the address
 
@@ -77,6 +79,7 @@ async function load() {
   const time = { from: new Date(from * 1000).toISOString() };
   const end = new Date(to * 1000).toISOString();
   fetched = Date.now();
+  news = [];
   exports(new URLSearchParams({ ...time, to: end }));
   const part = new URLSearchParams(span.live ? time : { ...time, to: end });
   const devices = Map.groupBy(chosen, (key) => key.slice(0, key.indexOf("/")));
@@ -95,8 +98,13 @@ async function load() {
     }),
   );
   if (mine === asked) {
+    news.forEach(extend);
     comparison.draw();
   }
+}
+
+function extend([device, { metric, times, values }]) {
+  times.forEach((time, i) => comparison.add(`${device}/${metric}`, time, values[i]));
 }
 
 function exports(time) {
@@ -216,8 +224,13 @@ class Row {
     }
     this.loaded = true;
     for (const one of await ask(`${of(this.name)}/newest?count=${LAST}`)) {
-      this.of(one).values.replaceChildren();
+      const { values } = this.of(one);
+      // What has come meanwhile stays.
+      const later = [...values.children].filter(({ lastChild }) => Date.parse(lastChild.dateTime) > one.times.at(-1) * 1000);
+      values.replaceChildren();
       one.times.forEach((time, i) => this.add(one, time, one.values[i]));
+      values.prepend(...later);
+      [...values.children].slice(LAST).forEach((item) => item.remove());
     }
   }
 }
@@ -281,7 +294,7 @@ words.addEventListener("input", () => {
   keep();
 });
 
-async function fill() {
+const fill = oneByOne(async () => {
   const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
   for (const [name, row] of [...rows].filter(([one]) => !names.has(one))) {
@@ -309,7 +322,7 @@ async function fill() {
   }
   sort();
   await load();
-}
+});
 
 // Goes on with what is chosen of a device under its present name.
 function rename(former, now) {
@@ -351,14 +364,15 @@ follow({
   readings: ({ device, series }) => {
     const row = rows.get(device);
     for (const one of series) {
-      one.times.forEach((time, i) => {
-        if (row?.loaded) {
-          row.add(one, time, one.values[i]);
+      if (row?.loaded) {
+        one.times.forEach((time, i) => row.add(one, time, one.values[i]));
+      }
+      if (span.live) {
+        extend([device, one]);
+        if (Date.now() - fetched < FRESH) {
+          news.push([device, one]);
         }
-        if (span.live) {
-          comparison.add(`${device}/${one.metric}`, time, one.values[i]);
-        }
-      });
+      }
     }
     row?.show({ heard: Date.now() });
   },

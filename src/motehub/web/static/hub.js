@@ -230,3 +230,7 @@ document.querySelector("#leave").addEventListener("click", async () => {
     complain(error);
   }
 });
+// Nobody presses, chooses or looks for anything before there is somebody to hear it.
+for (const one of document.querySelectorAll(":disabled")) {
+  one.disabled = false;
+}
