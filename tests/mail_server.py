@@ -88,6 +88,14 @@ class MailServer:
             time.sleep(0.01)
         return self.mails
 
+    def to(self, address: str) -> list[EmailMessage]:
+        """Return the mails to somebody once there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := [one for one in self.mails if address in str(one["To"])]):
+            assert time.monotonic() < deadline, f"no mail to {address}"
+            time.sleep(0.01)
+        return found
+
     def _log_in(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _way: str, data: object
     ) -> AuthResult:

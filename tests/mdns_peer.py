@@ -5,6 +5,7 @@ Written from RFC 1035 and RFC 6762, without the library that the hub uses.
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import threading
@@ -30,14 +31,18 @@ def ask(name: str, kind: int, seconds: float = 0.5, about: str = "") -> list[Rec
     """Return the records of the first answer to a question, or none if nobody answers.
 
     Several machines may answer: the first answer is meant that has a record of the name ``about``.
+    Datagrams get lost on busy machines, so it is asked again every second.
     """
     ends = time.monotonic() + seconds
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _LOOPBACK)
         question = struct.pack(">6H", 7, 0, 1, 0, 0, 0) + _written(name) + _pair(kind, _IN)
-        asking.sendto(question, (_GROUP, _PORT))
-        while (left := ends - time.monotonic()) > 0:
-            asking.settimeout(left)
+        asked = -math.inf
+        while (now := time.monotonic()) < ends:
+            if now - asked >= 1:
+                asking.sendto(question, (_GROUP, _PORT))
+                asked = now
+            asking.settimeout(min(ends, asked + 1) - now)
             with suppress(TimeoutError):
                 records = _records(asking.recv(9000))
                 if not about or about in {name for name, _, _ in records}:

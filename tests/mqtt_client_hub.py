@@ -70,7 +70,7 @@ class Board:
         self._client.on_subscribe = lambda *_: self._subscribed.put(None)
         if will is not None:
             self._client.will_set("state/leave", will, 2)
-        self._client.connect("127.0.0.1", port, 5)
+        self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
     def __enter__(self) -> Self:

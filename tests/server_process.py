@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from tests.ports import free_port
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 """Longest time until a server answers, or has ended."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from tests.harness import PATIENCE, HubProcess, Settings
@@ -30,6 +31,12 @@ class WebHub(HubProcess):
         done = self.cli("token", "create", name, "--scope", scope, *options)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def add_person(self, who: Mapping[str, str], role: str = "viewer", *options: str) -> None:
+        """Let somebody log in, whose ``name`` and ``password`` are told."""
+        given = who["password"]
+        done = self.cli("user", "add", who["name"], "--role", role, *options, given=given)
+        assert done.returncode == 0, done.stderr
 
     def curl(
         self, path: str, *options: str, body: bytes | None = None, token: str = ""

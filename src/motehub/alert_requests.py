@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from motehub.alerts.matching import Matching
-from motehub.alerts.rule import AUTO, Facts, Rule, describe, rule_of, to_fields
+from motehub.alerts.rule import Facts, Rule, describe, rule_of, to_fields
 from motehub.core.hub import Hub
 from motehub.core.rule_hints import hint_of
 from motehub.core.rules import AlertNews, KeptRule, facts_of
@@ -119,9 +119,8 @@ def count_subjects(hub: Hub, rule: Rule) -> int:
         match entry:
             case DeviceChanged(device) if device.admission is Admission.ACCEPTED:
                 devices[device.id] = device
-                facts = said.get(device.id, Facts())
-                if rule.silent != AUTO or facts.interval:
-                    count += len(matching.of_device(device, facts.labels))
+                labels = said.get(device.id, Facts()).labels
+                count += len(matching.of_device(device, labels))
             case SeriesAdded(series) if (owner := devices.get(series.device)) is not None:
                 labels = said.get(owner.id, Facts()).labels
                 count += len(matching.of_series(owner, series, labels))

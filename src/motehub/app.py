@@ -66,7 +66,7 @@ from motehub.supervisor import (
 )
 from motehub.units import UnitDesk
 from motehub.web.settings import WebSettings
-from motehub.zones import find_zone, local_zone
+from motehub.zones import zone_of
 
 if TYPE_CHECKING:
     from motehub.web.pusher import PusherServer
@@ -203,8 +203,6 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
         try:
             async with asyncio.TaskGroup() as tasks, running(configuration, tasks) as hub:
                 collect_garbage_seldom()
-                hub.write_run_file()
-                hub.writer.on_start = hub.renew_run_file
                 for name, listener in hub.listeners.items():
                     tell(f"{name}: {shown_address(listener)}{' (TLS)' if listener.tls else ''}")
                 if configuration.web is None and not configuration.transport:
@@ -212,6 +210,9 @@ async def serve(configuration: Configuration, tell: Callable[[str], None]) -> No
                 if (link := hub.setup_link) is not None:
                     tell(f"To become this hub's administrator, open {link}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
+                # Last: who waits for it may go on to read what was said.
+                hub.write_run_file()
+                hub.writer.on_start = hub.renew_run_file
                 await stop.wait()
                 tell("Stopping: what was received is stored first.")
                 hub.writer.on_start = lambda: None
@@ -242,7 +243,7 @@ async def running(
         consumers: dict[str, ConsumerProcess] = {}
         for program in programs(configuration):
             if program.name == ALERTS and not _needs_alerts(configuration, hub):
-                # A process costs memory: it is there once there is a rule.
+                # A process costs memory: it is there once there is something to look at.
                 late = LateConsumer(program, hub.rules.needed, journal, tasks, consumers)
                 stack.push_async_callback(late.stop)
                 continue
@@ -312,6 +313,7 @@ async def running(
         stack.callback(tasks.create_task(attendance.keep()).cancel)
         stack.callback(attendance.end)
         stack.callback(tasks.create_task(keep_noticing(running_hub.sight, hub.notices)).cancel)
+        stack.callback(tasks.create_task(hub.rules.keep_looking()).cancel)
         yield running_hub
 
 
@@ -338,7 +340,6 @@ def _web(
     from motehub.web.server import HistorySource, WebServer
 
     folder, store = configuration.data_dir, configuration.store
-    zone = configuration.hub.time_zone
     return WebServer(
         settings,
         configuration.pimonitor,
@@ -350,7 +351,7 @@ def _web(
         mark=SqliteLogReader(folder).journal(),
         head=lambda: journal.health.head,
         health=lambda: running_hub().health(),
-        zone=find_zone(zone) if zone else local_zone(),
+        zone=zone_of(configuration.hub.time_zone),
         name=configuration.hub.name,
         language=configuration.hub.language.value,
         upgrades={path: way for one in upgrading for path, way in one.upgrades.items()},

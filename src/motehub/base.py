@@ -112,10 +112,11 @@ async def serve_base(configuration: Configuration, tell: Callable[[str], None]) 
         try:
             async with asyncio.TaskGroup() as tasks, running_base(configuration, tasks):
                 collect_garbage_seldom()
-                RunFile(os.getpid(), None, __version__, "", "", {}).write(folder)
                 dashboard = place_of(configuration.transport["pusher_client"].api_url)
                 tell(f"dashboard: {dashboard.shown}")
                 tell(f"Data in {folder}. Stop with Ctrl+C.")
+                # Last: who waits for it may go on to read what was said.
+                RunFile(os.getpid(), None, __version__, "", "", {}).write(folder)
                 await stop.wait()
                 tell("Stopping: what was received is stored first.")
                 (folder / RUN_FILE).unlink(missing_ok=True)

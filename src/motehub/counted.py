@@ -9,9 +9,9 @@ import msgspec
 
 
 class HourCounts(msgspec.Struct, frozen=True):
-    """What of a device came to the hub, or was decided about, in the hour that begins at ``start``.
+    """What of a device came to the hub, or was decided about, in an hour that begins at ``start``.
 
-    What is late counts when it came, not in the hour (µs) of its own time. As with a device's
+    That is in UTC µs. What is late counts when it came, not at its own time. As with a device's
     counters, ``received = stored + duplicate + rejected + discarded`` but for readings that wait
     for the owner, or have waited.
     """
@@ -43,5 +43,8 @@ class Counted(Protocol):
         ...
 
     def away(self, since: int, until: int) -> list[tuple[int, int]]:
-        """Return when in ``[since, until)`` the hub was not there (µs), in the order of time."""
+        """Return when in ``[since, until)`` the hub was not there (µs), in the order of time.
+
+        Of more than 10,000 such times the oldest are forgotten.
+        """
         ...

@@ -32,8 +32,8 @@ class Fold(msgspec.Struct, frozen=True):
     ``start`` is the cursor before and ``end`` the cursor after it. ``devices`` gives the device
     of each series in it, ``seen`` the last contact (µs) of each device. ``discarded`` is how many
     readings by device were spared, and are not in it; fewer than none where more are in it that
-    were spared before. All of it came in the hour that begins at ``hour`` (µs).
-    ``newest_spared`` has time and value of the newest of these by series.
+    were spared before; ``newest_spared`` has time and value of the newest of them by series. All
+    of it came in the hour that begins at ``hour`` (µs).
 
     The store applies device and series entries first, then what is held, then the other
     entries, then readings and texts, then removals: a device is never pending again, so this

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -36,8 +36,10 @@ Message = str | dict[str, str]
 
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 _QUOTED: Final = re.compile(r"(['\"])(.*)\1", re.DOTALL)
-# Longer texts are not looked up: what a device has said may be in them.
+# Longer texts are not looked up, nor are parts of parts of parts without end: what a device has
+# said may be in them.
 _LONGEST: Final = 1_000
+_DEEPEST: Final = 6
 
 
 @cache
@@ -89,19 +91,23 @@ class Words:
 
     def told(self, text: str) -> str:
         """Return what the hub says in English in this language, as far as it is known there."""
+        return self._told(text, _DEEPEST)
+
+    def _told(self, text: str, depth: int) -> str:
         sayings = _sayings(self.language)
         if text in sayings.whole or len(text) > _LONGEST:
             return sayings.whole.get(text, text)
-        for shape, other in sayings.shapes:
-            if found := shape.fullmatch(text):
-                return self._put_in(other, found) + found[found.re.groups]
+        for shape, other in sayings.shapes if depth else ():
+            if (found := put_into(shape, text)) is not None:
+                *parts, stop = found
+                return self._put_in(other, parts, depth - 1) + stop
         return text
 
-    def _put_in(self, other: str, found: re.Match[str]) -> str:
+    def _put_in(self, other: str, parts: Sequence[str], depth: int) -> str:
         def fill(place: re.Match[str]) -> str:
-            part = found[int(place[1])]
+            part = parts[int(place[1]) - 1]
             quoted = _QUOTED.fullmatch(part)
-            return self.told(quoted[2] if quoted else part)
+            return self._told(quoted[2] if quoted else part, depth)
 
         return _PLACE.sub(fill, other)
 
@@ -115,11 +121,37 @@ def whole(count: int) -> str:
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def put_into(shape: Sequence[str], text: str) -> list[str] | None:
+    """Return what stands in ``text`` between the parts of ``shape``, and the full stop behind.
+
+    Some texts are said as sentences of their own, with a full stop. None if it is another text. A
+    regular expression would do the same, but what a device says could keep it busy for minutes.
+    """
+    first, *others = shape
+    found: list[str] = []
+    if not others:
+        return [text[len(first) :]] if text in (first, f"{first}.") else None
+    if not text.startswith(first):
+        return None
+    begin = len(first)
+    for part in others[:-1]:
+        end = text.find(part, begin)
+        if end < 0:
+            return None
+        found.append(text[begin:end])
+        begin = end + len(part)
+    for ending, stop in ((f"{others[-1]}.", "."), (others[-1], "")):
+        end = len(text) - len(ending)
+        if begin <= end and text.endswith(ending):
+            return [*found, text[begin:end], stop]
+    return None
+
+
 class _Sayings(msgspec.Struct, frozen=True):
-    """What the hub says as a whole, and as patterns: those that leave least open come first."""
+    """What the hub says as a whole, and cut at each ``{}``: what leaves least open comes first."""
 
     whole: Mapping[str, str]
-    shapes: list[tuple[re.Pattern[str], str]]
+    shapes: list[tuple[list[str], str]]
 
 
 @cache
@@ -127,12 +159,7 @@ def _sayings(language: str) -> _Sayings:
     # Mails tell of alerts, and so of rules.
     all_said = {**said(language), **said(language, "rules")}
     order = sorted(all_said, key=lambda one: -len(one.replace("{}", "")))
-    shapes = []
-    for english in order:
-        parts = "(.*?)".join(map(re.escape, english.split("{}")))
-        # Some texts are said as sentences of their own, with a full stop.
-        shapes.append((re.compile(f"{parts}(\\.?)", re.DOTALL), all_said[english]))
-    return _Sayings(all_said, shapes)
+    return _Sayings(all_said, [(english.split("{}"), all_said[english]) for english in order])
 
 
 def _pages() -> Traversable:

@@ -36,7 +36,7 @@ from motehub.reports.order import Made, Order
 from motehub.reports.summary import Known, Selection, select, summarise
 from motehub.reports.words import Phrases
 from motehub.schedules.report import Report, decode
-from motehub.zones import find_zone, local_zone
+from motehub.zones import zone_of
 
 _FOLD_SECONDS: Final = 20.0
 _NICENESS: Final = 10
@@ -82,9 +82,8 @@ def make_report(order: Order, url: str) -> Made:
         complete = wait_until_folded(store, reader, _FOLD_SECONDS)
         known = _known(state, folder, order)
         selection = select(store, report, known.said)
-        zone = find_zone(order.zone) if order.zone else local_zone()
+        zone = zone_of(order.zone)
         span = (order.since, order.until)
-
         raw = WholeHistory(store, folder)
         contents = summarise(store, raw, report, selection, known, span, order.hub, zone)
         if not complete:
@@ -98,7 +97,7 @@ def make_report(order: Order, url: str) -> Made:
 def _known(state: Mapping[str, bytes], folder: Path, order: Order) -> Known:
     rules = [one.rule for one in RuleBook.from_state(state).rules.values() if one.rule.enabled]
     alerts = [
-        AlertPart(one.device, one.text, one.severity, began, ended)
+        AlertPart(one.device, one.text, one.severity, began, ended, one.own_words)
         for one in desk.alerts(folder, _MOST_ALERTS, is_open=False)
         if (began := parse_moment(one.began, 0)) < order.until
         and ((ended := _moment(one.ended)) is None or ended >= order.since)
@@ -121,7 +120,7 @@ def _written(
     *,
     complete: bool,
 ) -> Made:
-    zone = find_zone(order.zone) if order.zone else local_zone()
+    zone = zone_of(order.zone)
     words = Words(report.language or order.language)
     say = Phrases(words, zone)
     subject = say.subject(contents)

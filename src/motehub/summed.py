@@ -14,6 +14,7 @@ from motehub.rollups import TIERS, Grid, RollupColumns
 from motehub.states import StateRow, name_of, names_of_numbers
 
 ROWS_AT_ONCE: Final = 20_000
+"""Rollups that one query reads at most."""
 
 _Db = TypeVar("_Db")
 

@@ -14,6 +14,9 @@ REJECTED_ROWS: Final = 1_000
 EVENT_ROWS: Final = 10_000
 """Events that are kept of each device; like rejected payloads, the newest stay."""
 
+AWAY_ROWS: Final = 10_000
+"""Times in which the hub was not there that are kept: the newest."""
+
 COUNTERS: Final = 5
 """Of each device: received, stored, duplicate, rejected, discarded."""
 

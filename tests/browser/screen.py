@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
 from tests.harness import PATIENCE
 
 PICTURES: Final = Path(__file__).parents[2] / "artefacts" / "pages"
@@ -18,6 +18,13 @@ PICTURES: Final = Path(__file__).parents[2] / "artefacts" / "pages"
 
 PHONE: Final = (360, 740)
 DESK: Final = (1280, 800)
+
+MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
+VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
+"""Who logs in: an administrator and a viewer, if a test does not say otherwise."""
+
+LATE: Final = "status of 40[14]"
+"""What a browser says of answers that come after a log-out, a rename or a removal."""
 
 
 @contextmanager
@@ -69,8 +76,23 @@ def screen(
     try:
         yield page
     finally:
+        # What still answers in place of the hub does so for nobody.
+        page.unroute_all(behavior="ignoreErrors")
         context.close()
     assert not complaints, complaints
+
+
+@contextmanager
+def unanswered(page: Page, requests: str) -> Iterator[None]:
+    """Leave requests to such addresses without an answer; they get it in the end."""
+    held: list[Route] = []
+    page.route(requests, lambda route: held.append(route))
+    try:
+        yield
+    finally:
+        for one in held:
+            one.continue_()
+        page.unroute(requests)
 
 
 def log_in(page: Page, url: str, who: Mapping[str, str]) -> None:

@@ -8,34 +8,24 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, log_in, screen
-from tests.harness import PATIENCE, recent, records, send
+from tests.browser.screen import DESK, MARIE, PHONE, log_in, screen
+from tests.harness import recent, records, send
 from tests.mqtt_hub import BROKER, MqttHub
 from tests.web_hub import WEB
 
 from motehub.web import pages
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 JSON: Final = ("-X", "POST", "-H", "Content-Type: application/json")
 MOST_KEYS: Final = 100
 # These lead elsewhere, or are for who is not logged in.
 OUTSIDE: Final = {"/login", "/setup", "/invitation", "/forgotten", "/reset", "/unsubscribe"}
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttHub]:
     """A hub with a device that has alerts and rejected payloads, and one that waits."""
     with MqttHub(tmp_path_factory.mktemp("access") / "data", {**WEB, **BROKER}) as started:
-        done = started.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
-        assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
         token = started.token("writer", "admin")
         reading = {"device": "oven", "metric": "temperature", "unit": "°C", "value": 230}
         rule = b'{"name": "hot", "metric": "temperature", "above": 200, "severity": "info"}'

@@ -8,27 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.board import Board
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
-from tests.harness import OPEN, PATIENCE, recent, records, send
+from tests.browser.screen import DESK, LATE, MARIE, PHONE, VERA, keep, log_in, screen
+from tests.harness import OPEN, recent, records, send
 from tests.mqtt_hub import BROKER, MqttHub
 from tests.ports import free_port
 from tests.web_hub import WEB
-
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
-VIEWER: Final = {"name": "vera", "password": "seven dry cactuses"}
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +25,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttHub]:
     """A hub with an administrator, a viewer, and three devices with a day of history."""
     settings = {**OPEN, **WEB, **BROKER}
     with MqttHub(tmp_path_factory.mktemp("pages") / "data", settings) as started:
-        for who, role in ((MARIE, "admin"), (VIEWER, "viewer")):
-            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
-            assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
+        started.add_person(VERA)
         token = started.token("writer")
         for number, name in enumerate(("cellar", "greenhouse", "roof")):
             assert started.send(a_day(name, number), token=token)[0] == 200
@@ -80,7 +68,7 @@ def test_from_the_first_link_to_the_log_out(tmp_path: Path, browser: Browser) ->
     """An administrator is made, accepts what comes, looks at it, and leaves; without a reload."""
     with (
         MqttHub(tmp_path / "data", {**WEB, **BROKER}) as hub,
-        screen(browser, PHONE) as page,
+        screen(browser, PHONE, excused=LATE) as page,
     ):
         (line,) = [line for line in hub.log.splitlines() if "/setup#" in line]
         page.goto(line.split()[-1])
@@ -130,14 +118,17 @@ def test_a_led_is_switched_when_its_board_says_so(hub: MqttHub, browser: Browser
     board = Board(hub.mqtt_port)
     try:
         with screen(browser) as one, screen(browser, PHONE, "dark") as other:
-            log_in(one, hub.url, MARIE)
-            log_in(other, hub.url, MARIE)
+            for page in (one, other):
+                # Commands are told to those who follow the hub when they are given.
+                with page.expect_response("**/api/v1/stream"):
+                    log_in(page, hub.url, MARIE)
             board.ask()
             board.join()
             here, there = (
                 page.get_by_role("switch", name="led of capteur01") for page in (one, other)
             )
-            expect(here).to_have_attribute("aria-checked", "false")
+            for switch in (here, there):
+                expect(switch).to_have_attribute("aria-checked", "false")
             here.click()
             assert board.next() == ("led/command", f"{board.claim};1")
             for page in (one, other):
@@ -227,7 +218,7 @@ def test_the_filter(hub: MqttHub, browser: Browser) -> None:
 def test_a_viewer_sees_no_control(hub: MqttHub, browser: Browser) -> None:
     """Who may only look has nothing to switch, to send or to decide."""
     with screen(browser) as page:
-        log_in(page, hub.url, VIEWER)
+        log_in(page, hub.url, VERA)
         expect(value(page, "cellar", "temperature")).to_contain_text("°C")
         assert page.get_by_role("switch").count() == 0
         page.goto(f"{hub.url}/device#cellar")
@@ -266,7 +257,7 @@ def test_a_page_outlives_its_hub(tmp_path: Path, browser: Browser) -> None:
         MqttHub(tmp_path / "data", settings) as hub,
         screen(browser, excused="Failed to load resource|ERR_") as page,
     ):
-        hub.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
+        hub.add_person(MARIE, "admin")
         token = hub.token("writer")
         assert hub.send({"device": "tank", "metric": "level", "value": 1}, token=token)[0] == 200
         log_in(page, hub.url, MARIE)
@@ -283,7 +274,7 @@ def test_pages_that_were_away_find_what_was_renamed(tmp_path: Path, browser: Bro
     """Who missed a rename and a removal sees the present devices, and goes on where they were."""
     settings = {**OPEN, "web": {"host": "127.0.0.1", "port": free_port()}}
     with MqttHub(tmp_path / "data", settings) as hub, ExitStack() as stack:
-        hub.cli("user", "add", "marie", "--role", "admin", given=MARIE["password"])
+        hub.add_person(MARIE, "admin")
         admin = hub.token("admin", "admin", "--scope", "write")
         for name in ("tank", "pond"):
             reading = {"device": name, "metric": "level", "value": 1}
@@ -301,6 +292,7 @@ def test_pages_that_were_away_find_what_was_renamed(tmp_path: Path, browser: Bro
         for page in (tank, pond):
             expect(page.locator("#now")).to_contain_text("level")
         expect(history.locator("#legend")).to_contain_text("tank")
+        expect(card(history, "tank")).to_be_visible()
         for page in pages:
             page.route("**/api/v1/stream**", lambda route: route.abort())
         hub.kill()

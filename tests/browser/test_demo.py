@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.browser.screen import DESK, PHONE, chromium, keep, screen
+from tests.browser.screen import DESK, PHONE, keep, screen
 from tests.demo_run import demo
-from tests.harness import PATIENCE
 
 DEVICES: Final = ("greenhouse", "workshop", "living-room", "balcony", "board01", "soil", "lamp")
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def test_the_link_leads_to_devices_that_live(
@@ -51,7 +41,7 @@ def test_the_link_leads_to_devices_that_live(
         assert other.get_by_label("colour of lamp").input_value() == "#ff8800"
         keep(one, "demo")
         keep(other, "demo-phone-dark")
-        one.get_by_role("link", name="greenhouse").click()
+        one.get_by_role("link", name="greenhouse", exact=True).click()
         one.get_by_role("button", name="7 d").click()
         expect(one.get_by_role("img", name="temperature: from")).to_be_visible()
         keep(one, "demo-week")

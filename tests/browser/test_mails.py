@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from playwright.sync_api import Browser
-from tests.browser.screen import PHONE, chromium, keep
+from tests.browser.screen import PHONE, keep
 from tests.mail_server import MailServer, html
 from tests.report_hub import ReportHub
 from tests.web_hub import WEB
@@ -45,8 +45,8 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, EmailM
             assert hub.send(rows, token=token)[0] == 200
             hub.wait_stored(device, "temperature", 59)
         # A mail does not wait for its picture: usually it has one.
-        for number in range(20):
-            hub.say(token, -3.5 + number / 10, device="freezer")
+        for number in range(60):
+            hub.say(token, -3.5 + number / 100, device="freezer")
             alert = server.wait(2 * number + 1)[-1]
             if any(part.get_content_type() == "image/png" for part in alert.walk()):
                 break
@@ -55,12 +55,6 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, EmailM
         before = len(server.mails)
         assert hub.api("POST", "/reports/Weekly/send", hub.token("a", "admin"))[0] == 202
         yield {"alert": alert, "report": server.wait(before + 1)[-1]}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 def opened(mail: EmailMessage) -> str:

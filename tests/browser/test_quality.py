@@ -7,45 +7,41 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import DESK, MARIE, PHONE, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE
 from tests.web_hub import WEB, WebHub
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 DAY: Final = 86_400
 MINUTE: Final = 60
 
-expect.set_options(timeout=PATIENCE * 1000)
+
+def noon() -> str:
+    """A zone in which it is about noon, so that no day begins meanwhile."""
+    # These names count to the west.
+    return f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-def midnight() -> float:
-    """When today began in Lagos, where clocks are never changed."""
-    now = datetime.now(ZoneInfo("Africa/Lagos"))
+def midnight(zone: str) -> float:
+    now = datetime.now(ZoneInfo(zone))
     return now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
-    """A hub in Lagos with a device of three days: it lost half an hour, the hub three."""
-    settings = {**OPEN, **WEB, "hub": {"admission": "open", "time_zone": "Africa/Lagos"}}
+    """A hub with a device of three days: it lost half an hour, the hub three."""
+    zone = noon()
+    settings = {**OPEN, **WEB, "hub": {"admission": "open", "time_zone": zone}}
     with WebHub(tmp_path_factory.mktemp("quality") / "data", settings) as started:
-        done = started.cli("user", "add", MARIE["name"], "--role", "admin", given=MARIE["password"])
-        assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
         token = started.token("writer")
-        begin = midnight() - 2 * DAY
+        begin = midnight(zone) - 2 * DAY
         off = begin + 30 * 3600, begin + 33 * 3600
         times = [begin + n * MINUTE for n in range(int((time.time() - begin) // MINUTE))]
         lost = range(600, 630)

@@ -8,11 +8,9 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import PHONE, chromium, keep, log_in, screen
-from tests.harness import OPEN, PATIENCE
+from tests.browser.screen import MARIE, PHONE, keep, log_in, screen
+from tests.harness import OPEN
 from tests.web_hub import WEB, WebHub
-
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
 
 OTHERS: Final = {
     "rises": ("By more than", "3"),
@@ -22,22 +20,12 @@ OTHERS: Final = {
 }
 """Kinds of rules, and what they ask for beside a metric."""
 
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
     """A hub with an administrator and a freezer."""
     with WebHub(tmp_path_factory.mktemp("rules") / "data", {**OPEN, **WEB}) as started:
-        name, password = MARIE.values()
-        done = started.cli("user", "add", name, "--role", "admin", given=password)
-        assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
         reading = {"device": "freezer", "metric": "temperature", "unit": "°C", "value": -20}
         assert started.send(reading, token=started.token("writer"))[0] == 200
         yield started

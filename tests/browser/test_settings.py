@@ -14,23 +14,13 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Dialog, Error, Page, Route, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, PHONE, chromium, keep, log_in, screen
+from tests.browser.screen import DESK, LATE, MARIE, PHONE, VERA, keep, log_in, screen
 from tests.harness import OPEN, PATIENCE, cli, stored
 from tests.web_hub import WEB, WebHub
 
-MARIE: Final = {"name": "marie", "password": "three damp seedlings"}
-VERA: Final = {"name": "vera", "password": "seven dry cactuses"}
 OTHER: Final = "eleven tall sunflowers"
 SETTINGS: Final = ("people", "tokens", "certificates", "storage", "backup", "log")
 JSON_SOCKET: Final = {"transport.json_socket": {"host": "127.0.0.1", "port": 0}}
-
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +28,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
     """A hub with an administrator, a viewer, a device and a port for certificates."""
     folder = tmp_path_factory.mktemp("settings") / "data"
     with WebHub(folder, {**OPEN, **WEB, **JSON_SOCKET}) as started:
-        for who, role in ((MARIE, "admin"), (VERA, "viewer")):
-            done = started.cli("user", "add", who["name"], "--role", role, given=who["password"])
-            assert done.returncode == 0, done.stderr
+        started.add_person(MARIE, "admin")
+        started.add_person(VERA)
         token = started.token("writer")
         for device, value in (("cellar", 19.5), ("kiln", 1234.5)):
             reading = {"device": device, "metric": "temperature", "unit": "°C", "value": value}
@@ -78,7 +67,8 @@ def test_an_invitation_leads_to_the_role_that_was_meant(hub: WebHub, browser: Br
         here.reload()
         role = here.get_by_label("Role of pierre")
         expect(role).to_have_value("operator")
-        role.select_option("viewer")
+        with here.expect_response(lambda one: one.request.method == "PATCH"):
+            role.select_option("viewer")
         there.goto(f"{hub.url}/device#cellar")
         expect(there.locator("#now")).to_contain_text("19.5")
         expect(there.get_by_role("button", name="Send")).to_have_count(0)
@@ -189,9 +179,9 @@ def expect_logged_out(page: Page, url: str) -> None:
 
 def test_log_out_everywhere(hub: WebHub, browser: Browser) -> None:
     """Other browsers are seen, logged out one by one, or all at once with this one."""
-    hub.cli("user", "add", "olga", given=OTHER)
     olga = {"name": "olga", "password": OTHER}
-    with screen(browser) as here, screen(browser, excused="401") as there:
+    hub.add_person(olga)
+    with screen(browser, excused=LATE) as here, screen(browser, excused=LATE) as there:
         log_in(here, hub.url, olga)
         log_in(there, hub.url, olga)
         here.goto(f"{hub.url}/settings")
@@ -209,9 +199,10 @@ def test_log_out_everywhere(hub: WebHub, browser: Browser) -> None:
 
 def test_another_password(hub: WebHub, browser: Browser) -> None:
     """A wrong present password is said; the right one makes way for the next."""
-    hub.cli("user", "add", "paul", given=OTHER)
+    paul = {"name": "paul", "password": OTHER}
+    hub.add_person(paul)
     with screen(browser, excused="401") as page:
-        log_in(page, hub.url, {"name": "paul", "password": OTHER})
+        log_in(page, hub.url, paul)
         page.goto(f"{hub.url}/settings")
         for old, said in (("guessed", "The present password is another one."), (OTHER, "")):
             page.locator("#password [name=old]").fill(old)
@@ -221,13 +212,13 @@ def test_another_password(hub: WebHub, browser: Browser) -> None:
         expect(page.locator("#changed")).to_have_text("The password is changed.")
         page.get_by_role("button", name="Log out", exact=True).first.click()
         page.wait_for_url(f"{hub.url}/login")
-        log_in(page, hub.url, {"name": "paul", "password": "two slow tortoises"})
+        log_in(page, hub.url, {**paul, "password": "two slow tortoises"})
 
 
 def test_french(hub: WebHub, browser: Browser) -> None:
     """Pages are French where the browser prefers that, or where somebody has chosen it."""
-    hub.cli("user", "add", "claire", "--role", "admin", given=OTHER)
     claire = {"name": "claire", "password": OTHER}
+    hub.add_person(claire, "admin")
     with screen(browser, locale="fr-CH") as page:
         page.goto(f"{hub.url}/login")
         expect(page.get_by_role("button", name="Se connecter")).to_be_visible()
@@ -236,7 +227,7 @@ def test_french(hub: WebHub, browser: Browser) -> None:
         expect(cellar).to_contain_text("température")
         expect(page.locator("#pulse")).to_contain_text("Tout va bien")
         keep(page, "overview-french")
-    with screen(browser, excused="409") as page:
+    with screen(browser, excused=f"409|{LATE}") as page:
         log_in(page, hub.url, claire)
         page.goto(f"{hub.url}/settings")
         page.get_by_label("Language of these pages").select_option("fr")

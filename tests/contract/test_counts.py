@@ -46,6 +46,7 @@ from motehub.frames import (
 from motehub.history_contract import Fold, FoldResult, HistoryStore
 from motehub.model import Admission, Series
 from motehub.rollups import TIERS
+from motehub.stores import _postgres_counts, _sqlite_counts
 
 __all__ = ["kind", "opener", "store", "url"]
 
@@ -187,6 +188,16 @@ def test_when_the_hub_was_not_there(store: HistoryStore) -> None:
     assert store.counted.away(*EVER) == [(100, 200), (300, 400), (500, 700)]
     fold(store, frame([HubAway(350, 360)]))
     assert store.counted.away(*EVER) == [(100, 200), (300, 360), (350, 360)]
+
+
+def test_the_times_without_the_hub_are_bounded(
+    store: HistoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that is started again and again leaves the newest of them."""
+    for module in (_sqlite_counts, _postgres_counts):
+        monkeypatch.setattr(module, "AWAY_ROWS", 3)
+    fold(store, frame([HubAway(n, n + 5) for n in range(0, 100, 10)]))
+    assert store.counted.away(*EVER) == [(70, 75), (80, 85), (90, 95)]
 
 
 def test_the_newest_is_the_newest_that_came(opener: Opener) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import count, takewhile
 from typing import Any
 
 import pytest
 from tests.alert_hub import AlertHub
+from tests.harness import PATIENCE
 from tests.mail_server import MailServer, html, plain
 from tests.receivers import Receiver
 from tests.web_hub import WEB
@@ -79,6 +81,12 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
             yield Stand(hub, server, receiver)
 
 
+def attempts() -> Iterator[int]:
+    """Count for as long as a machine may be too busy for what usually happens."""
+    ends = time.monotonic() + PATIENCE
+    return takewhile(lambda number: number < 20 or time.monotonic() < ends, count())
+
+
 def test_a_reading_becomes_a_mail_and_its_end_another(stand: Stand) -> None:
     """With device, value, limit and link, as text and as HTML; an event and a webhook too."""
     stand.hub.say(stand.token, -20)
@@ -111,7 +119,7 @@ def test_a_reading_becomes_a_mail_and_its_end_another(stand: Stand) -> None:
 
 def test_a_mail_shows_how_it_came(stand: Stand) -> None:
     """A picture within the HTML: usually, since a mail does not wait for one."""
-    for number in range(20):
+    for number in attempts():
         device = f"freezer-drawn-{number}"
         stand.hub.say(stand.token, -20, device=device)
         stand.hub.wait_stored(device, "temperature", 1)
@@ -120,6 +128,8 @@ def test_a_mail_shows_how_it_came(stand: Stand) -> None:
         pictures = [one for one in mail.walk() if one.get_content_type() == "image/png"]
         if pictures:
             break
+    else:
+        raise AssertionError("no mail has a picture")
     (picture,) = pictures
     assert picture.get_content().startswith(b"\x89PNG")
     assert f'src="cid:{picture["Content-ID"].strip("<>")}"' in html(mail)
@@ -127,14 +137,14 @@ def test_a_mail_shows_how_it_came(stand: Stand) -> None:
 
 
 def test_a_mail_comes_within_a_second(stand: Stand) -> None:
-    """Usually: the best of twenty is looked at, since the machine may be busy."""
-    best = 60.0
-    for number in range(20):
-        count = len(stand.server.times)
+    """Usually: the best of many is looked at, since the machine may be busy."""
+    best = PATIENCE
+    for number in attempts():
+        before = len(stand.server.times)
         began = time.time()
         stand.hub.say(stand.token, number, device=f"freezer-{number}")
-        stand.server.wait(count + 1)
-        best = min(best, stand.server.times[count] - began)
+        stand.server.wait(before + 1)
+        best = min(best, stand.server.times[before] - began)
         if best < 1:
             break
     assert best < 1
@@ -156,6 +166,7 @@ def test_changes_states_texts_and_silence(stand: Stand) -> None:
     stand.mail("fast: temperature is 26 °C (temperature changes by more than 5 within 10 min)")
     stand.mail("door: button is 1")
     stand.mail("panel says alarm!")
+    assert (stand.alert("panel")["own_words"], stand.alert("door")["own_words"]) == (True, False)
     stand.mail("silent: nothing comes any more")
 
 

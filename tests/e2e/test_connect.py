@@ -49,8 +49,12 @@ def test_first_programs_trust_the_hub(hub: MqttHub, tmp_path: Path, way: str) ->
         return
     with running(way, code, tmp_path):
         pass
-    hub.wait_until(lambda: hub.json("devices", "list") != [], "the device is there")
-    hub.wait_until(lambda: hub.device("dht-127.0.0.1")["waiting"] == 2, "it waits")
+
+    def waiting() -> list[int]:
+        rows = hub.json("devices", "list")
+        return [row["waiting"] for row in rows if row["name"] == "dht-127.0.0.1"]
+
+    hub.wait_until(lambda: waiting() == [2], "it waits")
 
 
 def test_the_sketch_of_an_esp32_speaks_the_dialect(hub: MqttHub) -> None:

@@ -36,7 +36,7 @@ class Board:
         self._client.on_subscribe = lambda *_: self._subscribed.put(None)
         if will is not None:
             self._client.will_set("state/leave", will, 2)
-        self._client.connect("127.0.0.1", port, 5)
+        self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
     def _hear(self, _client: Client, _: object, message: MQTTMessage) -> None:

@@ -17,7 +17,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.harness import OPEN, HubProcess, cli, environment, recent, records, send, stored
+from tests.harness import (
+    OPEN,
+    PATIENCE,
+    HubProcess,
+    cli,
+    environment,
+    recent,
+    records,
+    send,
+    stored,
+)
 from tests.servers import PASSWORD, PostgresServer, RedisServer
 
 START = 1_700_000_000
@@ -52,7 +62,7 @@ def bring(data: Path, *arguments: str) -> dict[str, Any]:
 
 def wait_until_begun(data: Path, process: subprocess.Popen[bytes]) -> None:
     """Return when an import has noted how far it came."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not any(b"digest" in one.read_bytes() for one in data.glob("import-*.json")):
         assert process.poll() is None, "it has ended already"
         assert time.monotonic() < deadline
@@ -148,7 +158,7 @@ def test_an_interrupted_import_says_that_it_may_go_on(stopped: Path, tmp_path: P
     ) as process:
         wait_until_begun(stopped, process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert b"start it again" in errors
     assert b"Traceback" not in errors

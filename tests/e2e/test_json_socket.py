@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness import HubProcess, connect, is_closed
+from tests.harness import PATIENCE, HubProcess, connect, is_closed
 
 LISTEN = {"host": "127.0.0.1", "port": 0}
 
@@ -106,11 +106,11 @@ def test_nobody_else_is_let_in(hub: HubProcess, tmp_path: Path) -> None:
         assert is_refused(hub, certificate, b'{"stranger": {"x": 1}}')
     with socket.create_connection(("127.0.0.1", port(hub))) as plain:
         plain.sendall(b'{"stranger": {"x": 1}}' * 10)
-        plain.settimeout(20)
+        plain.settimeout(PATIENCE)
         while plain.recv(4096):
             pass
     hub.wait_until(
-        lambda: hub.status()["transports"]["json_socket"]["handshake_failed"] == before + 3,
+        lambda: hub.status()["transports"]["json_socket"].get("handshake_failed") == before + 3,
         "three failed handshakes",
     )
     assert "stranger" not in [row["name"] for row in hub.json("devices", "list")]
@@ -142,7 +142,7 @@ def test_each_object_is_acknowledged_when_asked_for(hub: HubProcess) -> None:
         context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
         connection.makefile("rb") as lines,
     ):
-        connection.settimeout(20)
+        connection.settimeout(PATIENCE)
         connection.sendall(sent)
         answers = [json.loads(lines.readline()) for _ in range(4)]
     assert answers[0] == {"ok": True, "stored": 2}

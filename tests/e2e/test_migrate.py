@@ -15,7 +15,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.harness import OPEN, HubProcess, Settings, cli, environment, recent, records, send
+from tests.harness import (
+    OPEN,
+    PATIENCE,
+    HubProcess,
+    Settings,
+    cli,
+    environment,
+    recent,
+    records,
+    send,
+)
 from tests.servers import PASSWORD, PostgresServer
 
 from motehub import parts
@@ -184,7 +194,7 @@ def begin(folder: Path, url: str) -> subprocess.Popen[bytes]:
         env=environment() | {"MOTEHUB_DATA": str(folder)},
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     with psycopg.connect(url, autocommit=True) as db:
         while True:
             there = db.execute("SELECT to_regclass('reading')").fetchone()
@@ -224,7 +234,7 @@ def test_a_database_that_dies_leaves_the_old_history(
     """The command says what happened; a repeat finishes when the database is back."""
     process = begin(large, url)
     server.kill()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert b"The connection to the PostgreSQL database" in errors or b"crashed" in errors
     assert b"Traceback" not in errors

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any, Final, Self
 
@@ -53,7 +53,7 @@ class Board:
         self.client.on_subscribe = lambda *_: self._subscribed.put(None)
         if claim is not None:
             self.client.will_set("state/leave", claim, _SAYS[version])
-        self.client.connect("127.0.0.1", hub.mqtt_port, 5)
+        self.client.connect("127.0.0.1", hub.mqtt_port)
         self.client.loop_start()
 
     def __enter__(self) -> Self:
@@ -257,13 +257,14 @@ def test_a_silent_board_is_missed(hub: MqttHub, mac: str) -> None:
     """
     claim = ask(hub, mac, 4)
     name = claim.partition(";")[0]
-    with hub.raw() as watcher, hub.raw() as board, hub.raw() as half:
+    with hub.raw() as watcher, hub.raw() as board, ExitStack() as later:
         watcher.send(connect("watcher of boards"), subscribe("state/leave"))
         watcher.expect("200200009003000100")
         will = ("state/leave", claim.encode(), 1)
         board.send(connect("", keep_alive=5, will=will), publish("state/join", claim.encode(), 1))
         board.expect("2002000040020001")
         began = time.monotonic()
+        half = later.enter_context(hub.raw())
         half.send(b"\x10")
         watcher.expect(publish("state/leave", claim.encode()))
         # Who was held up for long is no judge of it.

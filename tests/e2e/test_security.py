@@ -44,7 +44,7 @@ ANSWERS: Final = [
     ("GET", "/", 200),
     ("GET", "/login", 200),
     ("GET", "/settings/people", 200),
-    ("GET", "/static/style.css", 200),
+    ("GET", "/static/styles/login.css", 200),
     ("GET", "/static/../../../etc/passwd", 404),
     ("GET", "/static/%2e%2e/app.py", 404),
     ("GET", "/nothing<script>", 404),

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -127,7 +127,12 @@ def watched(hub: HubProcess) -> Iterator[Condition]:
 
 def _memory(pid: int) -> int:
     hub = psutil.Process(pid)
-    return sum(one.memory_info().rss for one in (hub, *hub.children(recursive=True)))
+    total = 0
+    for one in (hub, *hub.children(recursive=True)):
+        # Some live only for a moment.
+        with suppress(psutil.NoSuchProcess):
+            total += one.memory_info().rss
+    return total
 
 
 def compare(data: Path, *reports: tuple[int, Report]) -> int:

@@ -141,18 +141,18 @@ def test_a_mail_server_that_is_down_holds_up_nothing(tmp_path: Path) -> None:
 def test_a_mail_server_that_does_not_answer_or_take(tmp_path: Path) -> None:
     """The owner is told what it says, or that it says nothing."""
     with MailServer() as server:
-        hub = AlertHub(tmp_path / "data", server, [], {"mail": {"timeout": "1s"}})
 
-        def trouble() -> str:
+        def trouble(timeout: str) -> str:
+            hub = AlertHub(tmp_path / "data", server, [], {"mail": {"timeout": timeout}})
             done = hub.cli("mail", "test", "--config", str(hub.config))
             assert done.returncode == 1
             return done.stderr
 
         server.hanging.set()
-        assert "no answer within 1 s" in trouble()
+        assert "no answer within 1 s" in trouble("1s")
         server.hanging.clear()
         server.answer = "452 4.3.1 no space"
-        assert "answers 452: 4.3.1 no space" in trouble()
+        assert "answers 452: 4.3.1 no space" in trouble("2m")
 
 
 @pytest.fixture(scope="module")

@@ -115,12 +115,17 @@ async def test_a_backlog_is_sent_in_order_and_not_all_at_once(tmp_path: Path) ->
                 for address in ("10.0.0.1", "10.0.0.2"):
                     await Unit(hub, address).read(number, time=hour_ago + number)
             wait_until(lambda: service.counts.get("waiting") == count)
-            with Receiver(port) as receiver:
-                receiver.wait(1)
-                began = time.monotonic()
+            receiver = Receiver(port)
+            times: list[float] = []
+
+            def note(_: Received) -> int:
+                times.append(time.monotonic())
+                return 204
+
+            receiver.behave = note
+            with receiver:
                 receiver.wait(count)
-                took = time.monotonic() - began
-                assert took > (count - 20) / rate
+                assert max(times) - min(times) > (count - 20) / rate
                 for address in ("10.0.0.1", "10.0.0.2"):
                     want = [str(number) for number in range(count // 2)]
                     assert values(receiver.received, address) == want
@@ -135,8 +140,11 @@ async def test_of_what_waits_only_the_newest_may_matter(tmp_path: Path) -> None:
                 await Unit(hub, "10.0.0.1").read(number, time=now())
             wait_until(lambda: service.counts.get("replaced") == 49)
             with Receiver(port) as receiver:
-                wait_until(lambda: service.counts["waiting"] == 0)
-                assert values(receiver.received, "10.0.0.1") == ["49"]
+                wait_until(lambda: service.counts.get("waiting") == 0)
+                # One more, if it was just under way when it was replaced.
+                came = values(receiver.received, "10.0.0.1")
+                assert came[-1] == "49"
+                assert len(came) <= 2
 
 
 async def test_a_full_outbox_leaves_readings_in_the_journal(tmp_path: Path) -> None:
@@ -147,12 +155,12 @@ async def test_a_full_outbox_leaves_readings_in_the_journal(tmp_path: Path) -> N
             with Service(tmp_path, plan(receiver.url, queue=100, rate=10_000)) as service:
                 unit = Unit(hub, "10.0.0.1")
                 await unit.read(*range(100), time=now())
-                wait_until(lambda: service.position > 0 and service.counts["waiting"] == 100)
+                wait_until(lambda: service.position > 0 and service.counts.get("waiting") == 100)
                 await unit.read(*range(100, 150), time=now())
                 service.notices.wake()
                 wait_until(lambda: "100 readings wait" in str(service.trouble))
                 receiver.behave = lambda _: 204
-                wait_until(lambda: service.counts["delivered"] == 150)
+                wait_until(lambda: service.counts.get("delivered") == 150)
         answered = receiver.received[-150:]
         assert values(answered, "10.0.0.1") == [str(number) for number in range(150)]
 
@@ -174,10 +182,10 @@ async def test_a_unit_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
                     for last in (7, 4, 5, 6, 8):
                         await Unit(hub, f"10.0.0.{last}").read(number, time=now())
                 wait_until(lambda: len(values(receiver.received, "10.0.0.7")) == 20)
-                wait_until(lambda: service.counts["given_up"] == 20)
+                wait_until(lambda: service.counts.get("given_up") == 20)
                 assert values(receiver.received, "10.0.0.4") == ["0"]
                 assert values(receiver.received, "10.0.0.8") == ["0"]
-                wait_until(lambda: service.counts["units_refused"] == 2)
+                wait_until(lambda: service.counts.get("units_refused") == 2)
                 # After the next reading that is taken, the owner still sees whose are not.
                 while "not taken" not in (said := str(desk.endpoints(tmp_path)[0].trouble)):
                     came = len(values(receiver.received, "10.0.0.7"))
@@ -185,8 +193,8 @@ async def test_a_unit_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
                     wait_until(lambda n=came: len(values(receiver.received, "10.0.0.7")) > n)  # type: ignore[misc]
                 assert {"10.0.0.4", "10.0.0.8"} <= set(said.replace(",", "").split())
                 receiver.behave = lambda _: 204
-                wait_until(lambda: service.counts["waiting"] == 0)
-                wait_until(lambda: service.counts["units_refused"] == 0)
+                wait_until(lambda: service.counts.get("waiting") == 0)
+                wait_until(lambda: service.counts.get("units_refused") == 0)
                 assert desk.endpoints(tmp_path)[0].trouble is None
                 for last in (4, 6, 8):
                     want = [str(number) for number in range(20)]
@@ -203,7 +211,7 @@ async def test_readings_that_are_refused_for_long_are_given_up(tmp_path: Path) -
                 await Unit(hub, "10.0.0.4").read(4, time=now())
                 wait_until(lambda: service.counts.get("given_up") == 3)
                 receiver.behave = lambda _: 204
-                wait_until(lambda: service.counts["delivered"] == 1)
+                wait_until(lambda: service.counts.get("delivered") == 1)
                 assert values(receiver.received, "10.0.0.4") == ["1", "4"]
 
 
@@ -217,7 +225,7 @@ async def test_a_dashboard_that_forbids_everything_costs_no_reading(tmp_path: Pa
                 wait_until(lambda: service.counts.get("failed", 0) >= 3)
                 assert (service.counts["given_up"], service.counts["units_refused"]) == (0, 0)
                 receiver.refused = "unit"
-                wait_until(lambda: service.counts["given_up"] == 2)
+                wait_until(lambda: service.counts.get("given_up") == 2)
 
 
 async def test_a_killed_process_loses_no_reading(tmp_path: Path) -> None:
@@ -259,7 +267,7 @@ async def test_what_is_killed_between_answer_and_note_is_sent_again(tmp_path: Pa
                 with Service(tmp_path, given) as service:
                     await Unit(hub, "10.0.0.1").read(6, time=now())
                     wait_until(lambda s=service: s.counts.get("delivered") == 2)  # type: ignore[misc]
-                    assert service.counts["waiting"] == 0
+                    assert service.counts.get("waiting") == 0
     first, again, other = receiver.received
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
     assert first.headers["webhook-id"] != other.headers["webhook-id"]

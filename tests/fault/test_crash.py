@@ -13,7 +13,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     tally = run(tmp_path, 9, 20_260_501, tallies.append)
     assert (tally.rounds, tally.kills_of_hub, len(tallies)) == (9, 9, 9)
     assert tally.kills_of_writer > 0
-    assert tally.readings > 1000
+    assert tally.readings > 100
 
 
 def test_a_loss_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.e2e.test_import import bring, check, make, wait_until_begun
-from tests.harness import OPEN, HubProcess, environment
+from tests.harness import OPEN, PATIENCE, HubProcess, environment
 from tests.servers import PostgresServer
 
 COUNT = 200_000
@@ -53,7 +53,7 @@ def test_an_import_waits_while_the_journal_is_full(
             )
             assert process.poll() is None
             server.start()
-            output, errors = process.communicate(timeout=90)
+            output, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert b"200,000 rows read" in output
         hub.wait_folded()
@@ -71,7 +71,7 @@ def test_a_hub_that_is_killed_costs_an_import_nothing(folder: Path, tmp_path: Pa
         with begin(folder, path) as process:
             wait_until_begun(folder, process)
             hub.kill()
-            _, errors = process.communicate(timeout=90)
+            _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         assert b"The hub has stopped, or ended the connection." in errors
         assert b"start it again" in errors

@@ -74,7 +74,7 @@ def test_a_hub_that_dies_in_a_flood(folder: Path) -> None:
 def test_a_loss_would_be_seen(folder: Path) -> None:
     """The comparison itself fails when more was acknowledged than stored, or less sent."""
     with HubProcess(folder, SETTINGS) as hub:
-        with Flood(hub, 2, seconds=0.1) as clients:
+        with Flood(hub, 2, seconds=1) as clients:
             clients.begin()
             report = clients.report()
         hub.wait_folded()

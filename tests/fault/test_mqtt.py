@@ -358,7 +358,7 @@ def test_a_hub_that_is_stopped_under_load(tmp_path: Path, monkeypatch: pytest.Mo
     """What was acknowledged before the end is stored; what was not is sent again, at QoS 2 once."""
     monkeypatch.setattr(mqtt_crash, "_kill", lambda hub, rng: stop(hub))
     rounds: list[int] = []
-    assert mqtt_crash.run(tmp_path, 3, 20_261_121, rounds.append).messages > 300
+    assert mqtt_crash.run(tmp_path, 3, 20_261_121, rounds.append).messages > 100
     assert len(rounds) == 3
 
 

@@ -12,7 +12,7 @@ def test_what_is_acknowledged_is_stored_and_at_qos_2_once(tmp_path: Path) -> Non
     rounds: list[int] = []
     tally = run(tmp_path, 6, 20_261_121, rounds.append)
     assert len(rounds) == tally.kills == 6
-    assert tally.messages > 500
+    assert tally.messages > 100
 
 
 def test_a_loss_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

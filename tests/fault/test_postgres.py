@@ -10,7 +10,7 @@ import psutil
 import psycopg
 import pytest
 from tests.fault.load import FIRST, Sender
-from tests.harness import HubProcess, Stored, recent, records, send
+from tests.harness import START_SECONDS, HubProcess, Stored, recent, records, send
 from tests.servers import PASSWORD, PostgresServer
 
 DEVICE = "dht-127.0.0.1"
@@ -256,7 +256,7 @@ def test_a_lost_journal_is_begun_after_the_history(
         file.unlink()
     server.stop()
     try:
-        assert hub.launch().wait(30) == 1
+        assert hub.launch().wait(START_SECONDS) == 1
         assert "does not run" in hub.log
         assert "Traceback" not in hub.log
         assert not (hub.data / "journal.db").exists()

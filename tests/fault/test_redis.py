@@ -49,6 +49,22 @@ def consumer(hub: HubProcess) -> dict[str, Any]:
     return found
 
 
+def kill_mirror(hub: HubProcess) -> None:
+    """Kill its process, once there is one: it may just be starting, or ending."""
+
+    def killed() -> bool:
+        pid = consumer(hub)["pid"]
+        if pid is None:
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    hub.wait_until(killed, "a mirror runs and is killed")
+
+
 def wait_level(hub: HubProcess) -> None:
     """Return when the mirror has everything that the journal has."""
     hub.wait_until(
@@ -160,8 +176,7 @@ def test_hub_mirror_and_redis_are_killed_at_random(folder: Path, server: RedisSe
                 hub.kill()
                 hub.start()
             elif victim == "mirror":
-                hub.wait_until(lambda: consumer(hub)["pid"] is not None, "a mirror runs")
-                os.kill(consumer(hub)["pid"], signal.SIGKILL)
+                kill_mirror(hub)
             else:
                 server.kill()
                 program.wait_for_more(rng.randint(0, 20))
@@ -189,7 +204,7 @@ def test_an_idle_hub_sends_frames_along(folder: Path, server: RedisServer) -> No
         for _ in range(3):
             wait_level(hub)
             wait_fed()
-            os.kill(consumer(hub)["pid"], signal.SIGKILL)
+            kill_mirror(hub)
             program.wait_for_more(3)
             hub.wait_until(lambda: consumer(hub)["pid"] is not None, "a mirror runs again")
             wait_level(hub)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.web.test_languages import places
 
 import motehub
-from motehub.languages import LANGUAGES, Words, mail_catalogue
+from motehub.languages import LANGUAGES, Words, mail_catalogue, put_into
 
 PACKAGE: Final = Path(motehub.__file__).parent
 EN, FR = Words("en"), Words("fr")
@@ -88,3 +90,31 @@ def test_what_the_hub_says_is_said_in_french(text: str, french: str) -> None:
     """As the pages do it: the same sentences, and what is unknown stays as it is."""
     assert FR.told(text) == french
     assert EN.told(text) == text
+
+
+SHAPES: Final = (
+    "{}: {}",
+    "{} is {} ({} above {} or below {} for {})",
+    "a{}{}b",
+    "{}.",
+    "ab",
+    "a{}a",
+)
+
+
+@given(st.sampled_from(SHAPES), st.text("ab.: (is", max_size=30) | st.sampled_from(SHAPES))
+def test_what_is_put_in_is_as_short_as_it_can_be(shape: str, text: str) -> None:
+    """What is found between the words of a sentence is what a lazy regular expression finds."""
+    lazy = "(.*?)".join(map(re.escape, shape.split("{}"))) + r"(\.?)"
+    found = re.fullmatch(lazy, text, re.DOTALL)
+    assert put_into(shape.split("{}"), text) == (None if found is None else list(found.groups()))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_keeps_anybody_busy(language: str) -> None:
+    """A device may say something in which the words of sentences come again and again."""
+    words = Words(language)
+    for part in (": ", " is ", ": is ( above or below for )", "It has no "):
+        text = (part * 500)[:999] + "#"
+        assert words.told(text).endswith("#")
+    assert FR.told("no " * 300 + "x").startswith("plus de plus de ")

@@ -304,6 +304,7 @@ async def test_limits_refuse_before_any_handshake(authority: Authority, tmp_path
         assert listener.counters["refused_total"] == 1
         first.close()
         await first.wait_closed()
+        await until(lambda: len(listener.connections) == 1)
         third = await connect("127.0.0.3")
         for writer in (second, third):
             writer.close()
@@ -312,7 +313,7 @@ async def test_limits_refuse_before_any_handshake(authority: Authority, tmp_path
 async def test_silence_ends_a_connection(authority: Authority, tmp_path: Path) -> None:
     """Neither an unfinished handshake nor an idle session lasts longer than its limit."""
     hub = SlowHub()
-    async with listening(tmp_path, hub, ConnectionLimits(9, 9, 0.3, 0.3)) as (listener, port):
+    async with listening(tmp_path, hub, ConnectionLimits(9, 9, 2, 0.3)) as (listener, port):
         silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
         idle, idle_writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client_context(authority), server_hostname="127.0.0.1"

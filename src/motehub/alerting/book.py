@@ -254,9 +254,10 @@ class Writing:
     def change(self, alert: Alert) -> None:
         """Keep what has changed of an alert."""
         self._db.execute(
-            "UPDATE alert SET state = ?, ended = ?, value = ?, text = ?, acknowledged = ?, "
-            "acknowledged_by = ?, snoozed = ?, due = ?, told = ? WHERE id = ?",
+            "UPDATE alert SET device = ?, state = ?, ended = ?, value = ?, text = ?, "
+            "acknowledged = ?, acknowledged_by = ?, snoozed = ?, due = ?, told = ? WHERE id = ?",
             (
+                alert.device,
                 alert.state,
                 alert.ended,
                 alert.value,

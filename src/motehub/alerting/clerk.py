@@ -20,7 +20,7 @@ from motehub.model import MICROSECONDS
 from motehub.reports.order import Made, Order, make
 from motehub.schedules.report import Report, encode
 from motehub.schedules.times import next_due, period_of, previous_due, usual_period
-from motehub.zones import find_zone, local_zone
+from motehub.zones import zone_of
 
 LookUp = Callable[[], Mapping[str, bytes]]
 """Returns what the journal keeps of reports for good. Raises StorageError."""
@@ -216,5 +216,4 @@ class Clerk(threading.Thread):
         self._next[report.name] = timing, now, now + round(rest * MICROSECONDS)
 
     def _zone_of(self, report: Report) -> tzinfo:
-        name = report.time_zone or self._plan.zone
-        return find_zone(name) if name else local_zone()
+        return zone_of(report.time_zone or self._plan.zone)

@@ -140,6 +140,7 @@ class Courier(threading.Thread):
             try:
                 self._deliver_next()
             except StorageError as error:
+                self._gate.leave()
                 _occasional.warning("messages about alerts wait", reason=str(error))
                 self._stopping.wait(_LOOK_SECONDS)
 
@@ -147,17 +148,15 @@ class Courier(threading.Thread):
         self._forget()
         if not self._gate.enter(_LOOK_SECONDS):
             return
-        try:
-            batch = self._next()
-        except StorageError:
-            self._gate.leave()
-            raise
+        batch = self._next()
         if batch is None:
             self._gate.leave()
             return
         self._under_way = time.monotonic(), batch
-        self._deliver(batch)
-        self._under_way = None
+        try:
+            self._deliver(batch)
+        finally:
+            self._under_way = None
 
     def _next(self) -> list[Waiting] | None:
         """Return what goes out now, or None after a while."""

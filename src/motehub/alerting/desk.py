@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from motehub.alerting.book import ALERT_COLUMNS, FILE_NAME, Alert
+from motehub.alerting.telling import is_own
 from motehub.core.moments import iso
 from motehub.errors import UnknownAlert
 from motehub.sqlite_files import check_schema, open_database, plain_errors, schema_version
@@ -26,7 +27,9 @@ class AlertShape(msgspec.Struct, frozen=True):
     """An alert as programs see it; ``ended`` is null while it is not over.
 
     ``state`` is firing, recovering, "no data" or ok. ``began`` is by the times of readings,
-    ``noticed`` when the hub knew. ``told`` is how often people were told that it is so.
+    ``noticed`` when the hub knew. ``own_words`` tells whether ``text`` is what the owner of the
+    rule wrote, in any language, and not the hub's English. ``told`` is how often people were told
+    that it is so.
     """
 
     id: int
@@ -42,6 +45,7 @@ class AlertShape(msgspec.Struct, frozen=True):
     value: str
     limits: str
     text: str
+    own_words: bool
     acknowledged: str | None
     acknowledged_by: str | None
     snoozed_until: str | None
@@ -132,6 +136,7 @@ def _shape(alert: Alert) -> AlertShape:
         value=alert.value,
         limits=alert.limits,
         text=alert.text,
+        own_words=is_own(alert.notify),
         acknowledged=_iso(alert.acknowledged),
         acknowledged_by=alert.acknowledged_by or None,
         snoozed_until=_iso(alert.snoozed),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from motehub.alerting.book import AlertBook, Writing
 from motehub.alerting.telling import Telling
 from motehub.alerts.engine import Engine
@@ -24,6 +26,7 @@ from motehub.frames import (
     DeviceRemoved,
     Entry,
     Frame,
+    HubAway,
     HubNoticed,
     MaintenanceChanged,
     PresenceChanged,
@@ -71,7 +74,8 @@ class JudgeFrames:
         self._devices: dict[int, Device] = {}
         self._series: dict[int, Series] = {}
         self._said: dict[int, Facts] = {}
-        self._marks: dict[str, int] = {}
+        self._marks: dict[str, tuple[int, int]] = {}
+        self._renamed = False
         self._orders: list[_Order] = []
         self._position: int | None = None
         self._flushed = clocks.monotonic()
@@ -172,7 +176,7 @@ class JudgeFrames:
         # A file that was put back from a copy must not use numbers that the hub has seen.
         self._book.count_news_from(*RuleBook.from_state(state).told)
         kept = self._book.watches()
-        known = [one for one in kept if self._marks.get(one[0]) == one[2]]
+        known = [one for one in kept if one[2] in self._marks.get(one[0], ())]
         self._engine.resume((name, subject, one) for name, subject, _, one in known)
         self._engine.gone |= {(name, subject) for name, subject, mark, _ in kept} - {
             (name, subject) for name, subject, _, _ in known
@@ -181,6 +185,7 @@ class JudgeFrames:
         self.begin_silence(now - seen if 0 < seen <= now else None)
         alarms = {key for key, state in self._engine.states() if state.is_alarm}
         self._telling.resume(self._book.open_alerts(), alarms)
+        self._renamed = True
         self._position = self.committed = position
         self._settle(flush=True)
 
@@ -197,6 +202,7 @@ class JudgeFrames:
         for number in self._devices.keys() - there:
             self._engine.remove_device(number)
         self._learn(registry.entries(), 0)
+        self._engine.look_anew()
 
     def _learn_profiles(self, state: Mapping[str, bytes]) -> None:
         self._said = facts_of(Profiles.from_state(state))
@@ -218,12 +224,17 @@ class JudgeFrames:
 
     def _learn(self, entries: Sequence[Entry], now: int) -> None:
         engine = self._engine
+        rules = [one for one in entries if isinstance(one, RuleChanged)]
+        for rule in rules:
+            # Before devices: it may be that it follows one that is renamed.
+            self._change_rule(rule)
         for entry in entries:
             match entry:
                 case DeviceChanged(device):
                     if now and device.id in self._devices:
                         # What the owner says of a device may be what has changed.
                         self._learn_profiles(self._reader.state())
+                        self._renamed |= self._devices[device.id].name != device.name
                     self._devices[device.id] = device
                     engine.put_device(device)
                 case SeriesAdded(series):
@@ -239,24 +250,30 @@ class JudgeFrames:
                     engine.be_present(device, online, now)
                     if online:
                         engine.hear(device, now)
-                case RuleChanged():
-                    self._change_rule(entry)
+                case HubAway(since, until):
+                    engine.miss(since, until)
                 case AlertAnswered() | MaintenanceChanged() | HubNoticed():
                     self._orders.append(entry)
+        if rules:
+            engine.look_anew()
 
     def _change_rule(self, entry: RuleChanged) -> None:
         if entry.rule is None:
             self._engine.remove_rule(entry.name)
             self._marks.pop(entry.name, None)
         else:
-            self._engine.put_rule(decode(entry.rule))
-            self._marks[entry.name] = zlib.crc32(entry.rule)
+            rule = decode(entry.rule)
+            self._engine.put_rule(rule, look=False)
+            # Whom it is for may change. Earlier versions had a mark of all of it.
+            said = encode(msgspec.structs.replace(rule, devices=[], labels=[]))
+            self._marks[entry.name] = zlib.crc32(said), zlib.crc32(entry.rule)
 
     def _settle(self, *, flush: bool = False) -> None:
         """Keep what has changed, at once if people should know of it."""
         now = self._clock()
         transitions = [one for one in self._engine.take() if one.old.is_alarm or one.new.is_alarm]
-        urgent = bool(transitions or self._orders or self._telling.is_due(now))
+        waits = self._orders or self._renamed or self._telling.is_due(now)
+        urgent = bool(transitions or waits)
         late = clocks.monotonic() - self._flushed >= FLUSH_SECONDS
         if not (urgent or flush or (late and self._position != self.committed)):
             return
@@ -271,12 +288,15 @@ class JudgeFrames:
         self._engine.changed.clear()
         self._engine.gone.clear()
         self._orders.clear()
+        self._renamed = False
         self.committed = self._position
         self._flushed = clocks.monotonic()
 
     def _write(self, writing: Writing, transitions: Sequence[Transition], now: int) -> None:
         engine, telling = self._engine, self._telling
         engine.settle()
+        if self._renamed:
+            telling.follow(writing, self._devices)
         for one in transitions:
             device, series = self._subject(one.subject)
             telling.take(writing, one, device, series, now)
@@ -288,7 +308,7 @@ class JudgeFrames:
         telling.remind(writing, now)
         writing.drop(engine.gone)
         writing.keep(
-            (watch.rule.name, watch.subject, self._marks[watch.rule.name], watch.keep())
+            (watch.rule.name, watch.subject, self._marks[watch.rule.name][0], watch.keep())
             for watch in engine.changed
         )
 

@@ -73,6 +73,7 @@ class Postman(threading.Thread):
                 if self._deliver_next():
                     continue
             except StorageError as error:
+                self._gate.leave()
                 _occasional.warning("letters wait for storage", reason=str(error))
             self._woken.wait(_LOOK_SECONDS)
             self._woken.clear()

@@ -31,7 +31,7 @@ from motehub.languages import Words
 from motehub.logs import Logger, OccasionalLogger
 from motehub.model import MICROSECONDS
 from motehub.webhooks.service import TOLD_OF, Hub, Tell, Undelivered, clock
-from motehub.zones import find_zone, local_zone
+from motehub.zones import zone_of
 
 TellHub = Callable[[str, Sequence[AlertNews]], None]
 """Tells the hub what is new of alerts (who says so, what), so that it is durable there.
@@ -83,7 +83,7 @@ class AlertService:
         self._aging = aging
         self._book = AlertBook(folder)
         self._book.register(plan.channels)
-        self._zone = find_zone(plan.zone) if plan.zone else local_zone()
+        self._zone = zone_of(plan.zone)
         self._plan = plan
         self._pictures = Pictures(look_back, self._zone) if look_back is not None else None
         self._effect = JudgeFrames(

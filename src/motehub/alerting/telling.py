@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,12 +18,13 @@ from motehub.alerting.wording import (
     REMINDS,
     Told,
     end_sentence,
+    limits,
     sentence,
     shown,
 )
 from motehub.alerts.engine import Key
 from motehub.alerts.quiet import quiet_until
-from motehub.alerts.rule import Severity, describe
+from motehub.alerts.rule import Severity
 from motehub.alerts.watch import State, Transition, Value
 from motehub.core.moments import iso
 from motehub.core.rules import AlertNews
@@ -87,6 +88,19 @@ class Telling:
         elif alert is not None:
             self._end(writing, alert, one.time, one.value, now, one.reason)
 
+    def follow(self, writing: Writing, devices: Mapping[int, Device]) -> None:
+        """Let alerts be of their devices under the names that these have now."""
+        for alert in self._open.values():
+            device = devices.get(alert.device_id)
+            if device is not None and device.name != alert.device:
+                for sign in (": ", " is "):
+                    # What the hub says begins so; what an owner wrote stays as it is.
+                    if alert.text.startswith(f"{alert.device}{sign}"):
+                        alert.text = device.name + alert.text.removeprefix(alert.device)
+                        break
+                alert.device = device.name
+                writing.change(alert)
+
     def obey(self, writing: Writing, order: AlertAnswered | MaintenanceChanged, now: int) -> None:
         """Do what the owner says."""
         if isinstance(order, MaintenanceChanged):
@@ -147,6 +161,7 @@ class Telling:
         rule = one.rule
         repeat = round(rule.repeat * MICROSECONDS)
         lines = [limit for limit in (rule.below, rule.above) if isfinite(limit)]
+        manner = Manner(rule.notify, repeat, rule.quiet, lines, bool(rule.message))
         alert = Alert(
             id=0,
             rule=rule.name,
@@ -161,9 +176,9 @@ class Telling:
             noticed=now,
             ended=None,
             value=shown(one.value, ""),
-            limits=describe(rule),
-            text=sentence(rule, device, series, one.value),
-            notify=msgspec.json.encode(Manner(rule.notify, repeat, rule.quiet, lines)).decode(),
+            limits=limits(rule, one.estimated),
+            text=sentence(rule, device, series, one.value, one.estimated),
+            notify=msgspec.json.encode(manner).decode(),
             due=now + repeat if repeat else None,
             told=1,
         )
@@ -218,6 +233,8 @@ class Telling:
             value if isinstance(value, float) else None,
             alert.unit,
             tuple(_manner(alert).lines),
+            # What is told at the end are the hub's words.
+            _manner(alert).own and kind != OVER,
         )
         # Whoever is still to be told of it need not be told again.
         channels = [
@@ -258,17 +275,23 @@ class Manner(msgspec.Struct, frozen=True, array_like=True):
     """How people are told of an alert, as its rule was when it began.
 
     ``repeat`` is after how long they are told again (µs), 0 for never; ``quiet`` are the quiet
-    hours, ``lines`` the limits, for pictures.
+    hours, ``lines`` the limits, for pictures. ``own`` tells whether the owner wrote the text.
     """
 
     channels: list[str]
     repeat: int
     quiet: str
     lines: list[float] = []
+    own: bool = False
 
 
 def _manner(alert: Alert) -> Manner:
     return _read(alert.notify)
+
+
+def is_own(notify: str) -> bool:
+    """Tell whether the owner wrote the text of an alert, by its ``notify``."""
+    return _read(notify).own
 
 
 def _read(notify: str) -> Manner:

@@ -43,7 +43,8 @@ class Told(msgspec.Struct, frozen=True):
     ``kind`` is begins, reminds or over, or notice: then it is no alert, and of no device.
 
     ``series`` is of what it is, 0 where that is no series of numbers; ``value`` what was read, in
-    ``unit``, and ``lines`` are the limits of the rule.
+    ``unit``, and ``lines`` are the limits of the rule. What an owner has written (``own``) is told
+    as it is, in any language.
     """
 
     alert: int
@@ -60,6 +61,11 @@ class Told(msgspec.Struct, frozen=True):
     value: float | None = None
     unit: str = ""
     lines: tuple[float, ...] = ()
+    own: bool = False
+
+    def said(self, words: Words) -> str:
+        """Return the text in the language of ``words``."""
+        return self.text if self.own else words.told(self.text)
 
 
 class Wording(msgspec.Struct, frozen=True):
@@ -82,8 +88,10 @@ def shown(value: Value, unit: str) -> str:
     return f"{text} {unit}" if unit else text
 
 
-def sentence(rule: Rule, device: Device, series: Series | None, value: Value) -> str:
-    """Return what is told of an alert that begins."""
+def sentence(
+    rule: Rule, device: Device, series: Series | None, value: Value, estimated: int = 0
+) -> str:
+    """Return what is told of an alert that begins; ``estimated`` as in ``Transition``."""
     metric = series.metric if series is not None else rule.metric
     unit = series.unit if series is not None else ""
     said = shown(value, unit)
@@ -93,13 +101,15 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
             "metric": metric,
             "value": "" if value is None else shown(value, ""),
             "unit": unit,
-            "limit": describe(rule),
+            "limit": limits(rule, estimated),
             "rule": rule.name,
             "severity": rule.severity.value,
         }
         return _FIELD.sub(lambda match: words[match[1]], rule.message)
     if rule.silent:
-        return f"{device.name}: nothing comes any more{f' of {metric}' if metric else ''}"
+        about = f" of {metric}" if metric else ""
+        about += f", for {_estimate(estimated)}" if estimated else ""
+        return f"{device.name}: nothing comes any more{about}"
     if rule.offline:
         return f"{device.name} is offline"
     if rule.kind is Kind.STUCK:
@@ -108,6 +118,11 @@ def sentence(rule: Rule, device: Device, series: Series | None, value: Value) ->
         # What it is says already why.
         return f"{device.name}: {metric} is {said}" + held(rule)
     return f"{device.name}: {metric} is {said} ({describe(rule)})"
+
+
+def limits(rule: Rule, estimated: int) -> str:
+    """Return when a rule fires; ``estimated`` as in ``Transition``."""
+    return f"no data for {_estimate(estimated)}" if estimated else describe(rule)
 
 
 def end_sentence(alert: Alert, value: Value) -> str:
@@ -168,11 +183,15 @@ def clock(time: int, zone: ZoneInfo, words: Words) -> str:
     return f"{moment(words, time, zone, seconds=True)} {abbreviation(time, zone)}"
 
 
+def _estimate(time: int) -> str:
+    return f"{spoken(time / MICROSECONDS)} (estimated)"
+
+
 def _subject(order: Sequence[Told], hub: str, words: Words) -> str:
     first = order[0]
     if len(order) == 1:
         key = f"begins_{first.severity}" if first.kind in (BEGINS, NOTICE) else first.kind
-        what, text = words(f"alert.{key}"), words.told(first.text)
+        what, text = words(f"alert.{key}"), first.said(words)
     else:
         new = [one for one in order if one.kind != OVER]
         over = len(order) - len(new)
@@ -200,7 +219,7 @@ class _Sayer:
 
     def line(self, one: Told) -> str:
         """Return it as text."""
-        text = self.words.told(one.text)
+        text = one.said(self.words)
         said = f"{self._when(one)} · {self._about(one)}"
         return f"{self._word(one).upper()}  {text}\n  {said}"
 
@@ -215,7 +234,7 @@ class _Sayer:
             f'<tr><td style="border-left:4px solid {colour};padding:8px 12px 12px">'
             f'<div style="color:{colour};font-size:13px;font-weight:bold">'
             f"{escape(self._word(one).lower())}</div>"
-            f'<div style="font-size:16px">{escape(self.words.told(one.text))}</div>'
+            f'<div style="font-size:16px">{escape(one.said(self.words))}</div>'
             f'<div style="color:#59636e;font-size:13px">{subject} · {escape(self._when(one))}'
             f"{about}</div>"
             f"{self._image(one, picture)}</td></tr>"
@@ -251,7 +270,7 @@ class _Sayer:
     def _image(self, one: Told, picture: str) -> str:
         if not picture:
             return ""
-        text = self.words.told(one.text)
+        text = one.said(self.words)
         metric = self.words.known(f"metric.{one.metric}", one.metric)
         said = self.words("alert.picture", metric=metric, device=one.device, text=text)
         return (

@@ -22,7 +22,7 @@ import msgspec
 from motehub.alerts.matching import Matching
 from motehub.alerts.plain import NOTHING_IS_PLAIN, Band, Plain
 from motehub.alerts.rule import Facts, Kind, Rule
-from motehub.alerts.watch import Kept, State, Transition, Watch, silence_of
+from motehub.alerts.watch import Kept, State, Transition, Watch
 from motehub.model import MICROSECONDS, Admission, Device, Series
 
 TOLERANCE: Final = 2 * MICROSECONDS
@@ -45,6 +45,7 @@ class Engine:
     def __init__(self, said: Callable[[int], Facts] = lambda _device: _NOTHING) -> None:
         self._said = said
         self._rules = Matching()
+        self._put: dict[str, Rule] = {}
         self._devices: dict[int, Device] = {}
         self._series: dict[int, Series] = {}
         self._of_device: dict[int, set[int]] = {}
@@ -59,15 +60,34 @@ class Engine:
         self.gone: set[Key] = set()
         self.listened: set[int] = set()
 
-    def put_rule(self, rule: Rule) -> None:
-        """Look at what ``rule`` says from now on; what the one of its name has found is over."""
-        if self._rules.get(rule.name) == rule:
+    def put_rule(self, rule: Rule, *, look: bool = True) -> None:
+        """Look at what ``rule`` says from now on; what the one of its name has found is over.
+
+        If only whom it is for has changed, that goes on where it still is for them. Without
+        ``look`` that is seen by ``look_anew``, when devices are known as well.
+        """
+        known = self._rules.get(rule.name)
+        if known == rule:
             return
-        self.remove_rule(rule.name)
+        if known is None or not _says_the_same(known, rule):
+            self.remove_rule(rule.name)
+        for watches in self._watches.values():
+            if (watch := watches.get(rule.name)) is not None:
+                watch.rule = rule
+                self.changed.add(watch)
         self._rules.put(rule)
         self._looking.clear()
         self._plain.clear()
-        if rule.kind in (Kind.SILENT, Kind.OFFLINE):
+        self._put[rule.name] = rule
+        if look:
+            self.look_anew()
+
+    def look_anew(self) -> None:
+        """Find out what the rules that were put are for."""
+        put, self._put = self._put, {}
+        for subject in [one for one, there in self._watches.items() if put.keys() & there.keys()]:
+            self._look_anew(subject)
+        if any(rule.kind in (Kind.SILENT, Kind.OFFLINE) for rule in put.values()):
             for device in self._devices.values():
                 self._arrange(device)
 
@@ -122,12 +142,18 @@ class Engine:
         self._now = now
         for watch in self._all():
             if watch.kind is Kind.SILENT and watch.state is State.OK:
-                lost = now if away is None or not watch.newest else watch.newest + max(0, away)
-                watch.newest = min(now, max(watch.newest, lost))
+                watch.pass_over(now, away)
                 self.changed.add(watch)
                 self._await(watch)
             elif watch.kind is Kind.OFFLINE and not watch.newest:
                 self._greet(watch)
+
+    def miss(self, since: int, until: int) -> None:
+        """Take in that no hub was there from ``since`` to ``until`` (µs): that is no rhythm."""
+        for watch in self._all():
+            if watch.rhythm is not None:
+                watch.rhythm.miss(since, until)
+                self.changed.add(watch)
 
     def doubt(self) -> None:
         """Go on after readings were missed: how long something has been so is not known any more.
@@ -204,6 +230,8 @@ class Engine:
             _, name, subject = heapq.heappop(self._heap)
             if (watch := self._watches.get(subject, {}).get(name)) is not None:
                 self._note(watch, [done] if (done := watch.pass_time(now)) is not None else [])
+                if watch.due is None:
+                    watch.awaited = 0
 
     @property
     def due(self) -> int | None:
@@ -290,11 +318,7 @@ class Engine:
             rules = self._rules.of_device(device, said.labels)
         else:
             rules = self._rules.of_series(device, series, said.labels)
-        # Where nothing is expected, there is no silence.
-        interval = said.interval
-        return [
-            one for one in rules if one.kind is not Kind.SILENT or silence_of(one, interval)
-        ], interval
+        return rules, said.interval
 
     def _watch(self, rule: Rule, subject: int, interval: float | None) -> Watch:
         watches = self._watches.setdefault(subject, {})
@@ -307,6 +331,8 @@ class Engine:
                 self._greet(watch)
         if watch.expect(interval):
             self._await(watch)
+        elif not watch.after and watch.state is State.NO_DATA:
+            self._note(watch, [watch.end(self._now, "nothing is expected of it any more")])
         return watch
 
     def _greet(self, watch: Watch) -> None:
@@ -324,13 +350,15 @@ class Engine:
             )
 
     def _hear(self, watch: Watch, now: int) -> None:
-        was = watch.due
         done = watch.hear(now)
-        if done is not None or was is None:
-            self._note(watch, [done] if done is not None else [])
-        else:
-            # Whoever comes up before its time is asked for it again.
-            self.changed.add(watch)
+        if done is not None:
+            self._note(watch, [done])
+            return
+        self.changed.add(watch)
+        # Whoever comes up before its time is asked for it again.
+        due = watch.due
+        if due is not None and (due < watch.awaited or not watch.awaited):
+            self._await(watch)
 
     def _note(self, watch: Watch, transitions: Iterable[Transition]) -> None:
         self.changed.add(watch)
@@ -353,6 +381,11 @@ class Engine:
             self.changed.add(watch)
             watch.awaited = 0
             self._await(watch)
+
+
+def _says_the_same(one: Rule, other: Rule) -> bool:
+    """Tell whether rules differ only in whom they are for."""
+    return msgspec.structs.replace(one, devices=other.devices, labels=other.labels) == other
 
 
 def _by_time(

@@ -17,7 +17,7 @@ from motehub.errors import InvalidRule, OwnerError
 from motehub.quantities import Delay, Duration
 
 AUTO: Final = "auto"
-"""What ``silent`` says where the device's own interval decides."""
+"""What ``silent`` says where the device's own interval decides, or its rhythm."""
 
 INTERVALS: Final = 3
 """After so many expected intervals without anything a device is silent."""
@@ -114,7 +114,7 @@ class Rule(
         str,
         Meta(
             description="It fires when nothing has come for so long: '30m'; 'auto' = three times "
-            "the interval that is expected of the device."
+            "the interval that is expected of the device, or estimated of one that is regular."
         ),
     ] = ""
     offline: Annotated[

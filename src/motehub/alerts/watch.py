@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from motehub.alerts.rule import INTERVALS, Kind, Rule
+from motehub.alerts.rhythm import Rhythm
+from motehub.alerts.rule import AUTO, INTERVALS, Kind, Rule
 from motehub.model import MICROSECONDS
 
 BUCKETS: Final = 32
@@ -57,7 +58,8 @@ class Transition(msgspec.Struct, frozen=True):
     """A rule stands otherwise with a subject since ``time`` (µs), because of ``value``.
 
     ``subject`` is the id of a series, or the negative id of a device. ``reason`` says why it is
-    over where that is not for what was read.
+    over where that is not for what was read. ``estimated`` is after how long (µs) a device is
+    silent of which nobody has said how often it speaks.
     """
 
     rule: Rule
@@ -67,6 +69,7 @@ class Transition(msgspec.Struct, frozen=True):
     time: int
     value: Value
     reason: str = ""
+    estimated: int = 0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -77,6 +80,7 @@ class Kept(msgspec.Struct, frozen=True):
     newest: int
     value: Value
     buckets: dict[int, tuple[float, float]] = {}
+    rhythm: Rhythm | None = None
 
 
 class Watch:
@@ -84,17 +88,20 @@ class Watch:
 
     ``since`` is when the state began (µs), ``newest`` the time of the newest reading that was
     judged, 0 before the first one, ``value`` what that was. A watch for silence has in ``newest``
-    when something has come last, by the clock of the hub; ``after`` is how long is silence (µs).
+    when something has come last, by the clock of the hub; ``after`` is how long is silence (µs),
+    0 where nobody knows, and ``rhythm`` what is learnt for that, where the owner may not say.
     ``awaited`` is what was last noted as the time when it is due.
     """
 
     __slots__ = (
         "_equal",
+        "_interval",
         "after",
         "awaited",
         "buckets",
         "kind",
         "newest",
+        "rhythm",
         "rule",
         "since",
         "state",
@@ -111,23 +118,30 @@ class Watch:
         self.newest = 0
         self.value: Value = None
         self.buckets: dict[int, tuple[float, float]] = {}
-        self.after = silence_of(rule, None)
+        self.rhythm = Rhythm() if rule.silent == AUTO else None
+        self._interval: float | None = None
+        self.after = self._silence()
         self.awaited = 0
         self._equal = _number(rule.equals)
 
     def expect(self, interval: float | None) -> bool:
         """Take in how often something is expected (seconds); tell whether that matters."""
-        before, self.after = self.after, silence_of(self.rule, interval)
+        self._interval = interval
+        before, self.after = self.after, self._silence()
         return self.after > 0 and (self.after != before or not self.awaited)
 
     def keep(self) -> Kept:
         """Return what has to be known to go on."""
-        return Kept(self.state, self.since, self.newest, self.value, dict(self.buckets))
+        rhythm = None if self.rhythm is None else self.rhythm.copy()
+        return Kept(self.state, self.since, self.newest, self.value, dict(self.buckets), rhythm)
 
     def resume(self, kept: Kept) -> None:
         """Go on where it was."""
         self.state, self.since, self.newest = kept.state, kept.since, kept.newest
         self.value, self.buckets = kept.value, dict(kept.buckets)
+        if self.rhythm is not None and kept.rhythm is not None:
+            self.rhythm = kept.rhythm.copy()
+            self.after = self._silence()
 
     @property
     def due(self) -> int | None:
@@ -154,18 +168,36 @@ class Watch:
 
     def hear(self, now: int) -> Transition | None:
         """Take in that something has come at ``now`` (µs); for a watch for silence."""
+        if self.rhythm is not None and self.rhythm.hear(now):
+            self.after = self._silence()
         self.newest = max(self.newest, now)
         return self._enter(State.OK, now) if self.state is State.NO_DATA else None
+
+    def end(self, now: int, reason: str) -> Transition:
+        """Be over at ``now`` (µs) for that reason."""
+        return msgspec.structs.replace(self._enter(State.OK, now), reason=reason)
 
     def go_back(self, now: int) -> None:
         """Go on after the clock was set back to ``now`` (µs)."""
         self.since = min(self.since, now)
         if self.kind in (Kind.SILENT, Kind.OFFLINE):
             self.newest = min(self.newest, now)
+        if self.rhythm is not None:
+            self.rhythm.go_back(now)
+
+    def pass_over(self, now: int, away: int | None) -> None:
+        """Go on at ``now`` (µs) after ``away`` µs in which nobody listened, None: nobody knows.
+
+        For a watch for silence which is not silent: what was silence before still is.
+        """
+        lost = now if away is None or not self.newest else self.newest + max(0, away)
+        self.newest = min(now, max(self.newest, lost))
 
     def doubt(self, now: int) -> Transition | None:
         """Forget what only holds as long as no reading was missed, as of ``now`` (µs)."""
         self.buckets.clear()
+        if self.rhythm is not None:
+            self.rhythm.doubt()
         if self.state is State.PENDING:
             return self._enter(State.OK, now)
         return self._enter(State.FIRING, now) if self.state is State.RECOVERING else None
@@ -232,8 +264,16 @@ class Watch:
                 return State.FIRING
         return self.state
 
+    def _silence(self) -> int:
+        if self.rhythm is None or self._interval:
+            return silence_of(self.rule, self._interval)
+        return self.rhythm.silence()
+
     def _enter(self, state: State, time: int) -> Transition:
-        done = Transition(self.rule, self.subject, self.state, state, time, self.value)
+        estimated = self.after if self.rhythm is not None and not self._interval else 0
+        done = Transition(
+            self.rule, self.subject, self.state, state, time, self.value, estimated=estimated
+        )
         self.state, self.since = state, time
         return done
 
@@ -295,7 +335,7 @@ def changed(rule: Rule, rise: float, fall: float) -> Verdict:
 
 
 def silence_of(rule: Rule, interval: float | None) -> int:
-    """Return after how many µs a subject is silent; 0 where nobody can say."""
+    """Return after how many µs a subject is silent; 0 where nobody has said."""
     if rule.kind is not Kind.SILENT:
         return 0
     seconds = rule.silence

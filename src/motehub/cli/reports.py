@@ -74,7 +74,7 @@ def report(
     from motehub.reports.order import FORMATS, Order, make
     from motehub.schedules.report import encode, report_of
     from motehub.schedules.times import usual_period
-    from motehub.zones import find_zone, local_zone
+    from motehub.zones import zone_of
 
     wants = "txt" if output is None else output.suffix.lower().removeprefix(".")
     if wants not in FORMATS:
@@ -88,8 +88,7 @@ def report(
     name_of_hub, zone_of_hub, language = _hub_of(data)
     zone = found.time_zone or time_zone or zone_of_hub
     now = time.time_ns() // 1000
-    place = find_zone(zone) if zone else local_zone()
-    span = usual_period(found.period, found.schedule, place, now)
+    span = usual_period(found.period, found.schedule, zone_of(zone), now)
     if since is not None:
         span = parse_since(since), now
         if span[0] >= now:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -35,12 +35,26 @@ class Door(Protocol):
         ...
 
 
-class Kept(Protocol):
-    """A definition and who has said it."""
+class Definition(Protocol):
+    """The part of a definition that all have."""
 
     @property
     def name(self) -> str:
         """What it is called."""
+        ...
+
+    @property
+    def devices(self) -> list[str]:
+        """Names and patterns of the devices that it is about; of all if there are none."""
+        ...
+
+
+class Kept(Protocol):
+    """A definition and who has said it."""
+
+    @property
+    def definition(self) -> Definition:
+        """What is kept."""
         ...
 
     @property
@@ -66,9 +80,11 @@ _Kept = TypeVar("_Kept", bound=Kept)
 class Definitions(ABC, Generic[_Kept]):
     """Definitions by name, at most ``most``; each change is durable when it is done.
 
-    ``there`` is the book's own, which changes. ``unknown`` and ``invalid`` are what is raised.
+    ``there`` is the book's own, which changes. ``unknown`` and ``invalid`` are what is raised,
+    ``make`` makes one of a definition and who has said it.
     """
 
+    make: Callable[[Any, str], _Kept]
     sayings: Sayings
     most: int
     unknown: type[OwnerError]
@@ -80,7 +96,7 @@ class Definitions(ABC, Generic[_Kept]):
 
     def all(self) -> list[_Kept]:
         """Return all, by name."""
-        return sorted(self._there.values(), key=lambda one: one.name)
+        return sorted(self._there.values(), key=lambda one: one.definition.name)
 
     def get(self, name: str) -> _Kept:
         """Return the one called ``name``; it raises what is ``unknown``."""
@@ -89,6 +105,28 @@ class Definitions(ABC, Generic[_Kept]):
             known = ", ".join(sorted(self._there)[:_NAMED]) or "none yet"
             raise self.unknown(self.sayings.unknown.format(repr(name[:_SHOWN]), known))
         return found
+
+    def follow(self, batch: Batch, old: str, new: str) -> None:
+        """Let what names a device that is renamed be about it under its new name.
+
+        What is of the configuration can't: that is the owner's to change.
+        """
+        for kept in self.all():
+            found: Any = kept.definition
+            if old not in found.devices:
+                continue
+            kind = type(found).__name__.lower()
+            if kept.origin == CONFIGURATION:
+                _logger.warning(
+                    f"a {kind} of the configuration names a device that was renamed",
+                    name=found.name,
+                    device=old,
+                    renamed=new,
+                )
+                continue
+            devices = [new if one == old else one for one in found.devices]
+            changed = msgspec.structs.replace(found, devices=devices)
+            self._put(batch, self.make(changed, kept.origin))
 
     @abstractmethod
     def _put(self, batch: Batch, kept: _Kept) -> None:
@@ -100,7 +138,7 @@ class Definitions(ABC, Generic[_Kept]):
 
     def _reconcile(self, wanted: Iterable[_Kept]) -> None:
         """Let what nobody has added be what is ``wanted``."""
-        by_name = {one.name: one for one in wanted}
+        by_name = {one.definition.name: one for one in wanted}
         batch = Batch()
         for name, kept in list(self._there.items()):
             if kept.origin != ADDED and name not in by_name:
@@ -116,7 +154,7 @@ class Definitions(ABC, Generic[_Kept]):
         batch = Batch()
         self._put(batch, kept)
         await self._journal.append(batch)
-        _logger.info("definition kept", kind=type(kept).__name__, name=kept.name)
+        _logger.info("definition kept", kind=type(kept).__name__, name=kept.definition.name)
         return kept
 
     def _check_room(self, name: str) -> None:
@@ -132,7 +170,7 @@ class Definitions(ABC, Generic[_Kept]):
     def _check_own(self, kept: _Kept) -> None:
         """See that it is not the configuration's."""
         if kept.origin == CONFIGURATION:
-            raise self.invalid(self.sayings.configured.format(repr(kept.name)))
+            raise self.invalid(self.sayings.configured.format(repr(kept.definition.name)))
 
 
 def pieces(state: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:

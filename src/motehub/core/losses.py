@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from operator import itemgetter
 from typing import Final, Literal
 
 import msgspec
@@ -264,19 +264,23 @@ class Away:
     def __init__(self, spans: Sequence[tuple[int, int]], near: int) -> None:
         self._spans = _joined(spans)
         self._near = _joined([(since - near, until + near) for since, until in spans])
-        self._ends = [until for _, until in self._near]
 
     def within(self, since: int, until: int) -> Iterator[tuple[int, int]]:
         """Yield the times in ``[since, until)`` for which the hub was not there, or nearly."""
-        for begin, end in islice(self._near, bisect_right(self._ends, since), None):
-            if begin >= until:
-                return
-            yield max(begin, since), min(end, until)
+        return _cut(self._near, since, until)
 
     def seconds(self, since: int, until: int) -> float:
         """Return for how long the hub was not there in ``[since, until)``."""
-        found = sum(max(0, min(end, until) - max(begin, since)) for begin, end in self._spans)
-        return found / MICROSECONDS
+        return sum(end - begin for begin, end in _cut(self._spans, since, until)) / MICROSECONDS
+
+
+def _cut(spans: Sequence[tuple[int, int]], since: int, until: int) -> Iterator[tuple[int, int]]:
+    """Yield what of ``spans``, which follow one another, is in ``[since, until)``."""
+    for position in range(bisect_right(spans, since, key=itemgetter(1)), len(spans)):
+        begin, end = spans[position]
+        if max(begin, since) >= until:
+            return
+        yield max(begin, since), min(end, until)
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -51,9 +51,9 @@ class KeptReport(msgspec.Struct, frozen=True):
     origin: str
 
     @property
-    def name(self) -> str:
-        """What the report is called."""
-        return self.report.name
+    def definition(self) -> Report:
+        """The report itself."""
+        return self.report
 
 
 class ReportBook:
@@ -116,6 +116,7 @@ class Reports(Definitions[KeptReport]):
     most = MOST_REPORTS
     unknown = UnknownReport
     invalid = InvalidReport
+    make = KeptReport
 
     def __init__(
         self, book: ReportBook, journal: Door, clock: Callable[[], int], needed: asyncio.Event
@@ -227,26 +228,6 @@ class Reports(Definitions[KeptReport]):
         if left.pop(recipient, None) is None:
             raise UnknownReport(f"{recipient[:80]!r} has not left the report {name!r}.")
         await self._keep_left(name, left)
-
-    def follow(self, batch: Batch, old: str, new: str) -> None:
-        """Let reports about a device that is renamed be about it under its new name.
-
-        Those of the configuration can't: that is the owner's to change.
-        """
-        for kept in self.all():
-            if old not in kept.report.devices:
-                continue
-            if kept.origin == "configuration":
-                _logger.warning(
-                    "a report of the configuration names a device that was renamed",
-                    report=kept.report.name,
-                    device=old,
-                    renamed=new,
-                )
-                continue
-            devices = [new if one == old else one for one in kept.report.devices]
-            report = msgspec.structs.replace(kept.report, devices=devices)
-            self._put(batch, KeptReport(report, kept.origin))
 
     async def _keep_left(self, name: str, left: dict[str, int]) -> None:
         batch = Batch()

@@ -33,6 +33,7 @@ from motehub.frames import (
     RuleChanged,
 )
 from motehub.logs import Logger
+from motehub.model import MICROSECONDS, Admission
 
 MOST_RULES: Final = 20_000
 """How many rules there may be."""
@@ -43,6 +44,10 @@ BUILT_IN: Final = Rule(name="no data", silent=AUTO)
 ALERT: Final = "alert"
 """Kind of the events of devices that tell of alerts."""
 
+NEW_SECONDS: Final = 3_600
+"""Of a device that is known for a shorter time it does not matter yet that it is silent."""
+
+_LOOK_SECONDS: Final = 60
 _RULE: Final = "rule/"
 _MAINTENANCE: Final = "maintenance/"
 _TOLD: Final = "alerts/told"
@@ -62,9 +67,9 @@ class KeptRule(msgspec.Struct, frozen=True):
     origin: str
 
     @property
-    def name(self) -> str:
-        """What the rule is called."""
-        return self.rule.name
+    def definition(self) -> Rule:
+        """The rule itself."""
+        return self.rule
 
 
 class AlertNews(msgspec.Struct, frozen=True):
@@ -118,6 +123,7 @@ class Rules(Definitions[KeptRule]):
     most = MOST_RULES
     unknown = UnknownRule
     invalid = InvalidRule
+    make = KeptRule
 
     def __init__(
         self, book: RuleBook, registry: Registry, journal: Door, clock: Callable[[], int]
@@ -132,6 +138,22 @@ class Rules(Definitions[KeptRule]):
         intervals = (one.interval for one in registry.profiles.all().values())
         if any(one.origin != "built-in" for one in book.rules.values()) or any(intervals):
             self.needed.set()
+        self.look()
+
+    def look(self) -> None:
+        """Have rules looked at if there is a device by now whose silence may matter."""
+        before = self._clock() - NEW_SECONDS * MICROSECONDS
+        if not self.needed.is_set() and any(
+            one.admission is Admission.ACCEPTED and one.first_seen <= before
+            for one in self._registry.devices()
+        ):
+            self.needed.set()
+
+    async def keep_looking(self) -> None:
+        """Look again and again, until there is such a device."""
+        while not self.needed.is_set():
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.look()
 
     def configure(self, rules: Sequence[Rule], channels: Iterable[str] | None = None) -> None:
         """Let the rules of the configuration be there, and those not that it had before.
@@ -220,26 +242,6 @@ class Rules(Definitions[KeptRule]):
             self.book.maintenance.pop(number, None)
             batch.state[f"{_MAINTENANCE}{number}"] = None
         await self._journal.append(batch)
-
-    def follow(self, batch: Batch, old: str, new: str) -> None:
-        """Let rules that name a device that is renamed look at it under its new name.
-
-        Those of the configuration can't: that is the owner's to change.
-        """
-        for kept in self.all():
-            if old not in kept.rule.devices:
-                continue
-            if kept.origin == "configuration":
-                _logger.warning(
-                    "a rule of the configuration names a device that was renamed",
-                    rule=kept.rule.name,
-                    device=old,
-                    renamed=new,
-                )
-                continue
-            devices = [new if one == old else one for one in kept.rule.devices]
-            rule = msgspec.structs.replace(kept.rule, devices=devices)
-            self._put(batch, KeptRule(rule, kept.origin))
 
     def maintained(self) -> dict[str, int]:
         """Return the names of the devices in maintenance, and until when (µs)."""

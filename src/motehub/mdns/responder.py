@@ -26,8 +26,8 @@ from motehub.security.addresses import Address, this_host
 _LOOK_SECONDS: Final = 15.0
 _RETRY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 2.0
-# Several questions, and time for an answer.
-_PROBE_MILLISECONDS: Final = 1500
+# Several questions, and time for the answer of a board that is busy.
+_PROBE_MILLISECONDS: Final = 3000
 
 _logger = Logger("motehub.mdns")
 

@@ -91,13 +91,17 @@ class DevicePart(msgspec.Struct, frozen=True):
 
 
 class AlertPart(msgspec.Struct, frozen=True):
-    """An alert in the time of the report; ``ended`` is None where it is not over."""
+    """An alert in the time of the report; ``ended`` is None where it is not over.
+
+    ``own`` tells whether ``text`` is what the owner of the rule wrote, in any language.
+    """
 
     device: str
     text: str
     severity: str
     began: int
     ended: int | None
+    own: bool = False
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -32,9 +32,8 @@ class Order(msgspec.Struct, frozen=True):
 
     It is about ``since`` to ``until`` (µs). ``zone`` is an IANA name, or "" for the machine's.
     ``hub`` is what the hub is called, ``link`` the address of its pages or "", ``language`` that
-    of the report where it names none. ``mail`` says that
-    it is for a mail: then HTML and text lack their ends, and the HTML its pictures.
-    ``wants`` is one of FORMATS otherwise.
+    of the report where it names none. ``mail`` says that it is for a mail: then HTML and text lack
+    their ends, and the HTML its pictures. ``wants`` is one of FORMATS otherwise.
     """
 
     folder: str

@@ -125,7 +125,7 @@ class Phrases:
         else:
             lasted = self.lasting((one.ended - one.began) / MICROSECONDS)
             when = self.words("report.for", began=began, time=lasted)
-        return severity, self.words.told(one.text), when
+        return severity, one.text if one.own else self.words.told(one.text), when
 
     def more_alerts(self, contents: Contents) -> str:
         """Return how many alerts are not named, "" where all are."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from motehub.counted import HourCounts
 from motehub.frames import HubAway
 from motehub.stores._postgres_connection import Connection
-from motehub.tally import COUNTERS
+from motehub.tally import AWAY_ROWS, COUNTERS
 
 
 class PostgresCounts:
@@ -77,6 +77,11 @@ def note_away(db: Connection, entry: HubAway) -> None:
             "INSERT INTO hub_away VALUES (%(since)s, %(until)s) "
             "ON CONFLICT (since) DO UPDATE SET until = excluded.until",
             _bindings(entry),
+        )
+        db.execute(
+            "DELETE FROM hub_away WHERE since <= "
+            "(SELECT since FROM hub_away ORDER BY since DESC LIMIT 1 OFFSET %s)",
+            (AWAY_ROWS,),
         )
 
 

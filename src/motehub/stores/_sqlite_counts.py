@@ -10,6 +10,7 @@ import apsw
 from motehub.counted import HourCounts
 from motehub.frames import HubAway
 from motehub.sqlite_files import transaction
+from motehub.tally import AWAY_ROWS
 
 
 class SqliteCounts:
@@ -69,6 +70,11 @@ def note_away(db: apsw.Connection, entry: HubAway) -> None:
     db.execute("UPDATE hub_away SET until = ?1 WHERE until > ?1", (entry.until,))
     if entry.since < entry.until:
         db.execute("INSERT OR REPLACE INTO hub_away VALUES (?, ?)", (entry.since, entry.until))
+        db.execute(
+            "DELETE FROM hub_away WHERE since <= "
+            "(SELECT since FROM hub_away ORDER BY since DESC LIMIT 1 OFFSET ?)",
+            (AWAY_ROWS,),
+        )
 
 
 def note_spared(db: apsw.Connection, newest: Mapping[int, tuple[int, float]]) -> None:

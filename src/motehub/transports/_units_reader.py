@@ -18,7 +18,7 @@ from motehub.transports._units_socket import connect, reason_of
 from motehub.units import Unit, UnitTest
 
 TEST_LINES: Final = 10
-"""A test ends when so many lines have come."""
+"""A test ends when so many lines have come, and shows no more."""
 
 _FIRST_PAUSE: Final = 0.5
 _TEST_BYTES: Final = 4_096
@@ -85,7 +85,8 @@ class Reader:
             self._taps.discard(tap)
         connected = self.link is not None or bool(heard)
         trouble = "" if connected else self.trouble or "it does not answer"
-        return UnitTest(connected, whole_lines(bytes(heard)), trouble, time.monotonic() - began)
+        lines = whole_lines(bytes(heard))[:TEST_LINES]
+        return UnitTest(connected, lines, trouble, time.monotonic() - began)
 
     async def _run(self) -> None:
         longest = float(self._common.settings.longest_pause)

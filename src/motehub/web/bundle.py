@@ -16,8 +16,25 @@ from motehub.web.minified import minified
 FILE: Final = "scripts.js"
 """The bundle's name among the files."""
 
-# What is alike stands together: gzip looks back over 32 KiB, a quarter of it all.
-_FIRST: Final = ("device.js", "history.js", "overview.js", "connect.js", "status.js", "alerts.js")
+# What is alike stands together: gzip looks back over 32 KiB, a quarter of it all. This order was
+# found by trying thousands; without it there are 0.9 kB more.
+_FIRST: Final = (
+    "decision.js",
+    "profile.js",
+    "history.js",
+    "calibration.js",
+    "sparkline.js",
+    "bands.js",
+    "overview.js",
+    "device.js",
+    "wall.js",
+    "connect.js",
+    "settings_log.js",
+    "settings_listeners.js",
+    "status.js",
+    "alerts.js",
+    "reports.js",
+)
 
 _IMPORT: Final = re.compile(r'^import (\{[^}]*\}) from "\./([\w.]+)";', re.MULTILINE)
 _LATER: Final = re.compile(r'import\("\./([\w.]+)"\)')

@@ -12,8 +12,8 @@ import msgspec
 
 from motehub.languages import LANGUAGES, catalogue, said
 
-asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default=LANGUAGES[0])
-"""The language that a browser prefers whose request is being answered."""
+asked_in: Final[ContextVar[str]] = ContextVar("asked_in", default="")
+"""The language that a browser prefers whose request is being answered; "" where none is."""
 
 _RANGE: Final = re.compile(
     r"\s*([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9-]*)?\s*(?:;\s*q=([01](?:\.\d*)?))?"

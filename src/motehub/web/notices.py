@@ -17,11 +17,17 @@ PAUSES: Final = (30.0, 300.0)
 
 
 class Notices:
-    """Sends them through ``office``, again after ``pauses``."""
+    """Sends them through ``office``, again after ``pauses``.
 
-    def __init__(self, office: Post, pauses: Sequence[float] = PAUSES) -> None:
+    ``language`` is that for people who have chosen none, where no browser asks.
+    """
+
+    def __init__(
+        self, office: Post, pauses: Sequence[float] = PAUSES, language: str = LANGUAGES[0]
+    ) -> None:
         self._office = office
         self._pauses = pauses
+        self._language = language
 
     def changed(self, before: User, after: User) -> None:
         """Tell somebody of another password or, at the old one, of another mail address."""
@@ -33,7 +39,8 @@ class Notices:
     def _tell(self, what: str, user: User, address: str) -> None:
         if not address or not self._office.is_open:
             return
-        language = user.language if user.language in LANGUAGES else asked_in.get()
+        chosen = user.language if user.language in LANGUAGES else ""
+        language = chosen or asked_in.get() or self._language
         hub = self._office.hub
         self._office.soon(self._send(note(what, language, address, hub=hub, name=user.name)))
 

@@ -19,6 +19,7 @@ from motehub.languages import LANGUAGES, SELDOM
 from motehub.web import bundle
 from motehub.web.compression import takes_gzip
 from motehub.web.languages import asked_for, preferred, rendered, script, seldom_said
+from motehub.web.minified import minified
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",
@@ -47,6 +48,8 @@ _FORGOTTEN: Final = "forgotten"
 _INDEX: Final = "index"
 _VENDOR: Final = "vendor/"
 """Folder of what others wrote: as they published it, with its licence and checksums."""
+_EARLY: Final = "early/"
+"""Folder of scripts that ask for what a page shows first, before its other scripts are there."""
 _PARTS: Final = "parts"
 """Folder of what several pages have in common."""
 
@@ -66,6 +69,11 @@ _VARIES: Final = (b"vary", b"accept-language, cookie")
 
 _SCRIPT: Final = re.compile(r'<script type="module" src="/static/([\w.]+)"></script>')
 _BUNDLED: Final = rf'<script type="module" src="/static/{bundle.FILE}" data-start="\1"></script>'
+_STYLE: Final = re.compile(r'<link rel="stylesheet" href="/static/(?!styles/)([\w/.]+)">\n?')
+# A page asks for one style sheet: browsers have six connections, and what is seventh waits.
+_STYLED: Final = '<link rel="stylesheet" href="/static/styles/{}.css">\n'
+# What others wrote as a script is fetched as a module: only then can a page go on without it.
+_LIBRARY: Final = "uPlot"
 _WELCOME: Final = (
     "This is motehub. Readings are taken at POST /api/v1/readings; "
     "/api/openapi.json describes the API.\n"
@@ -84,28 +92,36 @@ def answers(
     A hub that ``sends_mail`` offers a link to whoever has forgotten a password.
     """
     static = files("motehub.web").joinpath("static")
-    contents = dict(_files(static))
     modules = {one.name: one.read_text("utf-8") for one in static.iterdir() if _is(one, "js")}
+    contents = dict(_scripts(static))
     contents[bundle.FILE] = bundle.bundle(modules)
     words = asked_for(modules.values())
     for language in LANGUAGES:
         contents[f"languages/{language}.js"] = script(language, words)
         for about in SELDOM:
             contents[f"languages/{language}.{about}.js"] = seldom_said(language, about)
+    parts = dict(_html(static.joinpath(_PARTS)))
+    if not sends_mail:
+        parts[_FORGOTTEN] = ""
+    texts: dict[str, dict[str, str]] = {}
+    for name, source in _html(static):
+        text = _SCRIPT.sub(_BUNDLED, source)
+        texts[name] = {one: rendered(text, one, parts) for one in LANGUAGES}
+        sheets = _STYLE.findall(texts[name][LANGUAGES[0]])
+        contents[f"styles/{name}.css"] = b"\n".join(
+            static.joinpath(one).read_bytes() for one in sheets
+        )
     edition = _edition(contents)
     found: dict[str, Answer] = {}
     for name, content in contents.items():
         kind = _KINDS[name.rpartition(".")[2]]
         found[f"/static/{name}"] = _file(content, kind, _FRESH)
         found[f"/static/{edition}/{name}"] = _file(content, kind, _FOREVER)
-    parts = dict(_html(static.joinpath(_PARTS)))
-    if not sends_mail:
-        parts[_FORGOTTEN] = ""
     paths = _PAGES | dict(_OF_MENU.findall(parts[_MENU]))
-    for name, source in _html(static):
-        text = _SCRIPT.sub(_BUNDLED, source)
+    for name, said in texts.items():
         forms = {
-            one: _file(_of(edition, rendered(text, one, parts)), _HTML, _FRESH) for one in LANGUAGES
+            one: _file(_of(edition, _styled(name, text)), _HTML, _FRESH)
+            for one, text in said.items()
         }
         page = partial(_page, forms, chosen)
         found |= {path: page for path, own in paths.items() if own == name}
@@ -114,18 +130,16 @@ def answers(
     return {("GET", path): answer for path, answer in found.items()}
 
 
-def _files(static: Traversable) -> Iterator[tuple[str, bytes]]:
-    """Read what is sent as it is: style sheets, and what others wrote."""
-    for one in static.iterdir():
-        if _is(one, "css"):
-            yield one.name, one.read_bytes()
-    for one in static.joinpath(_VENDOR).iterdir():
-        if _is(one, *_KINDS):
-            yield f"{_VENDOR}{one.name}", one.read_bytes()
+def _scripts(static: Traversable) -> Iterator[tuple[str, bytes]]:
+    """Read the scripts that stand for themselves."""
+    library = static.joinpath(f"{_VENDOR}{_LIBRARY}.iife.min.js").read_bytes()
+    yield f"{_VENDOR}{_LIBRARY}.js", b"%bexport default %b;\n" % (library, _LIBRARY.encode())
+    for one in static.joinpath(_EARLY).iterdir():
+        yield f"{_EARLY}{one.name}", minified(one.read_text("utf-8")).encode()
 
 
-def _is(file: Traversable, *kinds: str) -> bool:
-    return file.name.rpartition(".")[2] in kinds
+def _is(file: Traversable, kind: str) -> bool:
+    return file.name.endswith(f".{kind}")
 
 
 def _edition(contents: Mapping[str, bytes]) -> str:
@@ -134,6 +148,11 @@ def _edition(contents: Mapping[str, bytes]) -> str:
     for name in sorted(contents):
         mark.update(b"%b %d " % (name.encode(), len(contents[name])) + contents[name])
     return mark.hexdigest()[:12]
+
+
+def _styled(name: str, page: str) -> str:
+    """Return a page that asks for the one file which has all its style sheets."""
+    return _STYLE.sub("", _STYLE.sub(_STYLED.format(name), page, count=1))
 
 
 def _of(edition: str, page: str) -> bytes:

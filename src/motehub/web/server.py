@@ -142,7 +142,7 @@ class WebServer:
         )
         self._backups = backups
         self._desk = desk
-        hub.accounts.on_change = Notices(desk.post).changed
+        hub.accounts.on_change = Notices(desk.post, language=language).changed
         metrics = Metrics(hub.tokens.find, ground.clock, health)
         proxies = Proxies(parse_proxies(settings.trusted_proxies))
         application = WebApplication(

@@ -86,6 +86,7 @@ class Courier(threading.Thread):
             try:
                 self._deliver_next()
             except StorageError as error:
+                self._gate.leave()
                 _occasional.warning("webhooks wait for the outbox", reason=str(error))
                 self._rest(_STORAGE_SECONDS)
         self._client.close()

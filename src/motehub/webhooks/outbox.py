@@ -106,7 +106,8 @@ class Outbox(SqliteFile):
     def next_due(self, endpoint: int, now: int) -> Message | int | None:
         """Return the message that is due first, or when one will be, or None.
 
-        It is taken: readings that come meanwhile go into another one. ``note`` gives it back.
+        It is taken, until it is ``delivered`` or has ``failed``: readings that come meanwhile go
+        into another one.
         """
         with self._storage() as db:
             query = (

@@ -16,7 +16,7 @@ from tests.unit.core.support import SOURCE, START, FakeClock, open_hub, say, tem
 from motehub.alerting import desk
 from motehub.alerting.book import AlertBook
 from motehub.alerting.effect import JudgeFrames
-from motehub.alerting.wording import Told
+from motehub.alerting.wording import Told, compose
 from motehub.alerts.rule import Severity, rule_of
 from motehub.core.consumer import Consumer
 from motehub.core.hub import Hub
@@ -24,6 +24,7 @@ from motehub.core.journal import Journal
 from motehub.core.notices import Notice
 from motehub.errors import StorageError
 from motehub.journals.sqlite import SqliteLogReader
+from motehub.languages import Words
 from motehub.model import MICROSECONDS, Samples
 from motehub.schedules.report import report_of
 from motehub.sqlite_files import open_database
@@ -67,6 +68,11 @@ class Judge:
 
     def alerts(self) -> list[desk.AlertShape]:
         return desk.alerts(self.folder, 100, is_open=False)
+
+    def keep(self) -> None:
+        """Have all of it kept, so that the journal may forget it."""
+        self.effect.flush()
+        self.journal.follow("alerts", self.effect.committed)
 
     async def read(self, value: float, after: int = MINUTE) -> None:
         self.clock.now += after
@@ -116,6 +122,75 @@ async def test_rules_and_reports_follow_a_device_that_is_renamed(tmp_path: Path)
         judge.work(restart=True)
         ((kind, text),) = judge.due()
         assert (kind, text.startswith("loft: temperature is 9")) == ("begins", True)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("fields", [{"above": 5}, {"metric": "", "silent": "30s"}])
+async def test_an_alert_follows_a_device_that_is_renamed(
+    tmp_path: Path, fields: dict[str, Any], restart: bool
+) -> None:
+    """It stays open under the new name, nobody is told again, and its end is told of that name."""
+    async with judging(tmp_path, **fields) as judge:
+        hub = judge.hub
+        await judge.read(9)
+        (device,) = hub.registry.devices()
+        await hub.rules.change("r", {"devices": [device.name]})
+        judge.work()
+        if fields.get("silent"):
+            judge.clock.now += MINUTE
+        else:
+            await judge.read(9)
+        judge.work()
+        ((kind, text),) = [one for one in judge.due() if one[0] == "begins"][-1:]
+        assert text.startswith(f"{device.name}: ")
+        open_before = judge.book.open_alerts()
+        assert len(open_before) == 1
+        judge.work()
+        await hub.rename_device(device.name, "loft")
+        judge.work(restart=restart)
+        (alert,) = judge.book.open_alerts()
+        assert (alert.id, alert.device) == (open_before[0].id, "loft")
+        assert alert.text == text.replace(device.name, "loft")
+        assert judge.due() == []
+        await judge.read(1)
+        judge.work(restart=restart)
+        ((kind, text),) = judge.due()
+        assert (kind, text.startswith(("loft ", "loft:"))) == ("over", True)
+
+
+async def test_what_an_owner_wrote_is_told_as_written(tmp_path: Path) -> None:
+    """In mails, on pages and in reports: it is no word of the hub's, though it looks like one."""
+    async with judging(tmp_path, above=5, message="pending") as judge:
+        await judge.read(9)
+        judge.work()
+        assert [one.own_words for one in judge.alerts()] == [True]
+        batch = judge.book.next_batch(CHANNEL, judge.clock(), 100)
+        told = [msgspec.json.decode(one.body, type=Told) for one in batch]
+        wording = compose(told, "hub", "", ZoneInfo("UTC"), Words("fr"))
+        assert "PENDING" not in wording.text
+        assert " pending" in wording.subject
+        assert "attente" not in wording.subject + wording.text + wording.html
+        await judge.read(1)
+        judge.work()
+        judge.book.delivered(CHANNEL, batch[0].batch, judge.clock(), None)
+        batch = judge.book.next_batch(CHANNEL, judge.clock(), 100)
+        told = [msgspec.json.decode(one.body, type=Told) for one in batch]
+        assert [(one.kind, one.own) for one in told] == [("over", False)]
+
+
+async def test_an_alert_ends_where_its_rule_is_for_others_now(tmp_path: Path) -> None:
+    """At once, without a reading; where it still is for the device it stays."""
+    async with judging(tmp_path, above=5) as judge:
+        await judge.read(9)
+        judge.work()
+        (device,) = judge.hub.registry.devices()
+        await judge.hub.rules.change("r", {"devices": [device.name, "other"]})
+        judge.work()
+        assert [one.state for one in judge.alerts()] == ["firing"]
+        await judge.hub.rules.change("r", {"devices": ["other"]})
+        judge.work()
+        assert [one.state for one in judge.alerts()] == ["ok"]
+        assert [kind for kind, _ in judge.due()] == ["begins"]
 
 
 async def test_of_what_was_not_kept_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
@@ -466,3 +541,69 @@ async def test_the_built_in_rule_is_for_whoever_is_expected(tmp_path: Path) -> N
         judge.clock.now += 4 * MINUTE
         judge.work()
         assert [text.endswith("nothing comes any more") for _, text in judge.due()] == [True]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_who_speaks_regularly_is_missed_without_anybodys_doing(
+    tmp_path: Path, restart: bool
+) -> None:
+    """Once, whenever the process is killed; and its messages say that this is estimated."""
+    async with judging(tmp_path) as judge:
+        judge.hub.rules.configure([])
+        for _ in range(170):
+            await judge.read(1, 10 * MINUTE)
+            judge.work(restart=restart and judge.clock.now % (240 * MINUTE) < 10 * MINUTE)
+            judge.keep()
+        # A backdated reading is a sign of life, and nothing else.
+        await say(judge.hub, SOURCE, [temperature(1, time=judge.clock.now - 600 * MINUTE)])
+        judge.work()
+        judge.clock.now += 29 * MINUTE
+        judge.work()
+        # The time in which nobody listens would be no silence.
+        judge.keep()
+        judge.work(restart=restart)
+        assert judge.alerts() == []
+        judge.clock.now += MINUTE
+        judge.work()
+        ((kind, text),) = judge.due()
+        assert kind == "begins"
+        assert text.endswith(": nothing comes any more, for 30 min (estimated)")
+        (alert,) = judge.alerts()
+        assert (alert.rule, alert.state) == ("no data", "no data")
+        assert alert.limits == "no data for 30 min (estimated)"
+        judge.work(restart=restart)
+        await judge.read(1)
+        judge.work(restart=restart)
+        ((kind, _),) = judge.due()
+        assert kind == "over"
+
+
+async def test_nobody_is_missed_whose_owner_does_not_want_it(tmp_path: Path) -> None:
+    """The rule that is there by itself is switched off like any other."""
+    async with judging(tmp_path) as judge:
+        judge.hub.rules.configure([])
+        await judge.hub.rules.change("no data", {"enabled": False})
+        for _ in range(170):
+            await judge.read(1, 10 * MINUTE)
+            judge.work()
+            judge.keep()
+        judge.clock.now += 600 * MINUTE
+        judge.work()
+        assert judge.alerts() == []
+
+
+async def test_rules_are_looked_at_once_a_device_is_an_hour_old(tmp_path: Path) -> None:
+    """Until then no process is needed for a hub without any rule."""
+    clock = FakeClock()
+    async with open_hub(tmp_path, clock) as (hub, _):
+        await say(hub, SOURCE, [temperature(1)])
+        hub.rules.look()
+        assert not hub.rules.needed.is_set()
+        clock.now += 59 * MINUTE
+        hub.rules.look()
+        assert not hub.rules.needed.is_set()
+        clock.now += MINUTE
+        hub.rules.look()
+        assert hub.rules.needed.is_set()
+    async with open_hub(tmp_path, clock) as (hub, _):
+        assert hub.rules.needed.is_set()

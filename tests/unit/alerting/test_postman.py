@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from motehub.alerting.book import AlertBook
 from motehub.alerting.letter_book import Document, LetterBook, Schedule
 from motehub.alerting.plan import Mail, Plan
 from motehub.alerting.postman import Postman
+from motehub.errors import StorageError
 
 DOCUMENT = Document("Subject", "Text", "<p>Text", (("chart0", b"PNG"),), None, "")
 
@@ -32,12 +33,17 @@ def clock() -> int:
 
 
 @contextmanager
-def postman(folder: Path, server: MailServer, plan: Plan) -> Iterator[LetterBook]:
+def postman(
+    folder: Path,
+    server: MailServer,
+    plan: Plan,
+    look_up: Callable[[], Mapping[str, bytes]] = dict,
+) -> Iterator[LetterBook]:
     """Deliver to ``server``, which has half a second for each answer."""
     mail = Mail("127.0.0.1", server.port, "none", "", "", "hub@example.org", (), timeout=0.5)
     book = AlertBook(folder)
     letters = LetterBook(book)
-    thread = Postman(letters, mail, plan, dict, clock)
+    thread = Postman(letters, mail, plan, look_up, clock)
     thread.start()
     try:
         yield letters
@@ -73,3 +79,22 @@ def test_the_end_of_a_letter_is_in_the_language_of_the_hub(
     assert said in plain(mail)
     assert said in html(mail)
     assert [one["Content-ID"] for one in mail.walk() if one["Content-ID"]] == ["<chart0>"]
+
+
+def test_a_fault_of_the_disk_while_the_server_is_tried_again_is_no_end(tmp_path: Path) -> None:
+    """Whoever could not look up what to say comes again."""
+    troubles: list[StorageError] = []
+
+    def look_up() -> Mapping[str, bytes]:
+        if troubles:
+            raise troubles.pop()
+        return {}
+
+    with MailServer() as server, postman(tmp_path, server, Plan(), look_up) as letters:
+        server.hanging.set()
+        letters.add(Schedule("R", "t", 1), DOCUMENT, ["a@example.org"], clock())
+        wait_until(lambda: any(one.trouble for one in report_desk.letters(tmp_path, 9)))
+        troubles.append(StorageError("the disk failed"))
+        server.hanging.clear()
+        wait_until(lambda: report_desk.letters(tmp_path, 9)[0].state == "delivered")
+        assert not troubles

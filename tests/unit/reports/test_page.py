@@ -118,10 +118,12 @@ def test_a_report_is_written_in_french() -> None:
     alert = AlertPart("c", "c: nothing comes any more", "critical", SPRING, None)
     days = (DayPart("2026-03-29", 0.5), DayPart("2026-03-30", 1.0))
     device = msgspec.structs.replace(told.devices[0], days=days)
-    told = msgspec.structs.replace(told, alerts=(alert,), devices=(device,))
+    own = AlertPart("c", "pending", "info", SPRING, None, own=True)
+    told = msgspec.structs.replace(told, alerts=(alert, own), devices=(device,))
     text = plain.text_of(told, say) + plain.ending(FR, "home", "", "https://h/leave")
     assert "du 29 mars 2026, 00:00 au 30 mars 2026, 00:00 (Europe/Paris)" in text
     assert "CRITIQUE  c : plus rien n’arrive" in text
+    assert "pending" in text
     assert "29 mars 2026, 00:00, pas finie" in text
     assert "température °C" in text
     assert "-21,25" in text

@@ -40,7 +40,7 @@ class Listener:
         while True:
             connection, _ = self._socket.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 try:
                     session = self._tls.context().wrap_socket(connection, server_side=True)
                 except OSError as error:

@@ -97,8 +97,9 @@ def options(folder: Path, port: int, **change: Any) -> JsonOptions:
         "host": "127.0.0.1",
         "port": port,
         "ca": folder / "ca.crt",
+        # There is room for all of it, however busy the machine is.
         "rate": 100.0,
-        "batch_seconds": 0.1,
+        "batch_seconds": 0.25,
         "duration": 0.5,
         "devices": 1,
     }
@@ -122,7 +123,7 @@ async def test_objects_follow_each_other_on_one_connection(folder: Path) -> None
     assert sorted(server.names) == ["program-0", "program-1", "program-2"]
     assert (totals.connections, totals.failures, totals.lost) == (3, 0, 0)
     assert totals.objects == len(server.objects()) == 3 * 51
-    assert totals.batches > 9
+    assert totals.batches > totals.connections
     nested = [one for one in server.objects() if isinstance(next(iter(one.values())), dict)]
     flat = [one for one in server.objects() if one not in nested]
     assert len(flat) == 3 * 5

@@ -282,7 +282,9 @@ async def test_the_life_of_a_board(version: Version) -> None:
     """It asks, connects again with its will, joins, reports, obeys, and leaves."""
     hub = Hub()
     async with listening(hub.answer) as broker:
-        totals = await device_session.run(options(broker.port, version=version, seed=1))
+        totals = await device_session.run(
+            options(broker.port, version=version, duration=1.5, seed=1)
+        )
     asking, joined = broker.clients
     qos = 2 if version is Version.V5 else 1
     assert asking.connect.will is None
@@ -312,7 +314,7 @@ async def test_a_board_asks_until_it_is_answered(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(device_session, "ASK_AGAIN", 0.02)
     hub = Hub(asks=3)
     async with listening(hub.answer) as broker:
-        totals = await device_session.run(options(broker.port))
+        totals = await device_session.run(options(broker.port, duration=1.5))
     assert len(broker.clients[0].published("state/join")) == 3
     assert totals.sessions == 1
 

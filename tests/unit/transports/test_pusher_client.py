@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.harness import PATIENCE
 from tests.pusher_server import CHANNEL, PusherStand, client_of
 from tests.units_stand import HOST, Peer, free_port, units_hub, until, updatable
 
@@ -56,7 +57,7 @@ async def test_requests_keep_their_order_and_come_once(tmp_path: Path) -> None:
                     while counters["requests_repeated"] < (50, 100)[start]:
                         await asyncio.sleep(0.005)
                         counters = client.counters
-                await asyncio.wait_for(lamp.told(50), 30)
+                await asyncio.wait_for(lamp.told(50), PATIENCE)
                 # A hub that stops in the middle of a command says it once more at its next start.
                 under_way = stand.hub.commands.book.all_under_way
                 while under_way():
@@ -78,7 +79,7 @@ async def test_what_has_come_is_durable_when_it_stops(tmp_path: Path) -> None:
             await session.ask(ip=f"{HOST}:{port}", payload=f"c{number}", id=str(number))
         await until(lambda: client.counters["requests"] == 20, "all have come")
     async with Lamp(HOST, port) as lamp, units_hub(tmp_path, updatable(port)):
-        await asyncio.wait_for(lamp.told(20), 30)
+        await asyncio.wait_for(lamp.told(20), PATIENCE)
         assert lamp.payloads == [f"c{number}" for number in range(20)]
 
 
@@ -160,7 +161,7 @@ async def test_messages_that_make_no_sense(tmp_path: Path) -> None:
         for message in ("", "{", "[]", '{"event":5}', b"\xff\x00"):
             await session.connection.send(message)
         await session.ask(ip=f"{HOST}:{lamp.port}", payload="red")
-        await asyncio.wait_for(lamp.told(1), 30)
+        await asyncio.wait_for(lamp.told(1), PATIENCE)
         assert client.counters["messages_unreadable"] == 5
         assert client.counters["connections"] == 1
 

@@ -130,7 +130,7 @@ async def test_it_fails_with_the_reason(tmp_path: Path) -> None:
 async def test_those_behind_it_fail_with_a_reason_too(tmp_path: Path) -> None:
     """A command whose time is over while another one is tried has failed."""
     async with units_hub(tmp_path, updatable(free_port())) as stand:
-        first = await stand.hub.command("lamp", payload="red", seconds=3)
+        first = await stand.hub.command("lamp", payload="red", seconds=60)
         second = await stand.hub.command("lamp", payload="blue", seconds=1)
         over = await stand.over(second)
         assert over.state is CommandState.FAILED
@@ -144,7 +144,7 @@ async def test_a_unit_that_hangs(tmp_path: Path) -> None:
         Lamp(hangs=True) as lamp,
         units_hub(tmp_path, updatable(lamp.port), write_timeout=Duration(0.2)) as stand,
     ):
-        command = await stand.told("lamp", "red", seconds=1)
+        command = await stand.told("lamp", "red", seconds=3)
         assert command.state is CommandState.FAILED
         # The last attempt may have had next to no time, even to be acknowledged.
         assert "it takes connections, but did not" in command.reason
@@ -279,7 +279,7 @@ async def test_such_a_unit_takes_no_payload(tmp_path: Path) -> None:
         listener.setblocking(False)
         loop = asyncio.get_running_loop()
         unit = both(listener.getsockname()[1])
-        async with units_hub(tmp_path, unit, write_timeout=Duration(0.2)) as stand:
+        async with units_hub(tmp_path, unit, write_timeout=Duration(1)) as stand:
             first, _ = await loop.sock_accept(listener)
             with first:
                 for _ in range(4):

@@ -252,9 +252,42 @@ def test_the_hub_is_told_as_it_speaks(tmp_path: Path, about: str) -> None:
         "const told = JSON.parse(process.argv[3]).map(await telling(process.argv[2]));\n"
         "console.log(JSON.stringify(told));\n"
     )
-    command = ["node", str(tmp_path / "main.js"), about, json.dumps(list(TOLD[about]))]
+    # A regular expression would look for the words of sentences in it for many seconds.
+    texts = [*TOLD[about], "".join(one * 35 for one in (": ", " is ", " (", " above ", "#"))]
+    command = ["node", str(tmp_path / "main.js"), about, json.dumps(texts)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert dict(zip(TOLD[about], json.loads(done.stdout), strict=True)) == TOLD[about]
+    *found, busy = json.loads(done.stdout)
+    assert dict(zip(TOLD[about], found, strict=True)) == TOLD[about]
+    assert busy.endswith("#")
+
+
+def test_a_time_has_three_digits(tmp_path: Path) -> None:
+    """However short it was: nobody reads 0.0123456 seconds."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "words.js").write_text((STATIC / "words.js").read_text("utf-8"))
+    (tmp_path / "languages" / "en.js").write_bytes(script("en"))
+    (tmp_path / "main.js").write_text(
+        'globalThis.document = { documentElement: { lang: "en" } };\n'
+        'Object.defineProperty(globalThis, "navigator", { value: { languages: ["en"] } });\n'
+        'const { lasting } = await import("./words.js");\n'
+        "const times = JSON.parse(process.argv[2]);\n"
+        'console.log(JSON.stringify(times.map((one) => lasting(one, "short"))));\n'
+    )
+    said = {
+        0: "0 ms",
+        0.000123456: "0.123 ms",
+        0.0123456: "12.3 ms",
+        0.999: "999 ms",
+        1.23456: "1.23 sec",
+        119: "119 sec",
+        150: "2.5 min",
+        7200: "2 hr",
+        200_000: "2.31 days",
+    }
+    command = ["node", str(tmp_path / "main.js"), json.dumps(list(said))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == list(said.values())
 
 
 def reasons_in(path: Path) -> Iterator[str]:

@@ -49,7 +49,7 @@ def sizes() -> dict[str, int]:
 def test_scripts_are_light() -> None:
     """All scripts together have less than 60 kB as they are sent; words are no scripts."""
     scripts = {name: size for name, size in sizes().items() if not name.startswith("languages/")}
-    assert set(scripts) == {"scripts.js", "vendor/uPlot.iife.min.js"}
+    assert set(scripts) == {"scripts.js", "early/device.js", "vendor/uPlot.js"}
     assert sum(scripts.values()) < MOST_BYTES, scripts
 
 
@@ -59,12 +59,52 @@ def test_pages_name_all_that_they_load_at_once() -> None:
         if not path.startswith("/static/"):
             page = gzip.decompress(fetched(path).body).decode()
             named = set(_NAMED.findall(page))
-            assert named - {"vendor/uPlot.iife.min.js"} == {"languages/fr.js", "scripts.js"}, path
+            own = {"early/device.js", "vendor/uPlot.js"} if path == "/device" else set()
+            assert named == {"languages/fr.js", "scripts.js"} | own, path
+
+
+def test_a_page_asks_for_no_more_than_a_browser_asks_at_a_time() -> None:
+    """A browser has six connections to a hub, and what is seventh waits until one is free again."""
+    for _, path in pages.answers():
+        if not path.startswith("/static/"):
+            page = gzip.decompress(fetched(path).body).decode()
+            assert len(set(re.findall(r'(?:src|href)="(/(?:static|api)/[^"]+)"', page))) <= 6, path
+
+
+def test_a_page_has_the_style_sheets_that_it_names_as_one() -> None:
+    """Each page asks for one file with all of them, in their order."""
+    page = gzip.decompress(fetched("/device").body).decode()
+    (path,) = re.findall(r'<link rel="stylesheet" href="([^"]+)">', page)
+    names = ["style.css", "vendor/uPlot.min.css", "device.css"]
+    whole = b"\n".join((STATIC / one).read_bytes() for one in names)
+    assert gzip.decompress(fetched(path).body) == whole
+
+
+def test_the_early_script_asks_for_what_the_page_asks_for() -> None:
+    """An address that differs would be asked for twice."""
+    early = (STATIC / "early" / "device.js").read_text("utf-8")
+    page = (STATIC / "device.js").read_text("utf-8")
+    assert "from=-86400s&points=600&states=true" in early
+    assert "const POINTS = 600;" in page
+    assert "const time = span.live ? `from=-${span.length}s` : whole;" in page
+    assert "&${time}&points=${POINTS}&states=true`" in page
+
+
+def test_nothing_can_be_pressed_before_it_is_heard() -> None:
+    """Scripts say when buttons and choices do something; what is typed into a form stays there."""
+    for _, path in pages.answers():
+        if not path.startswith("/static/"):
+            page = gzip.decompress(fetched(path).body).decode()
+            outside = re.sub(r"<form.*?</form>", "", page, flags=re.DOTALL)
+            found = re.findall(r"<(?:button|select)\b[^>]*>", page)
+            found += re.findall(r"<input\b[^>]*>", outside)
+            hidden = "<form hidden>" in page
+            assert hidden or [one for one in found if " disabled" not in one] == [], path
 
 
 def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
     """A browser asks again for pages only; under the address without edition it asks each time."""
-    page = gzip.decompress(fetched("/history").body).decode()
+    page = gzip.decompress(fetched("/device").body).decode()
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
     assert len(addresses) > 5
     for address in addresses:
@@ -75,7 +115,7 @@ def test_files_are_kept_under_an_address_that_tells_their_edition() -> None:
         known = fetched(address.replace(f"{edition}/", ""))
         assert known.body == answer.body
         assert dict(known.headers)[b"cache-control"] == b"no-cache"
-    assert dict(fetched("/history").headers)[b"cache-control"] == b"no-cache"
+    assert dict(fetched("/device").headers)[b"cache-control"] == b"no-cache"
 
 
 def test_menus_lead_to_pages() -> None:

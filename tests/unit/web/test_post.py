@@ -12,6 +12,7 @@ from motehub.alerting.plan import Mail
 from motehub.core.people import Role, User
 from motehub.languages import LANGUAGES
 from motehub.web.attempts import FROM_ADDRESS, LINKS, LinkRequests
+from motehub.web.languages import asked_in
 from motehub.web.letters import Note, note
 from motehub.web.notices import Notices
 from motehub.web.post import AT_ONCE, MOST_WAITING, TO_ONE, TO_ONE_SECONDS, Post
@@ -153,7 +154,10 @@ async def test_a_notice_that_is_put_off_is_sent_again() -> None:
 
 
 async def test_who_is_told_of_what() -> None:
-    """The address before of another one, nobody of a first password or of nothing."""
+    """The address before of another one, nobody of a first password or of nothing.
+
+    Who has chosen no language is told in that of the browser or, without one, of the hub.
+    """
     told: list[tuple[str, str]] = []
 
     class Office(Post):
@@ -167,7 +171,7 @@ async def test_who_is_told_of_what() -> None:
             await asyncio.sleep(0)
 
     mail = Mail("127.0.0.1", 9, "none", "", "", "hub@example.org", ())
-    notices = Notices(Office(mail, "garden", lambda: "", lambda: NOW))
+    notices = Notices(Office(mail, "garden", lambda: "", lambda: NOW), language="fr")
     new = User("anna", Role.VIEWER, NOW, email="anna@example.org", language="fr")
     chosen = msgspec.structs.replace(new, password="a")
     other = msgspec.structs.replace(chosen, password="b")
@@ -175,9 +179,13 @@ async def test_who_is_told_of_what() -> None:
     await changed(chosen, chosen)
     assert told == []
     await changed(chosen, other)
+    other = msgspec.structs.replace(other, language="")
     await changed(other, msgspec.structs.replace(other, email="anna@example.net"))
+    asked_in.set("en")
+    await changed(chosen, other)
     await changed(msgspec.structs.replace(other, email=""), other)
     assert told == [
         ("anna@example.org", "Votre mot de passe a été changé"),
         ("anna@example.org", "Votre adresse électronique a été changée"),
+        ("anna@example.org", "Your password was changed"),
     ]

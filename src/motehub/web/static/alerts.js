@@ -13,8 +13,6 @@ const find = (selector) => document.querySelector(selector);
 const at = (time) => moment(Date.parse(time));
 
 const words = telling("rules");
-// Rules whose alerts say what their owner has written.
-let own = new Set();
 
 function alertRow(alert, told) {
   const over = alert.ended !== null;
@@ -37,7 +35,7 @@ function alertRow(alert, told) {
     actions.push(button(t("alerts.acknowledge"), answer("acknowledge")));
     actions.push(button(t("alerts.snooze"), answer("snooze", { seconds: 2 * HOUR })));
   }
-  return row(own.has(alert.rule) ? alert.text : told(alert.text), facts, ...actions);
+  return row(alert.own_words ? alert.text : told(alert.text), facts, ...actions);
 }
 
 let known;
@@ -82,7 +80,6 @@ function ruleRow(rule, told) {
 
 async function listRules() {
   const [rules, told] = await Promise.all([ask("rules"), words]);
-  own = new Set(rules.filter(({ message }) => message !== "").map(({ name }) => name));
   const rows = rules.map((one) => ruleRow(one, told));
   find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }

@@ -7,10 +7,25 @@ const place = document.querySelector("#devices");
 const told = document.querySelector("#moved");
 const groups = new Map();
 let order = new Map();
+// What was moved here is kept when this is done.
+let kept = Promise.resolve();
+let moving;
 
-// Takes the names of devices in the order of whoever is logged in.
-export function setOrder(names) {
+const isMoving = () => moving?.isConnected;
+
+function setOrder(names) {
   order = new Map(names.map((name, i) => [name, i]));
+}
+
+// Returns what takes the names of devices in the order that whoever is logged in has from now on,
+// and tells whether it did: not if a row was moved here meanwhile.
+export async function ordering() {
+  let before;
+  do {
+    before = kept;
+    await before;
+  } while (before !== kept);
+  return (names) => before === kept && !setOrder(names);
 }
 
 const rank = (card) => order.get(card.name) ?? Infinity;
@@ -36,6 +51,9 @@ function group(label) {
 // Puts the row of a card where it belongs.
 export function arrange(card) {
   const { list } = group(card.device.labels?.[0] ?? "");
+  if (card.row.parentElement === list && isMoving()) {
+    return;
+  }
   const after = [...list.children].find((row) => row !== card.row && compare(row.card, card) > 0);
   if (card.row.parentElement !== list || card.row.nextElementSibling !== (after ?? null)) {
     list.insertBefore(card.row, after ?? null);
@@ -44,8 +62,11 @@ export function arrange(card) {
 
 // Puts all rows where they belong since another page has moved one, unless one is being moved here.
 export async function rearrange() {
-  setOrder((await ask("session/arrangement")).devices);
-  if (place.querySelector(".moving") === null) {
+  let take;
+  do {
+    take = await ordering();
+  } while (!take((await ask("session/arrangement")).devices));
+  if (!isMoving()) {
     for (const { list } of groups.values()) {
       const rows = [...list.children].sort((a, b) => compare(a.card, b.card));
       // What has the focus keeps it while nothing moves.
@@ -69,10 +90,10 @@ export function tidy() {
   }
 }
 
-async function keep() {
+function keep() {
   const devices = [...place.querySelectorAll(".card")].map(({ card }) => card.name);
   setOrder(devices);
-  await change("PUT", "session/arrangement", { devices });
+  kept = kept.then(() => change("PUT", "session/arrangement", { devices })).catch(complain);
 }
 
 // Moves a row before or after another one of its group.
@@ -92,10 +113,11 @@ export function handle(card) {
   grip.setAttribute("aria-label", t("overview.move", { name: card.name }));
   grip.addEventListener("pointerdown", (event) => {
     grip.setPointerCapture(event.pointerId);
-    card.row.classList.add("moving");
+    moving = card.row;
+    moving.classList.add("moving");
   });
   grip.addEventListener("pointermove", ({ clientX, clientY }) => {
-    if (!card.row.classList.contains("moving")) {
+    if (moving !== card.row) {
       return;
     }
     const other = document.elementFromPoint(clientX, clientY)?.closest(".card");
@@ -105,7 +127,8 @@ export function handle(card) {
   });
   grip.addEventListener("lostpointercapture", () => {
     card.row.classList.remove("moving");
-    keep().catch(complain);
+    moving = undefined;
+    keep();
   });
   grip.addEventListener("keydown", (event) => {
     const back = event.key === "ArrowLeft" || event.key === "ArrowUp";
@@ -120,7 +143,7 @@ export function handle(card) {
       grip.focus();
       const at = rows.indexOf(other) + 1;
       told.textContent = t("overview.moved", { name: card.name, at, count: rows.length });
-      keep().catch(complain);
+      keep();
     }
   });
   return grip;

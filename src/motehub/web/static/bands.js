@@ -1,7 +1,7 @@
 // The states of one series as bands in time: what it was, for how long, and how often it changed.
 
 import { element, reading, title } from "./hub.js";
-import { dated, known, locale, number, t } from "./words.js";
+import { dated, known, lasting, number, t } from "./words.js";
 
 const HIGH = 30;
 const WIDE = 1000;
@@ -18,13 +18,6 @@ function called(state, { metric, kind }) {
     return state || "–";
   }
   return metric === "button" ? reading({ metric, kind }, Number(state)) : known(`bands.state_${state}`, state);
-}
-
-// A time in seconds as people say it.
-function spoken(seconds) {
-  const [unit, each] =
-    seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : seconds < 172_800 ? ["hour", 3600] : ["day", 86_400];
-  return number(seconds / each, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 });
 }
 
 export class Bands {
@@ -130,8 +123,8 @@ export class Bands {
     const percent = { style: "percent", maximumFractionDigits: 1 };
     const rows = [...totals].filter(([, time]) => time > 0).toSorted(([, a], [, b]) => b - a);
     const words = rows.map(([state, time]) => {
-      const share = (time / whole).toLocaleString(locale, percent);
-      return t("bands.state", { state: called(state, this), time: spoken(time), share });
+      const share = number(time / whole, percent);
+      return t("bands.state", { state: called(state, this), time: lasting(time, "short"), share });
     });
     const items = rows.map(([state], i) => {
       const item = element("li");

@@ -8,6 +8,11 @@ import { dated, locale, t } from "./words.js";
 const HIGH = 220;
 const DAY = 86_400;
 
+// The library comes while values show already.
+export async function library() {
+  globalThis.uPlot ??= (await import("./vendor/uPlot.js")).default;
+}
+
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Texts of the marks on the axis of time, in the reader's zone and manner.
@@ -46,14 +51,12 @@ export class Chart {
     this.view = [0, 1];
     this.box = box;
     this.box.setAttribute("role", "img");
-    this.build();
-    this.watcher = new ResizeObserver(() => {
+    new ResizeObserver(() => {
       const width = this.box.clientWidth;
-      if (width > 0 && width !== this.plot.width) {
+      if (width > 0 && this.plot !== undefined && width !== this.plot.width) {
         this.plot.setSize({ width, height: HIGH });
       }
-    });
-    this.watcher.observe(box);
+    }).observe(box);
   }
 
   build() {
@@ -83,9 +86,10 @@ export class Chart {
         hooks: { setSelect: [(plot) => this.choose(plot)] },
       },
       this.rows,
-      this.box,
     );
     this.span.follow(this.plot.over);
+    // Once all are made that are drawn now: the browser lays out the page for them only once.
+    queueMicrotask(() => this.box.append(this.plot.root));
   }
 
   choose(plot) {
@@ -142,7 +146,11 @@ export class Chart {
     }
     this.stale = false;
     this.view = [from, to];
-    this.plot.setData(this.rows);
+    if (this.plot === undefined) {
+      this.build();
+    } else {
+      this.plot.setData(this.rows);
+    }
     this.box.setAttribute("aria-label", this.summary());
   }
 
@@ -155,10 +163,5 @@ export class Chart {
     const high = this.rows[3].reduce((a, b) => (b === null ? a : Math.max(a, b)), -Infinity);
     const [least, most, last] = [low, high, means.at(-1)].map((one) => written(one, this.unit));
     return t("chart.summary", { metric: title(this.metric), low: least, high: most, last });
-  }
-
-  remove() {
-    this.watcher.disconnect();
-    this.plot.destroy();
   }
 }

@@ -2,8 +2,8 @@
 
 /* global uPlot */
 
-import { colour, longest, marks } from "./chart.js";
-import { element, title, written } from "./hub.js";
+import { colour, library, longest, marks } from "./chart.js";
+import { complain, element, title, written } from "./hub.js";
 import { dated, t } from "./words.js";
 
 const HIGH = 340;
@@ -172,6 +172,10 @@ export class Comparison {
     this.plot = undefined;
     const lines = [...this.lines.values()];
     if (lines.length === 0) {
+      return;
+    }
+    if (globalThis.uPlot === undefined) {
+      library().then(() => this.build()).catch(complain);
       return;
     }
     const width = Math.max(200, this.box.clientWidth);

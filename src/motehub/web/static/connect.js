@@ -1,6 +1,7 @@
 // How a device is connected, and what arrives from it while somebody looks on.
 
 import { decision } from "./decision.js";
+import { copy } from "./forms.js";
 import {
   ask, change, complain, element, follow, mayControl, mayDecide, of, oneByOne, presence, reading, title,
 } from "./hub.js";
@@ -58,6 +59,7 @@ function show() {
   find("#missing").hidden = !needsToken || code === null || chosen.token !== "";
   find("#text").hidden = find("#copy").hidden = code === null;
   find("#text code").replaceChildren(...parts(code ?? ""));
+  find("#copy").textContent = t("settings.copy");
   find("#off").hidden = code !== null;
   find("#off code").textContent = `[${section}]`;
   find("#local").hidden = !snippet.local;
@@ -82,32 +84,8 @@ async function load() {
   show();
 }
 
-// Pages over plain HTTP have no clipboard of their own but this one.
-function copied(text) {
-  if (navigator.clipboard) {
-    return navigator.clipboard.writeText(text);
-  }
-  const field = element("textarea");
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  return done ? Promise.resolve() : Promise.reject(new Error(t("connect.no_copy")));
-}
-
-async function copy(button, text) {
-  try {
-    await copied(text);
-    button.textContent = t("connect.copied");
-    setTimeout(() => (button.textContent = t("connect.copy")), 2000);
-  } catch (error) {
-    complain(error);
-  }
-}
-
-find("#copy").addEventListener("click", () => copy(find("#copy"), find("#text code").textContent));
-find("#copy-ca").addEventListener("click", () => copy(find("#copy-ca"), facts.ca));
+find("#copy").addEventListener("click", ({ target }) => copy(find("#text code"), target));
+find("#copy-ca").addEventListener("click", ({ target }) => copy(find("#ca code"), target));
 
 // --- name and token
 
@@ -157,8 +135,8 @@ find("#naming form").addEventListener("submit", async (event) => {
       ours.add(device);
     }
     const row = element("p", "", "token");
-    const again = element("button", t("connect.copy"), "plain");
-    again.addEventListener("click", () => copy(again, made.secret));
+    const again = element("button", t("settings.copy"), "plain");
+    again.addEventListener("click", () => copy(row.firstChild, again));
     row.append(element("code", made.secret), again);
     const text = t(made.name === device ? "connect.made" : "connect.made_as", { device, name: made.name });
     find("#made").replaceChildren(row, element("p", text, "quiet"));

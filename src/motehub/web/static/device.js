@@ -2,9 +2,11 @@
 
 import { showCalibration } from "./calibration.js";
 import { Bands } from "./bands.js";
-import { Chart } from "./chart.js";
+import { Chart, library } from "./chart.js";
 import { Colour, controlOf, give, isLater, standing } from "./commands.js";
-import { ask, complain, element, follow, mayControl, moment, of, presence, reading, successor, title } from "./hub.js";
+import {
+  ask, complain, element, follow, mayControl, moment, of, oneByOne, presence, reading, successor, title,
+} from "./hub.js";
 import { showKeeping } from "./keeping.js";
 import { showProfile } from "./profile.js";
 import { showAlerts, showQuality } from "./quality.js";
@@ -27,7 +29,10 @@ let lamp;
 let over = false;
 const device = { name, admission: "accepted", online: null, heard: Date.now() };
 
-const span = new TimeSpan(find(".ranges"), draw, () => load().catch(complain));
+const span = new TimeSpan(find(".ranges"), draw, () => {
+  oldest = asked + 1;
+  load().catch(complain);
+});
 let fetched = 0;
 
 // --- values and charts
@@ -105,7 +110,11 @@ function stillFor(metric) {
 }
 
 let asked = 0;
+// Answers to questions before this one are not used: another time is shown, or a later answer.
+let oldest = 0;
 let whole;
+// What has come since the question: the answer may not know it.
+let news = [];
 
 // The file is of the time that was chosen last, be its answer still on the way.
 function offer({ copy, metric }) {
@@ -113,32 +122,45 @@ function offer({ copy, metric }) {
   copy.href = `/api/v1/export?${whole}&${own}`;
 }
 
-// Asks for what is to be shown.
+// Asks for what is to be shown, the first time as the page has done already (early/device.js).
 function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
+  news = [];
   whole = new URLSearchParams({ from: new Date(from * 1000).toISOString() });
   if (!span.live) {
     whole.set("to", new Date(to * 1000).toISOString());
   }
   charts.forEach(offer);
-  const part = new URLSearchParams({ device: name });
-  return ask(`readings?${part}&${whole}&points=${POINTS}&states=true`);
+  const time = span.live ? `from=-${span.length}s` : whole;
+  const answer = ask(`readings?device=${encodeURIComponent(name)}&${time}&points=${POINTS}&states=true`);
+  // Who waits for it is told.
+  answer.catch(() => {});
+  return [(asked += 1), answer];
 }
 
-// Shows the answer; one that comes after a later question is not used.
-async function load(answer = question()) {
-  const mine = (asked += 1);
-  const { series } = await answer;
-  if (mine !== asked) {
+// Shows the answer, unless it comes too late.
+async function load([mine, answer] = question()) {
+  const [{ series }] = await Promise.all([answer, library()]);
+  if (mine < oldest) {
     return;
   }
+  oldest = mine;
   for (const one of series) {
     const shown = chart(one, one.form === "states" ? Bands : Chart);
     shown.still = stillFor(one.metric);
     shown.set(one);
   }
+  news.forEach(extend);
   draw();
+}
+
+// Goes on with the chart of a series.
+function extend(one) {
+  const shown = charts.get(`${one.metric} ${one.kind}`) ?? (one.kind === "text" ? undefined : chart(one, Chart));
+  if (shown !== undefined && span.live) {
+    one.times.forEach((time, i) => shown.add(time, one.values[i]));
+  }
 }
 
 function draw() {
@@ -161,8 +183,8 @@ function describe(news) {
   find("#labels").replaceChildren(...(device.labels ?? []).map((label) => element("li", label)));
 }
 
-async function count() {
-  const shown = await ask(of(name));
+async function count(answer = ask(of(name))) {
+  const shown = await answer;
   describe(shown);
   const rows = ["received", "stored", "duplicate", "rejected", "discarded", "waiting"].map((what) => {
     const group = element("div");
@@ -185,10 +207,10 @@ function when(time) {
   return shown;
 }
 
-async function events() {
+const events = oneByOne(async () => {
   const rows = await ask(`events?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
   find("#happened").replaceChildren(...list(rows, happened, t("device.nothing")));
-}
+});
 
 async function refusals() {
   const rows = await ask(`rejected?device=${encodeURIComponent(name)}&limit=${MOST_EVENTS}`);
@@ -205,25 +227,35 @@ function list(rows, shown, none) {
   return rows.length > 0 ? rows.map(shown) : [element("li", none, "quiet")];
 }
 
-async function begin() {
-  // What it comes to is told of the first question that fails.
+// Shows the device, its values and charts; nothing if it is not there any more.
+async function show() {
   const early = question();
-  early.catch(() => {});
+  let shown;
   try {
-    series = await ask(`${of(name)}/series`);
+    [shown, series] = await Promise.all([ask(of(name)), ask(`${of(name)}/series`)]);
   } catch (error) {
     if (error.status === 404 && (await lost())) {
       return;
     }
     throw error;
   }
-  showCalibration(name, series);
+  describe(shown);
   for (const one of series) {
     if (one.latest_time !== null) {
       measure(one, Date.parse(one.latest_time) / 1000, one.latest);
     }
   }
-  await Promise.all([count(), load(early), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
+  load(early).catch(complain);
+  return shown;
+}
+
+// The stream's beginning asks for what came since, and for all that is below.
+async function begin() {
+  const shown = await show();
+  if (shown) {
+    showCalibration(name, series);
+    await Promise.all([count(shown), events(), refusals(), commands(), showQuality(name), showKeeping(name, series)]);
+  }
 }
 
 // --- commands
@@ -324,20 +356,18 @@ const heard = {
   readings: ({ series: all }) => {
     for (const one of all) {
       measure(one, one.times.at(-1), one.values.at(-1));
-      const shown = charts.get(`${one.metric} ${one.kind}`) ?? (one.kind === "text" ? undefined : chart(one, Chart));
-      if (shown !== undefined && span.live) {
-        one.times.forEach((time, i) => shown.add(time, one.values[i]));
+      extend(one);
+      if (Date.now() - fetched < FRESH) {
+        news.push(one);
       }
     }
     describe({ heard: Date.now() });
   },
   command: tell,
-  event: (event) => {
-    find("#happened .quiet:not(time)")?.remove();
-    find("#happened").prepend(happened(event));
-    find("#happened").children[MOST_EVENTS]?.remove();
-    if (event.kind === "alert") {
-      showAlerts(name).catch(complain);
+  event: ({ kind }) => {
+    events().catch(complain);
+    if (kind === "alert") {
+      showAlerts().catch(complain);
     }
   },
 };
@@ -368,15 +398,11 @@ async function start() {
     gone(t("device.unnamed"));
     return;
   }
-  try {
-    describe(await ask(of(name)));
-  } catch (error) {
-    if (error.status !== 404 || !(await lost())) {
-      throw error;
-    }
-    return;
+  if (await show()) {
+    // What the stream tells may want a chart.
+    await library().catch(complain);
+    follow(heard, `?device=${encodeURIComponent(name)}`);
   }
-  follow(heard, `?device=${encodeURIComponent(name)}`);
 }
 
 start().catch(complain);

@@ -63,6 +63,14 @@ export function row(name, facts, ...actions) {
 
 export const none = () => element("li", t("settings.none"), "quiet");
 
+// Copies the text of `code`, which is selected then, and says so on `made`.
+export async function copy(code, made) {
+  getSelection().selectAllChildren(code);
+  // Over plain HTTP there is no clipboard, except by the old way.
+  const done = await (navigator.clipboard?.writeText(code.textContent).then(() => true, () => false) ?? document.execCommand("copy"));
+  made.textContent = t(done ? "settings.copied" : "settings.copy");
+}
+
 export const TIERS = ["raw", "minute", "hour", "day"];
 
 // For how long a rule keeps what, in words.
@@ -97,16 +105,11 @@ export const written = (fields) => Object.fromEntries([...fields].map(([key, val
 export function copyable(text, label) {
   const box = element("div", "", "copyable");
   const code = element("code", text);
-  const copy = element("button", t("settings.copy"));
-  copy.type = "button";
-  copy.setAttribute("aria-label", label);
-  copy.addEventListener("click", async () => {
-    getSelection().selectAllChildren(code);
-    // Over plain HTTP there is no clipboard, except by the old way.
-    const done = await (navigator.clipboard?.writeText(text).then(() => true) ?? document.execCommand("copy"));
-    copy.textContent = t(done ? "settings.copied" : "settings.copy");
-  });
-  box.append(code, copy);
+  const made = element("button", t("settings.copy"));
+  made.type = "button";
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", () => copy(code, made));
+  box.append(code, made);
   return box;
 }
 

@@ -2,7 +2,7 @@
 // What is compared stands behind the # of the address, so that it can be shared.
 
 import { Comparison, MOST_SERIES } from "./comparison.js";
-import { ask, complain, element, follow, moment, of, presence, reading, successor, title } from "./hub.js";
+import { ask, complain, element, follow, moment, of, oneByOne, presence, reading, successor, title } from "./hub.js";
 import { TimeSpan } from "./timespan.js";
 import { dated, t } from "./words.js";
 
@@ -18,10 +18,15 @@ const words = find("#words");
 let chosen = [];
 let fetched = 0;
 let asked = 0;
+// What has come since it was asked for: the answer may not know it.
+let news = [];
+// Answers to questions before this one are not used: they are of another choice, or older.
+let oldest = 0;
+let following = false;
 
 // --- what is chosen, and the address
 
-const span = new TimeSpan(find(".ranges"), moved, () => load().catch(complain));
+const span = new TimeSpan(find(".ranges"), moved, change);
 const comparison = new Comparison(find("#chart"), find("#legend"), span, (key) => toggle(key, false));
 
 function moved() {
@@ -62,7 +67,7 @@ function show(keys) {
   for (const row of rows.values()) {
     row.check();
   }
-  load().catch(complain);
+  change();
 }
 
 function toggle(key, on) {
@@ -70,13 +75,19 @@ function toggle(key, on) {
   keep();
 }
 
-// Fetches what is to be shown; an answer that comes after a later question is not used.
+function change() {
+  oldest = asked + 1;
+  load().catch(complain);
+}
+
+// Fetches what is to be shown.
 async function load() {
   const mine = (asked += 1);
   const [from, to] = span.bounds();
   const time = { from: new Date(from * 1000).toISOString() };
   const end = new Date(to * 1000).toISOString();
   fetched = Date.now();
+  news = [];
   exports(new URLSearchParams({ ...time, to: end }));
   const part = new URLSearchParams(span.live ? time : { ...time, to: end });
   const devices = Map.groupBy(chosen, (key) => key.slice(0, key.indexOf("/")));
@@ -87,16 +98,22 @@ async function load() {
         query.append("metric", key.slice(device.length + 1));
       }
       const { series } = await ask(`readings?${query}`);
-      if (mine === asked) {
+      if (mine >= oldest) {
+        oldest = mine;
         for (const one of series) {
           comparison.set(`${device}/${one.metric}`, one);
         }
       }
     }),
   );
-  if (mine === asked) {
+  if (mine >= oldest) {
+    news.forEach(extend);
     comparison.draw();
   }
+}
+
+function extend([device, { metric, times, values }]) {
+  times.forEach((time, i) => comparison.add(`${device}/${metric}`, time, values[i]));
 }
 
 function exports(time) {
@@ -131,6 +148,7 @@ class Row {
     this.name = name;
     this.device = { name, online: null, heard: 0 };
     this.series = new Map();
+    this.newest = [];
     this.item = element("li", "", "card");
     this.item.row = this;
     const heading = element("h3");
@@ -210,21 +228,39 @@ class Row {
     values.children[LAST]?.remove();
   }
 
+  // Shows what is known of it without a question: the newest value of each series.
+  begin() {
+    for (const one of this.device.admission === "pending" ? [] : this.newest) {
+      const { values } = this.of(one);
+      if (values.children.length < 2 && one.latest_time !== null) {
+        values.replaceChildren();
+        this.add(one, Date.parse(one.latest_time) / 1000, one.latest);
+      }
+    }
+  }
+
   async load() {
     if (this.loaded || this.device.admission === "pending") {
       return;
     }
     this.loaded = true;
     for (const one of await ask(`${of(this.name)}/newest?count=${LAST}`)) {
-      this.of(one).values.replaceChildren();
+      const { values } = this.of(one);
+      // What has come meanwhile stays.
+      const later = [...values.children].filter(({ lastChild }) => Date.parse(lastChild.dateTime) > one.times.at(-1) * 1000);
+      values.replaceChildren();
       one.times.forEach((time, i) => this.add(one, time, one.values[i]));
+      values.prepend(...later);
+      [...values.children].slice(LAST).forEach((item) => item.remove());
     }
   }
 }
 
-// Last values are fetched when their device comes into sight.
+// The others of its last values are fetched when a device comes into sight, and the stream tells more.
 const seen = new IntersectionObserver((entries) => {
-  waiting.push(...entries.filter((one) => one.isIntersecting).map(({ target }) => target.row));
+  const there = entries.filter((one) => one.isIntersecting).map(({ target }) => target.row);
+  there.forEach((row) => row.begin());
+  waiting.push(...(following ? there : []));
   for (let i = 0; i < AT_ONCE; i += 1) {
     work();
   }
@@ -281,7 +317,7 @@ words.addEventListener("input", () => {
   keep();
 });
 
-async function fill() {
+const fill = oneByOne(async () => {
   const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
   for (const [name, row] of [...rows].filter(([one]) => !names.has(one))) {
@@ -300,7 +336,9 @@ async function fill() {
   for (const { series, ...device } of devices) {
     // Words are looked for in what is not in sight yet, too.
     const metrics = series.map(({ metric }) => metric);
-    (rows.get(device.name) ?? new Row(device.name)).show({ ...device, metrics });
+    const row = rows.get(device.name) ?? new Row(device.name);
+    row.newest = series;
+    row.show({ ...device, metrics });
   }
   for (const row of rows.values()) {
     row.loaded = false;
@@ -308,8 +346,10 @@ async function fill() {
     seen.observe(row.item);
   }
   sort();
-  await load();
-}
+  if (following) {
+    await load();
+  }
+});
 
 // Goes on with what is chosen of a device under its present name.
 function rename(former, now) {
@@ -328,8 +368,13 @@ restore();
 addEventListener("hashchange", restore);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => comparison.build());
 
+// What the page has asked for while it was loading; the stream's beginning asks for what came since.
+fill().catch(complain);
 follow({
-  begin: fill,
+  begin: () => {
+    following = true;
+    return fill();
+  },
   device: ({ device, former, ...news }) => {
     if (former !== null && former !== device) {
       rename(former, device);
@@ -351,14 +396,15 @@ follow({
   readings: ({ device, series }) => {
     const row = rows.get(device);
     for (const one of series) {
-      one.times.forEach((time, i) => {
-        if (row?.loaded) {
-          row.add(one, time, one.values[i]);
+      if (row?.loaded) {
+        one.times.forEach((time, i) => row.add(one, time, one.values[i]));
+      }
+      if (span.live) {
+        extend([device, one]);
+        if (Date.now() - fetched < FRESH) {
+          news.push([device, one]);
         }
-        if (span.live) {
-          comparison.add(`${device}/${one.metric}`, time, one.values[i]);
-        }
-      });
+      }
     }
     row?.show({ heard: Date.now() });
   },

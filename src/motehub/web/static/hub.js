@@ -11,10 +11,14 @@ export function element(tag, text = "", kind = "") {
   return made;
 }
 
+// What the page has asked for before its scripts were there, once for each path.
+const early = (globalThis.early ??= {});
+
 export async function ask(path, options = {}) {
-  let answer;
+  let answer = early[path];
+  delete early[path];
   try {
-    answer = await fetch(`/api/v1/${path}`, options);
+    answer = await (answer ?? fetch(`/api/v1/${path}`, options));
   } catch {
     throw new Error(t("common.away"));
   }
@@ -230,3 +234,7 @@ document.querySelector("#leave").addEventListener("click", async () => {
     complain(error);
   }
 });
+// Nobody presses, chooses or looks for anything before there is somebody to hear it.
+for (const one of document.querySelectorAll(":disabled")) {
+  one.disabled = false;
+}

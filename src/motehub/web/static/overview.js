@@ -1,6 +1,6 @@
 // All devices with their newest values, kept up to date by the hub's stream of events.
 
-import { arrange, handle, rearrange, setOrder, tidy } from "./arranging.js";
+import { arrange, handle, ordering, rearrange, tidy } from "./arranging.js";
 import { Colour, controlOf } from "./commands.js";
 import {
   ask, complain, element, follow, mayControl, mayDecide, moment, oneByOne, presence, reading, title,
@@ -228,7 +228,8 @@ class Card {
     const { series } = await ask(`readings?device=${name}&from=-1h&points=60`);
     for (const one of series) {
       const found = this.series(one);
-      found.trace.points = [];
+      // What has come meanwhile stays.
+      found.trace.points = found.trace.points.filter(([time]) => time > one.times.at(-1));
       found.trace.begin(one.times, one.mean);
       found.trace.draw();
     }
@@ -260,9 +261,10 @@ function remove(name) {
 
 // Shows the devices that there are.
 const fill = oneByOne(async () => {
+  const take = await ordering();
   const devices = await ask("overview");
   const names = new Set(devices.map(({ name }) => name));
-  setOrder([...names]);
+  take([...names]);
   for (const name of [...cards.keys()].filter((name) => !names.has(name))) {
     remove(name);
   }
@@ -284,7 +286,7 @@ const warn = oneByOne(async () => {
   const told = open.length > 0 ? await telling("rules") : undefined;
   const of = Map.groupBy(open, ({ device }) => device);
   for (const card of cards.values()) {
-    card.warn((of.get(card.name) ?? []).map(({ text }) => told(text)));
+    card.warn((of.get(card.name) ?? []).map(({ own_words, text }) => (own_words ? text : told(text))));
   }
 });
 

@@ -68,7 +68,16 @@ export async function showProfile(device, series) {
       ...Object.entries(keys).map(([page, found]) => keysOn(page, found)),
     );
   }
-  find("#facts").replaceChildren(...facts);
+  const box = find("#facts");
+  facts.forEach((one, i) => {
+    const there = box.children[i];
+    if (there === undefined) {
+      box.append(one);
+    } else if (!one.isEqualNode(there)) {
+      // Nobody's press on a link is lost while it stays the same.
+      there.replaceWith(one);
+    }
+  });
   deciding.hidden = !mayDecide;
   find("#accept").hidden = device.admission === "accepted";
   find("#block").hidden = device.admission === "blocked";

@@ -20,6 +20,7 @@ async function look() {
     const rate = number(health.speed?.readings_per_second ?? 0);
     line.textContent = worst?.text ?? t("health.line", { rate });
     line.dataset.level = worst?.level ?? "well";
+    line.hidden = false;
   } catch {
     // That the hub is away, the page says at its top.
   }

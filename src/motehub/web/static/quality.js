@@ -1,8 +1,8 @@
 // How many of a device's expected readings are there, day by day, and the gaps.
 
 import { button } from "./forms.js";
-import { ask, change, element, of, session, title } from "./hub.js";
-import { dated, locale, number, t, telling } from "./words.js";
+import { ask, change, element, of, oneByOne, session, title } from "./hub.js";
+import { dated, lasting, locale, t, telling } from "./words.js";
 
 const MOST_GAPS = 10;
 const FINE = 99;
@@ -12,19 +12,13 @@ const WORTH_SAYING = 60;
 const AGAIN = 5 * 60_000;
 
 const find = (selector) => document.querySelector(selector);
-
-// A time in seconds as people say it.
-function spoken(seconds) {
-  const [unit, each] =
-    seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : ["hour", 3600];
-  return number(seconds / each, { style: "unit", unit, unitDisplay: "long", maximumSignificantDigits: 3 });
-}
+let device;
 
 // What else there is to say of a day: why readings are missing, and what became of others.
 function notesOf({ hub_down, hub_missing, arrived }) {
   const notes = [];
   if (hub_down >= WORTH_SAYING || hub_missing) {
-    notes.push(t("quality.hub_down", { time: spoken(hub_down) }));
+    notes.push(t("quality.hub_down", { time: lasting(hub_down) }));
   }
   for (const what of ["duplicate", "rejected", "discarded"]) {
     if (arrived?.[what]) {
@@ -69,23 +63,23 @@ function gapOf(gap) {
 }
 
 // What is wrong now, as rules have found: nobody should have to look for it among events.
-export async function showAlerts(name) {
-  const open = (await ask("alerts")).filter((one) => one.device === name && one.ended === null);
+export const showAlerts = oneByOne(async () => {
+  const open = (await ask("alerts")).filter((one) => one.device === device && one.ended === null);
   const told = open.length > 0 ? await telling("rules") : undefined;
-  find("#firing").replaceChildren(...open.map((one) => element("li", told(one.text), "bad")));
-}
+  find("#firing").replaceChildren(...open.map(({ own_words, text }) => element("li", own_words ? text : told(text), "bad")));
+});
 
-async function show(name) {
-  await showAlerts(name);
-  const found = await ask(`${of(name)}/quality`);
+async function show() {
+  await showAlerts();
+  const found = await ask(`${of(device)}/quality`);
   const metric = found.metric === null ? t("quality.nothing") : title(found.metric);
-  const interval = found.interval === null ? "" : spoken(found.interval);
+  const interval = found.interval === null ? "" : lasting(found.interval);
   const basis = find("#basis");
   basis.textContent = t(`quality.${found.basis}`, { metric, interval });
   if (found.basis === "estimated" && session.role === "admin") {
     const expect = async () => {
-      await change("PATCH", of(name), { interval: Number(found.interval.toPrecision(3)) });
-      await show(name);
+      await change("PATCH", of(device), { interval: Number(found.interval.toPrecision(3)) });
+      await show();
     };
     basis.append(" ", button(t("quality.expect"), expect));
   }
@@ -102,6 +96,7 @@ let timer;
 
 // Shows it now, and every few minutes while somebody looks.
 export async function showQuality(name) {
-  timer ??= setInterval(() => document.hidden || show(name).catch(() => {}), AGAIN);
-  await show(name);
+  device = name;
+  timer ??= setInterval(() => document.hidden || show().catch(() => {}), AGAIN);
+  await show();
 }

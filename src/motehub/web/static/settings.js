@@ -17,8 +17,6 @@ find("#language").addEventListener("change", async ({ target }) => {
     complain(error);
   }
 });
-// Nobody's choice is lost before there is somebody to hear it.
-find("#language").disabled = false;
 
 // --- password
 
@@ -48,7 +46,7 @@ onSubmit(find("#password"), async (fields, form) => {
 
 // --- mail address
 
-find("#email").elements.email.value = session.email;
+find("#email").elements.email.defaultValue = session.email;
 onSubmit(find("#email"), async (fields, form) => {
   find("#moved").textContent = "";
   await put("email", Object.fromEntries(fields));

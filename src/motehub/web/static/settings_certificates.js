@@ -71,7 +71,7 @@ async function names() {
 
 async function authority() {
   const { ca } = await ask("certificates/authority");
-  find("#authority").replaceWith(download(t("settings.authority"), "ca.crt", ca));
+  find("#authority").append(download(t("settings.authority"), "ca.crt", ca));
 }
 
 Promise.all([list(), names(), authority()]).catch(complain);

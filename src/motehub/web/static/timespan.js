@@ -73,8 +73,7 @@ export class TimeSpan {
     for (const button of this.lengths) {
       button.setAttribute("aria-pressed", `${this.live && button.seconds === this.length}`);
     }
-    const [from, to] = this.bounds().map((time) => dated(time * 1000));
-    this.shown.textContent = this.live ? "" : `${from} – ${to}`;
+    this.shown.textContent = this.live ? "" : this.bounds().map((time) => dated(time * 1000)).join(" – ");
   }
 
   choose(length, end) {

@@ -12,6 +12,16 @@ const place = /\{(\w+)\}/g;
 
 export const number = (value, how) => value.toLocaleString(locale, how);
 
+const UNITS = { millisecond: 1, second: 120, minute: 7200, hour: 172_800, day: Infinity };
+const EACH = [0.001, 1, 60, 3600, 86_400];
+
+// A time in seconds as people say it.
+export function lasting(seconds, unitDisplay = "long") {
+  const i = Object.values(UNITS).findIndex((end) => seconds < end);
+  const unit = Object.keys(UNITS)[i];
+  return number(seconds / EACH[i], { style: "unit", unit, unitDisplay, maximumSignificantDigits: 3 });
+}
+
 // A message, with `values` put in where it has their names; `count` chooses among its forms.
 export function t(key, values = {}) {
   const message = messages[key] ?? key;
@@ -29,10 +39,20 @@ export const known = (key, text) => (messages[key] === undefined ? text : t(key)
 const LONGEST = 1000;
 const patterns = new Map();
 
-function pattern(text) {
-  const parts = text.split("{}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  // Some texts are said as sentences of their own, with a full stop.
-  return new RegExp(`^${parts.join("(.*?)")}(\\.?)$`, "s");
+// What stands in a text between the parts of a shape, and the full stop behind: some texts are said
+// as sentences of their own. Undefined of another text.
+function putInto([first, ...others], text) {
+  const found = [text];
+  const last = others.pop();
+  let begin = first.length;
+  let end = text.startsWith(first) ? 0 : -1;
+  for (const part of others) {
+    end = end < 0 ? end : text.indexOf(part, begin);
+    found.push(text.slice(begin, end));
+    begin = end + part.length;
+  }
+  const stop = end < 0 ? undefined : [".", ""].find((one) => text.slice(begin).endsWith(last + one));
+  return stop === undefined ? stop : [...found, text.slice(begin, text.length - (last + stop).length), stop];
 }
 
 // What leaves least open comes first.
@@ -40,7 +60,7 @@ const shapes = (words) =>
   Object.keys(words)
     .filter((one) => one.includes("{}"))
     .sort((a, b) => b.replaceAll("{}", "").length - a.replaceAll("{}", "").length)
-    .map((one) => [pattern(one), words[one]]);
+    .map((one) => [one.split("{}"), words[one]]);
 
 // Tells also why payloads are rejected ("reasons") or when rules fire ("rules"), which few need.
 export async function telling(about) {
@@ -61,8 +81,8 @@ export function told(text, words = said) {
     patterns.set(words, shapes(words));
   }
   for (const [shape, there] of patterns.get(words)) {
-    const found = shape.exec(text);
-    if (found !== null) {
+    const found = putInto(shape, text);
+    if (found !== undefined) {
       const part = (i) => told(found[i].replace(/^(['"])(.*)\1$/s, "$2"), words);
       return there.replace(/\{(\d)\}/g, (_, i) => part(i)) + found.at(-1);
     }
