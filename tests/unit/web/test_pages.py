@@ -49,7 +49,7 @@ def sizes() -> dict[str, int]:
 def test_scripts_are_light() -> None:
     """All scripts together have less than 60 kB as they are sent; words are no scripts."""
     scripts = {name: size for name, size in sizes().items() if not name.startswith("languages/")}
-    assert set(scripts) == {"scripts.js", "early/device.js", "vendor/uPlot.js"}
+    assert set(scripts) == {"scripts.js", "early/first.js", "vendor/uPlot.js"}
     assert sum(scripts.values()) < MOST_BYTES, scripts
 
 
@@ -59,8 +59,8 @@ def test_pages_name_all_that_they_load_at_once() -> None:
         if not path.startswith("/static/"):
             page = gzip.decompress(fetched(path).body).decode()
             named = set(_NAMED.findall(page))
-            own = {"early/device.js", "vendor/uPlot.js"} if path == "/device" else set()
-            assert named == {"languages/fr.js", "scripts.js"} | own, path
+            own = {"vendor/uPlot.js"} if path == "/device" else set()
+            assert named == {"early/first.js", "languages/fr.js", "scripts.js"} | own, path
 
 
 def test_a_page_asks_for_no_more_than_a_browser_asks_at_a_time() -> None:
@@ -82,7 +82,7 @@ def test_a_page_has_the_style_sheets_that_it_names_as_one() -> None:
 
 def test_the_early_script_asks_for_what_the_page_asks_for() -> None:
     """An address that differs would be asked for twice."""
-    early = (STATIC / "early" / "device.js").read_text("utf-8")
+    early = (STATIC / "early" / "first.js").read_text("utf-8")
     page = (STATIC / "device.js").read_text("utf-8")
     assert "from=-86400s&points=600&states=true" in early
     assert "const POINTS = 600;" in page

@@ -282,7 +282,8 @@ export class Comparison {
   }
 
   // A picture of the chart with its legend, as a blob.
-  picture() {
+  async picture() {
+    await library();
     const ratio = devicePixelRatio;
     const lines = [...this.lines.values()];
     const { canvas } = this.plot.ctx;

@@ -122,7 +122,7 @@ function offer({ copy, metric }) {
   copy.href = `/api/v1/export?${whole}&${own}`;
 }
 
-// Asks for what is to be shown, the first time as the page has done already (early/device.js).
+// Asks for what is to be shown, the first time as the page has done already (early/first.js).
 function question() {
   const [from, to] = span.bounds();
   fetched = Date.now();
