@@ -46,8 +46,7 @@ _DEEDS: Final = {
     "bring_back": "bring_back",
 }
 _OF_RETENTION: Final = {"set_retention", "choose_retention"}
-# What is told of a request beside its name: nothing in which there may be a secret.
-_TOLD: Final = (
+TOLD: Final = (
     "new_name",
     "role",
     "email",
@@ -62,6 +61,7 @@ _TOLD: Final = (
     *KEPT_TIERS,
     "disk_budget",
 )
+"""What is told of a request beside its name: nothing in which there may be a secret."""
 
 
 def deed_of(request: msgspec.Struct) -> Deed | None:
@@ -73,7 +73,7 @@ def deed_of(request: msgspec.Struct) -> Deed | None:
     if deed in _OF_RETENTION:
         fields |= fields.pop("rule", {})
     subject = fields.get("name") or fields.get("device") or ""
-    told = {key: fields[key] for key in _TOLD if fields.get(key) not in (None, "", [], ())}
+    told = {key: fields[key] for key in TOLD if fields.get(key) not in (None, "", [], ())}
     return Deed(
         WHO,
         Way.COMMAND_LINE,

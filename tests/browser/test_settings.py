@@ -238,6 +238,7 @@ def test_french(hub: WebHub, browser: Browser) -> None:
         for name in SETTINGS:
             page.goto(f"{hub.url}/settings/{name}")
             expect(page.locator("#settings [aria-current]")).to_be_visible()
+        expect(page.locator("#deeds")).to_contain_text("claire rôle : administrateur")
         keep(page, "log-french")
         # What the hub answers is English, what people read is not.
         page.goto(f"{hub.url}/device#kiln")

@@ -18,8 +18,7 @@ from motehub.web._api_document import READING, problems
 from motehub.web.access import COOKIE
 from motehub.web.languages import asked_in, preferred
 
-# What may be shown of a body: nothing in which somebody could put a secret.
-_TOLD: Final = (
+TOLD: Final = (
     "name",
     "new_name",
     "role",
@@ -41,6 +40,7 @@ _TOLD: Final = (
     "day",
     "disk_budget",
 )
+"""What may be shown of a body: nothing in which somebody could put a secret."""
 _PERSONAL: Final = frozenset(
     {"arrange_devices", "change_language", "try_rule", "try_retention", "ask_for_link"}
 )
@@ -87,7 +87,7 @@ async def begin_deed(request: AnyRequest) -> None:
     # Of a session the id says nothing to people; who comes in is who does it.
     said = {} if deed in _COMING_IN else request.path_params
     names = [str(value) for key, value in said.items() if key != "session"]
-    told = {key: body[key] for key in _TOLD if body.get(key) not in (None, "", [], {})}
+    told = {key: body[key] for key in TOLD if body.get(key) not in (None, "", [], {})}
     subject = names[0] if names else str(told.pop("name", ""))
     if deed in _COMING_IN:
         subject = ""

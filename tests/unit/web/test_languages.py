@@ -15,9 +15,12 @@ import pytest
 
 import motehub.web
 from motehub import errors
+from motehub.core.people import Role
+from motehub.deeds import TOLD as TOLD_BY_COMMAND
 from motehub.http_exchange import Request
 from motehub.languages import LANGUAGES, SELDOM, catalogue, said
 from motehub.web import pages
+from motehub.web._api_audit import TOLD as TOLD_OVER_API
 from motehub.web.languages import keys_of, preferred, script, seldom_said
 
 PACKAGE: Final = Path(motehub.web.__file__).parents[1]
@@ -344,6 +347,16 @@ def test_errors_of_forms_are_translated() -> None:
     assert len(asked) > 20
     for language in LANGUAGES[1:]:
         assert asked <= set(said(language)), asked - set(said(language))
+
+
+def test_what_was_done_is_told_in_each_language() -> None:
+    """The log of deeds names fields of requests, whichever way these came."""
+    for language in LANGUAGES:
+        words = set(catalogue(language))
+        for key in {*TOLD_OVER_API, *TOLD_BY_COMMAND}:
+            assert f"deed.of_{key}" in words, (language, key)
+        for role in Role:
+            assert f"deed.role_is_{role.value}" in words, (language, role)
 
 
 def test_catalogues_are_in_order() -> None:

@@ -6,13 +6,18 @@ import { known, moment, t, told } from "./words.js";
 
 const words = document.querySelector("#words");
 
+// The rest of what was done: names of fields, and what they are.
+const FIELD = /(^|, )(\w+): (\w*)/g;
+const field = (_, before, key, value) =>
+  before + known(`deed.of_${key}`, `${key}: `) + known(`deed.${key}_is_${value}`, value);
+
 function shown({ time, who, way, deed, subject, detail }) {
   const made = element("li");
   const when = element("time", moment(Date.parse(time)), "quiet");
   when.dateTime = time;
   const how = t(`settings.way_${way.replace(" ", "_")}`);
   const did = known(`deed.${deed}`, deed.replaceAll("_", " "));
-  made.append(when, " ", element("b", told(who)), ` ${did} `, element("b", subject), ` ${detail} `);
+  made.append(when, " ", element("b", told(who)), ` ${did} `, element("b", subject), ` ${detail.replace(FIELD, field)} `);
   made.append(element("span", `(${how})`, "quiet"));
   return made;
 }
