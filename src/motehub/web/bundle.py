@@ -24,7 +24,7 @@ _ORDER: Final = (
     "maintenance forms rule settings_storage reports settings_listeners unsubscribe status "
     "people pulse settings settings_people settings_backup settings_certificates "
     "settings_tokens words health settings_notifications"
-).split()
+)
 
 _IMPORT: Final = re.compile(r'^import (\{[^}]*\}) from "\./([\w.]+)";', re.MULTILINE)
 _LATER: Final = re.compile(r'import\("\./([\w.]+)"\)')
@@ -49,7 +49,7 @@ def bundle(modules: Mapping[str, str]) -> bytes:
 
 def _order(modules: Mapping[str, str]) -> list[str]:
     """Return the names of all modules, those that are not known by their order at the end."""
-    places = {f"{name}.js": place for place, name in enumerate(_ORDER)}
+    places = {f"{name}.js": place for place, name in enumerate(_ORDER.split())}
     return sorted(modules, key=lambda name: (places.get(name, len(places)), name))
 
 
