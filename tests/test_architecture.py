@@ -150,6 +150,7 @@ ABOVE = {
     "process",
     "reader",
     "run_file",
+    "running_hub",
     "storage",
     "following",
     "forgetting",

@@ -12,6 +12,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,8 +22,10 @@ from motehub import parts
 from motehub.alert_requests import TellAlerts
 from motehub.alerting.plan import Plan
 from motehub.alerting.service import AlertService, ReportSource
+from motehub.clock_watch import AgeClock
 from motehub.control import ask
 from motehub.core.reports import STATE_PREFIX
+from motehub.core.retention import CLOCK_STATE, clock_confirmed
 from motehub.core.rules import AlertNews
 from motehub.errors import NewerSchema, OwnerError, StorageError
 from motehub.following import ALERT_PLAN, STORE_URL, Hub, Report, begin, tell, tell_all
@@ -92,13 +95,18 @@ def _open(folder: Path, plan: Plan, hub: Hub) -> AlertService | None:
         finally:
             store.close()
 
+    def confirmed() -> int | None:
+        with closing(SqliteLogReader(folder)) as reader:
+            return clock_confirmed(reader.state_of(CLOCK_STATE))
+
     reports = ReportSource({STORE_URL: os.environ.get(STORE_URL, "")}, look_up)
     while hub.lives:
         try:
             reader = SqliteLogReader(folder)
             mark = reader.journal()
+            aging = AgeClock.beside(folder, reader.newest, confirmed)
             return AlertService(
-                folder, plan, reader, mark, tell_hub, first, reports, look_back=look_back
+                folder, plan, reader, mark, tell_hub, first, reports, look_back, aging
             )
         except (NewerSchema, OwnerError) as error:
             tell(Report(0, trouble=str(error), fatal=True))

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from motehub import __version__, data_folder, parts
+from motehub import data_folder, parts
 from motehub.alerting.plan import NOBODY
 from motehub.alerting.settings import channel_names
 from motehub.announcing import announced
-from motehub.backup.archive import remembered
 from motehub.backup.desk import DeskOfBackups
 from motehub.certificates import (
     CA_FILE,
@@ -28,40 +24,36 @@ from motehub.certificates import (
 )
 from motehub.config import Configuration
 from motehub.contracts import Ground, Listener, Places, Transport
-from motehub.control import ControlServer, Request, carry_out
+from motehub.control import ControlServer
 from motehub.conversations import Upgrading
 from motehub.core.admission import Policy
 from motehub.core.attendance import Attendance
 from motehub.core.hub import Hub
-from motehub.core.journal import Journal, JournalLimits
-from motehub.core.moments import iso
+from motehub.core.journal import Journal
 from motehub.following import STORE_URL
-from motehub.health import HistorySize, Troubles, connections, remembering, speed, versions
+from motehub.health import remembering
 from motehub.journals.sqlite import SqliteLogReader
-from motehub.logs import Logger
-from motehub.noticing import Sight, keep_noticing
-from motehub.own_address import own_link, shown_address
+from motehub.noticing import keep_noticing
+from motehub.own_address import shown_address
 from motehub.process import (
     allow_many_files,
     collect_garbage_seldom,
     stop_on_signals,
     switch_threads_often,
 )
-from motehub.run_file import RUN_FILE, RunFile
+from motehub.run_file import RUN_FILE
+from motehub.running_hub import RunningHub, unit_desk
 from motehub.security.addresses import this_host
 from motehub.storage import (
     last_attended,
     open_hub,
     plain_exceptions,
     utc_microseconds,
-    where_history_is,
 )
 from motehub.supervisor import (
     ALERTS,
-    HISTORY,
     ConsumerProcess,
     LateConsumer,
-    condition_of,
     programs,
 )
 from motehub.units import UnitDesk
@@ -78,112 +70,6 @@ _MUTE: Final = (
     "Nothing can connect: the configuration has neither [web], for the pages, nor a [transport.…] "
     "section. `motehub init` writes one with all of them."
 )
-
-_logger = Logger("motehub.app")
-
-
-class RunningHub:
-    """A hub with all its parts open; what ``status`` and ``run.json`` are made from."""
-
-    def __init__(
-        self,
-        configuration: Configuration,
-        hub: Hub,
-        journal: Journal,
-        consumers: dict[str, ConsumerProcess],
-        transports: dict[str, Transport],
-        troubles: Troubles,
-    ) -> None:
-        self.folder = configuration.data_dir
-        self._history = where_history_is(configuration)
-        self._configuration = configuration
-        self.hub = hub
-        self.listeners = {
-            name: listener
-            for transport in transports.values()
-            for name, listener in transport.listeners.items()
-        }
-        self._journal = journal
-        self.consumers = consumers
-        self.writer = consumers[HISTORY]
-        self._reader = SqliteLogReader(self.folder)
-        self._transports = transports
-        self._units = _unit_desk(transports)
-        self._troubles = troubles
-        self._since = utc_microseconds()
-        self._size = HistorySize(self.folder, self._history)
-        self._size.hear(self.writer.report.retention)
-        self.writer.on_report = lambda report: self._size.hear(report.retention)
-
-    @property
-    def setup_link(self) -> str | None:
-        """Where the first administrator begins; None when there is one, or no web port."""
-        code, link = self.hub.accounts.setup_code, own_link(self.listeners)
-        return None if code is None or link is None else f"{link}/setup#{code}"
-
-    async def answer(self, request: Request) -> dict[str, Any]:
-        """Carry out a request of the owner."""
-        return await carry_out(self.hub, request, self.health, self._units)
-
-    def health(self) -> dict[str, Any]:
-        """Return the condition of every part: positions, depths, counters, troubles."""
-        journal = self._journal.health
-        consumers = {
-            name: condition_of(consumer, journal.head, self._reader, utc_microseconds())
-            for name, consumer in self.consumers.items()
-        }
-        history = consumers[HISTORY]
-        counters = {name: dict(one.counters) for name, one in self._transports.items()}
-        present, growth = self._size.sizes_and_growth()
-        return {
-            "version": __version__,
-            "versions": versions(),
-            "since": iso(self._since),
-            "speed": speed(self._journal.pace),
-            "sizes": present,
-            "growth": {"history": growth},
-            "store": self._history,
-            "journal": msgspec.to_builtins(journal),
-            # Flat, as it was when there was no other consumer.
-            "writer": {**{k: v for k, v in history.items() if k != "counts"}, **history["counts"]},
-            "consumers": consumers,
-            "devices_pending": self.hub.registry.pending(),
-            "listeners": msgspec.to_builtins(self.listeners),
-            "connections": connections(counters),
-            "transports": counters,
-            "backup": msgspec.to_builtins(remembered(self.folder)),
-            "troubles": msgspec.to_builtins(self._troubles.newest()),
-        }
-
-    def sight(self) -> Sight:
-        """Return what may be a matter for the owner."""
-        journal, report = self._journal.health, self.writer.report
-        now = utc_microseconds()
-        waits = condition_of(self.writer, journal.head, self._reader, now)["age"] or 0.0
-        settings = self._configuration.journal
-        limits = JournalLimits(settings.size, settings.age)
-        return Sight(report.retention, journal, limits, waits, report.trouble)
-
-    def write_run_file(self) -> None:
-        """Write ``run.json``, whole or not at all."""
-        RunFile(
-            pid=os.getpid(),
-            writer_pid=self.writer.process_id,
-            version=__version__,
-            database=self._history,
-            ca=str((self.folder / CA_FILE).absolute()),
-            listeners=self.listeners,
-            name=self._configuration.hub.name,
-            time_zone=self._configuration.hub.time_zone,
-            language=self._configuration.hub.language.value,
-        ).write(self.folder)
-
-    def renew_run_file(self) -> None:
-        """Note the new writer process in ``run.json``, unless the disk refuses."""
-        try:
-            self.write_run_file()
-        except OSError as error:
-            _logger.warning("run.json not renewed", reason=str(error))
 
 
 async def serve(configuration: Configuration, tell: Callable[[str], None]) -> None:
@@ -277,7 +163,7 @@ async def running(
             configuration.mqtt,
             (*this_host().names, *configuration.hub.certificate_names),
             hub,
-            lambda: _unit_desk(transports),
+            lambda: unit_desk(transports),
             passes_on="pusher_client" in configuration.transport,
         )
         stack.enter_context(hub.commands.kept_in_time())
@@ -298,7 +184,7 @@ async def running(
                     journal,
                     lambda: running_hub,
                     [one for one in transports.values() if isinstance(one, Upgrading)],
-                    _unit_desk(transports),
+                    unit_desk(transports),
                     pusher,
                 )
             )
@@ -394,7 +280,3 @@ def _pusher(configuration: Configuration, ground: Ground, hub: Hub) -> PusherSer
 
     settings = configuration.pusher
     return PusherServer(settings, ensure_keys(configuration.data_dir, settings), ground, hub)
-
-
-def _unit_desk(transports: Mapping[str, Transport]) -> UnitDesk | None:
-    return next((one for one in transports.values() if isinstance(one, UnitDesk)), None)

@@ -1,4 +1,4 @@
-"""Whether the clock of this machine may be believed when old readings are deleted by it.
+"""Whether the clock of this machine may be believed when something is given up by age.
 
 A clock that is years ahead (an empty battery, a wrong hand) would make everything old at once.
 So the time by which things are deleted goes on no faster than time does: what the clock says
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from math import ceil
@@ -33,6 +34,7 @@ DOUBT_SECONDS: Final = 86_400.0
 """For how long the hub runs under a clock that it doubts; then it believes it."""
 
 _NOTE_SECONDS: Final = 600.0
+_LOOK_SECONDS: Final = 60.0
 _HOUR: Final = 3_600.0
 
 _logger = Logger("motehub.retention")
@@ -95,11 +97,26 @@ class FileNotes:
                 Path(new).unlink(missing_ok=True)
 
 
+class Read:
+    """What another process has noted: it is read, and never changed."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def load(self) -> Noted | None:
+        """See :class:`Notes`."""
+        return self._notes.load()
+
+    def save(self, noted: Noted) -> None:
+        """Leave that to the other."""
+
+
 class ClockWatch:
     """Knows which time may be believed.
 
     ``clock`` returns the UTC microseconds of the machine's clock, ``steady`` seconds of one that
     is never set. ``newest`` returns when something last came; asked where there are no ``notes``.
+    One that is ``quiet`` leaves it to another to tell the owner.
     """
 
     def __init__(
@@ -108,8 +125,11 @@ class ClockWatch:
         newest: Callable[[], int | None] = lambda: None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
         steady: Callable[[], float] = lambda: time.clock_gettime(_STEADY),
+        *,
+        quiet: bool = False,
     ) -> None:
         self._notes = notes
+        self._quiet = quiet
         self._clock = clock
         self._steady = steady
         noted = notes.load()
@@ -198,21 +218,58 @@ class ClockWatch:
         self._believed = self._seen
         if self._doubted is not None:
             self._doubted = None
-            _logger.info("old readings are deleted again", why=why, clock=iso(self._seen))
+            if not self._quiet:
+                _logger.info("old readings are deleted again", why=why, clock=iso(self._seen))
             self.note()
 
     def _doubt(self, ahead: float) -> None:
         self._doubted = 0.0
         self._since = self._believed
         self._report = None
-        _logger.warning(
-            "the clock is doubted, and old readings stay for now",
-            clock=iso(self._seen),
-            believed=iso(self._believed),
-            days=round(ahead / 86_400, 1),
-            mend="set the clock right; if it is right: motehub retention confirm-clock",
-        )
+        if not self._quiet:
+            _logger.warning(
+                "the clock is doubted, and old readings stay for now",
+                clock=iso(self._seen),
+                believed=iso(self._believed),
+                days=round(ahead / 86_400, 1),
+                mend="set the clock right; if it is right: motehub retention confirm-clock",
+            )
         self.note()
+
+
+class AgeClock:
+    """The time by which things are old, for those that delete nothing of the history.
+
+    The journal and the process of alerts give something up by age as well. They doubt the clock as
+    the writer of the history does, whose notes they read, and leave it to that to tell the owner.
+    ``confirmed`` returns when the owner said last that the clock is right (UTC µs). It may be
+    asked from any thread.
+    """
+
+    def __init__(
+        self, watch: ClockWatch, confirmed: Callable[[], int | None], steady: Callable[[], float]
+    ) -> None:
+        self._watch = watch
+        self._confirmed = confirmed
+        self._steady = steady
+        self._lock = threading.Lock()
+        self._looked = steady()
+
+    @classmethod
+    def beside(
+        cls, folder: Path, newest: Callable[[], int | None], confirmed: Callable[[], int | None]
+    ) -> AgeClock:
+        """Return one of a hub's processes on ``folder``; for ``newest`` see ClockWatch."""
+        watch = ClockWatch(Read(FileNotes(folder)), newest, quiet=True)
+        return cls(watch, confirmed, time.monotonic)
+
+    def __call__(self) -> int:
+        """Return the time (UTC µs) to go by."""
+        with self._lock:
+            if self._steady() - self._looked >= _LOOK_SECONDS:
+                self._looked = self._steady()
+                self._watch.look(self._confirmed())
+            return self._watch.moment()
 
 
 # On Linux this one goes on while the machine sleeps.

@@ -281,7 +281,7 @@ def _what_does_not_arrive(consumer: Mapping[str, Any]) -> Iterator[Finding]:
     """Tell of alerts and reports; of webhooks their outbox tells."""
     for one in consumer.get("undelivered", ()):
         if one["kind"] != "webhook":
-            mend = "It is sent again and again; 'motehub mail test' tries the mail server."
+            mend = "It is sent again and again. Settings → Mail and notifiers sends a test."
             yield Finding(Level.WARNING, f"{one['kind']} {one['name']}", one["reason"], mend)
 
 

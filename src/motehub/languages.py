@@ -64,6 +64,16 @@ def mail_catalogue(language: str) -> Mapping[str, Message]:
     return _messages(files("motehub").joinpath("mail_words", language))
 
 
+def check_language(language: str) -> None:
+    """See that there is a language of that name, or none is named.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if language and language not in LANGUAGES:
+        raise ValueError(f"language {language[:20]!r}: known are {', '.join(LANGUAGES)}")
+
+
 class Words:
     """Messages in one language; in one that is unknown they are those of the first."""
 

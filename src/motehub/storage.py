@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from motehub import data_folder, parts
+from motehub.clock_watch import AgeClock
 from motehub.config import Configuration
 from motehub.control import Request, TokenRequest, carry_out
 from motehub.core.accounts import Accounts
@@ -73,7 +75,12 @@ def open_hub(
             now = utc_microseconds()
             log.append(encode_frame([batch], now), now, batch.state)
         limits = JournalLimits(configuration.journal.size, configuration.journal.age)
-        journal = Journal(log, limits, utc_microseconds, tasks)
+        aging = AgeClock.beside(
+            configuration.data_dir,
+            partial(last_attended, configuration),
+            lambda: hub.retention.clock_confirmed,
+        )
+        journal = Journal(log, limits, utc_microseconds, tasks, aging)
         settings = configuration.hub
         bounds = RegistryLimits(
             settings.pending_devices,

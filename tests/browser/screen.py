@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import APIResponse, Browser, ConsoleMessage, Page, Route, sync_playwright
 from tests.harness import PATIENCE
 
 PICTURES: Final = Path(__file__).parents[2] / "artefacts" / "pages"
@@ -93,6 +93,28 @@ def unanswered(page: Page, requests: str) -> Iterator[None]:
         for one in held:
             one.continue_()
         page.unroute(requests)
+
+
+@contextmanager
+def late(page: Page, requests: str) -> Iterator[list[APIResponse]]:
+    """Have the hub answer requests to such addresses at once, and hand the answers on in the end.
+
+    What it has answered so far is yielded; it grows while the page is asked something.
+    """
+    held: list[Route] = []
+    answers: list[APIResponse] = []
+
+    def ask(route: Route) -> None:
+        held.append(route)
+        answers.append(route.fetch())
+
+    page.route(requests, ask)
+    yield answers
+    while len(answers) < len(held):
+        page.wait_for_timeout(10)
+    for route, answer in zip(held, answers, strict=True):
+        route.fulfill(response=answer)
+    page.unroute(requests)
 
 
 def log_in(page: Page, url: str, who: Mapping[str, str]) -> None:

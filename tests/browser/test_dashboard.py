@@ -32,6 +32,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MqttHub]:
             assert started.send(a_day(name, number), token=token)[0] == 200
         text = {"device": "roof", "metric": "window", "value": "open"}
         assert started.send(text, token=token)[0] == 200
+        # Pages wait for the history for seconds, and this is a lot.
+        started.wait_folded()
         yield started
 
 

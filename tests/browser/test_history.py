@@ -16,7 +16,18 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Download, Locator, Page, Request, Response, expect
 from tests.browser.axe import obstacles
-from tests.browser.screen import DESK, LATE, MARIE, PHONE, VERA, keep, log_in, screen, unanswered
+from tests.browser.screen import (
+    DESK,
+    LATE,
+    MARIE,
+    PHONE,
+    VERA,
+    keep,
+    late,
+    log_in,
+    screen,
+    unanswered,
+)
 from tests.harness import OPEN, recent, records, send
 from tests.ports import free_port
 from tests.web_hub import WebHub
@@ -44,6 +55,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHub]:
         ]
         assert started.send(said, token=token)[0] == 200
         send(started.port, started.ca, records(recent(3), 3) + f"{BAD}\n".encode())
+        started.wait_stored("dht-127.0.0.1", "temperature", 3)
+        # Pages wait for the history for seconds, and this is a lot.
+        started.wait_folded()
         yield started
 
 
@@ -349,28 +363,25 @@ def is_arranged(answer: Response) -> bool:
     return "arrangement" in answer.url and answer.request.method == "PUT"
 
 
+def names(page: Page) -> list[str]:
+    """Devices in the order of their cards."""
+    shown = page.locator("#devices section").last.locator(".card h3 a").all_inner_texts()
+    return [one for one in shown if one in ("cellar", "greenhouse", "tank")]
+
+
 def test_everybody_has_an_order_of_their_own(hub: WebHub, browser: Browser) -> None:
     """Cards that are dragged, or moved by key, stay there for this person, on any screen."""
-
-    def names(page: Page) -> list[str]:
-        shown = page.locator("#devices section").last.locator(".card h3 a").all_inner_texts()
-        return [one for one in shown if one in ("cellar", "greenhouse", "tank")]
-
     with screen(browser) as page:
         log_in(page, hub.url, MARIE)
         expect(device(page, "tank")).to_be_visible()
         assert names(page) == ["cellar", "greenhouse", "tank"]
-        with page.expect_response(
-            lambda one: "arrangement" in one.url and one.request.method == "PUT"
-        ):
+        with page.expect_response(is_arranged):
             page.get_by_role("button", name="Move tank").drag_to(device(page, "cellar"))
         assert names(page) == ["tank", "cellar", "greenhouse"]
         page.get_by_role("button", name="Move greenhouse").focus()
         # Devices of other tests may be in between.
         while names(page) != ["tank", "greenhouse", "cellar"]:
-            with page.expect_response(
-                lambda one: "arrangement" in one.url and one.request.method == "PUT"
-            ):
+            with page.expect_response(is_arranged):
                 page.keyboard.press("ArrowUp")
         expect(page.locator("#moved")).to_contain_text("greenhouse is number")
     with screen(browser, PHONE) as phone, screen(browser) as viewer, screen(browser) as page:
@@ -388,6 +399,41 @@ def test_everybody_has_an_order_of_their_own(hub: WebHub, browser: Browser) -> N
         log_in(viewer, hub.url, VERA)
         expect(device(viewer, "cellar")).to_be_visible()
         assert names(viewer) == ["cellar", "greenhouse", "tank"]
+
+
+def test_what_was_moved_stays_there(hub: WebHub, browser: Browser) -> None:
+    """Also when an answer comes that is of before."""
+    token = hub.token("newcomer")
+    with screen(browser) as page:
+        log_in(page, hub.url, MARIE)
+        expect(device(page, "tank")).to_be_visible()
+        before = names(page)
+        with late(page, "**/api/v1/overview") as answers:
+            assert hub.send({"device": "new", "metric": "n", "value": 1}, token=token)[0] == 200
+            hub.wait_until(lambda: page.evaluate("true") and bool(answers), "it is looked up")
+            page.get_by_role("button", name=f"Move {before[0]}").focus()
+            while names(page) == before:
+                with page.expect_response(is_arranged):
+                    page.keyboard.press("ArrowDown")
+            moved = names(page)
+        expect(device(page, "new")).to_be_visible()
+        assert names(page) == moved
+
+
+def test_what_comes_meanwhile_stays(hub: WebHub, browser: Browser) -> None:
+    """A reading that comes while those before it are on their way is in the chart with them."""
+    token = hub.token("meanwhile")
+    with screen(browser) as page:
+        log_in(page, hub.url, VERA)
+        with late(page, "**/readings?**") as answers:
+            page.goto(f"{hub.url}/device#cellar")
+            hub.wait_until(lambda: page.evaluate("true") and len(answers) > 1, "they are asked for")
+            reading = {"device": "cellar", "metric": "temperature", "unit": "°C", "value": 31.5}
+            assert hub.send(reading, token=token)[0] == 200
+            expect(page.locator("#now")).to_contain_text("31.5 °C")
+        expect(page.get_by_role("img", name="relative humidity: from ")).to_be_visible()
+        chart = page.get_by_role("img", name="temperature: from ")
+        assert " 31.5 °C at the end" in (chart.get_attribute("aria-label") or "")
 
 
 def test_a_wall_screen_outlives_its_hub(hub: WebHub, browser: Browser) -> None:

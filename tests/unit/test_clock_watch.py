@@ -13,9 +13,11 @@ from motehub.clock_watch import (
     FILE_NAME,
     MOST_AWAY,
     MOST_RUNNING,
+    AgeClock,
     ClockWatch,
     FileNotes,
     Noted,
+    Read,
 )
 
 SECOND = 1_000_000
@@ -91,6 +93,35 @@ def test_a_clock_that_jumps_ahead_makes_nothing_old() -> None:
     assert report["hours"] == 1
     assert report["believed"].startswith("2024-10-0")
     assert report["clock"].startswith("2029-10-0")
+
+
+def test_who_deletes_nothing_goes_by_the_same_time() -> None:
+    """The journal and the alerts read what the writer noted, and hear of the owner's word."""
+    machine = Machine()
+    machine.stop()
+    machine.off = 5 * YEAR
+    machine.start(away=60)
+    said: list[int] = []
+    watch = ClockWatch(
+        Read(machine),
+        lambda: None,
+        lambda: round((machine.time + machine.off) * SECOND),
+        lambda: machine.time - machine.booted,
+        quiet=True,
+    )
+    aging = AgeClock(watch, lambda: max(said, default=None), lambda: machine.time)
+    saved = len(machine.saved)
+    for _ in range(600):
+        machine.time += 60
+        # The minute in which nothing ran is not counted.
+        assert aging() == round((machine.time - 60) * SECOND)
+    assert len(machine.saved) == saved
+    said.append(round((machine.time + machine.off) * SECOND))
+    machine.time += 61
+    assert aging() == round((machine.time + machine.off) * SECOND)
+    # It jumps once more, and that is doubted from the first moment on.
+    machine.off += YEAR
+    assert aging() == round((machine.time + 5 * YEAR) * SECOND)
 
 
 def test_a_clock_that_is_set_right_again_is_believed_at_once() -> None:

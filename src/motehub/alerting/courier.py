@@ -78,6 +78,8 @@ class Allowance:
 class Courier(threading.Thread):
     """Delivers until it is stopped; ``clock`` returns UTC microseconds.
 
+    ``aging`` returns those by which messages are old, where these may be others.
+
     What can't go out now is told later in one message, however many alerts that are. One that is
     refused waits by itself, and is halved, so that what it is refused for holds up nothing else.
     """
@@ -89,6 +91,7 @@ class Courier(threading.Thread):
         send: Send,
         clock: Callable[[], int],
         rate: float,
+        aging: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(name=f"alerts {channel}", daemon=True)
         self._book = book
@@ -96,6 +99,7 @@ class Courier(threading.Thread):
         self._send = send
         self._clock = clock
         self._rate = rate
+        self._aging = aging or clock
         self._under_way: tuple[float, list[Waiting]] | None = None
         self._gate = Gate()
         self._allowance = Allowance(rate)
@@ -128,7 +132,7 @@ class Courier(threading.Thread):
             reason = f"no answer within {HANGS_SECONDS / 60:g} min"
             self._note_failure(under_way[1], NotDelivered(reason, about_all=False))
         self.stop()
-        return Courier(self._book, self._channel, self._send, self._clock, self._rate)
+        return Courier(self._book, self._channel, self._send, self._clock, self._rate, self._aging)
 
     def run(self) -> None:
         """Deliver."""
@@ -190,7 +194,7 @@ class Courier(threading.Thread):
     def _note_failure(self, batch: list[Waiting], error: NotDelivered) -> None:
         now = self._clock()
         # Whoever has waited for so long knows by other means, or never will.
-        give_up = now - batch[0].created > GIVE_UP_SECONDS * MICROSECONDS
+        give_up = self._aging() - batch[0].created > GIVE_UP_SECONDS * MICROSECONDS
         due: int | None = None
         if error.about_all and not error.forever:
             self._gate.failed()

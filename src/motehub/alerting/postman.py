@@ -44,6 +44,7 @@ class Postman(threading.Thread):
         plan: Plan,
         look_up: Callable[[], Mapping[str, bytes]],
         clock: Callable[[], int],
+        aging: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(name="letters", daemon=True)
         self._letters = letters
@@ -51,6 +52,7 @@ class Postman(threading.Thread):
         self._plan = plan
         self._look_up = look_up
         self._clock = clock
+        self._aging = aging or clock
         self._gate = Gate()
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -126,7 +128,7 @@ class Postman(threading.Thread):
             self._gate.failed()
         else:
             self._gate.succeeded()
-        late = now - letter.created > GIVE_UP_SECONDS * MICROSECONDS
+        late = self._aging() - letter.created > GIVE_UP_SECONDS * MICROSECONDS
         _occasional.warning(
             "letter not delivered",
             report=letter.report,

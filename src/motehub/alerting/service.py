@@ -64,7 +64,8 @@ class AlertService:
 
     ``journal`` is the mark of the journal that ``reader`` reads. ``first`` is where it begins if it
     has not followed that yet, None for its end. ``reports`` is for what reports are made of,
-    ``look_back`` for pictures in mails.
+    ``look_back`` for pictures in mails. ``aging`` returns the UTC microseconds by which messages
+    are old.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class AlertService:
         first: int | None = None,
         reports: ReportSource | None = None,
         look_back: LookBack | None = None,
+        aging: Callable[[], int] = clock,
     ) -> None:
+        self._aging = aging
         self._book = AlertBook(folder)
         self._book.register(plan.channels)
         self._zone = zone_of(plan.zone)
@@ -132,7 +135,10 @@ class AlertService:
             senders[MAIL] = self._send_mail
         for one in plan.apprise:
             senders[one.name] = partial(self._send_by_apprise, Notifier(one))
-        return [Courier(self._book, name, send, clock, plan.rate) for name, send in senders.items()]
+        return [
+            Courier(self._book, name, send, clock, plan.rate, self._aging)
+            for name, send in senders.items()
+        ]
 
     def _make_reporters(
         self, folder: Path, plan: Plan, reports: ReportSource | None
@@ -142,7 +148,7 @@ class AlertService:
         letters = LetterBook(self._book)
         woken: Callable[[], None] = _nothing
         if plan.mail is not None:
-            postman = Postman(letters, plan.mail, plan, reports.look_up, clock)
+            postman = Postman(letters, plan.mail, plan, reports.look_up, clock, self._aging)
             woken = postman.wake
             yield postman
         yield Clerk(letters, folder, plan, reports.environment, reports.look_up, clock, woken)

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from motehub.alerting.plan import MAIL, NOBODY
 from motehub.alerts.rule import Rule, check_message
-from motehub.languages import LANGUAGES
+from motehub.languages import check_language
 from motehub.mail_addresses import is_address
 from motehub.quantities import Duration
 
@@ -72,8 +72,7 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"name can't be {self.name!r}, which means something else")
         if bool(self.url) == bool(self.url_file):
             raise ValueError("give url or url_file")
-        if self.language and self.language not in LANGUAGES:
-            raise ValueError(f"language {self.language[:20]!r}: known are {', '.join(LANGUAGES)}")
+        check_language(self.language)
         if self.url and "://" not in self.url:
             raise ValueError("url must begin as in ntfy://")
 

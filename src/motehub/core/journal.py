@@ -124,6 +124,7 @@ class Journal:
     """The asynchronous door to a :class:`motehub.contracts.Log`; use it as a context manager.
 
     ``tasks`` carries the task that commits: if that ever failed, the hub would stop with it.
+    ``clock`` returns UTC microseconds, ``aging`` those by which frames are old.
 
     When the log fails or is full the waiting batches stay, and with them their senders; the
     commit is tried again until it succeeds. Nothing is ever dropped here.
@@ -135,11 +136,10 @@ class Journal:
         limits: JournalLimits,
         clock: Callable[[], int],
         tasks: asyncio.TaskGroup,
+        aging: Callable[[], int] | None = None,
     ) -> None:
-        self._log = log
-        self._limits = limits
-        self._clock = clock
-        self._tasks = tasks
+        self._log, self._limits = log, limits
+        self._clock, self._aging, self._tasks = clock, aging or clock, tasks
         self._thread: _Thread | None = None
         self._groups = deque([_Group()])
         self._work = asyncio.Event()
@@ -379,7 +379,7 @@ class Journal:
         if self._first[0] != position or self._first[1] is None:
             self._first = position, self._log.time_after(position)
         time = self._first[1]
-        return 0.0 if time is None else (self._clock() - time) / MICROSECONDS
+        return 0.0 if time is None else (self._aging() - time) / MICROSECONDS
 
     def _hold_back(self, reason: str) -> None:
         if self.held_back != reason:

@@ -12,6 +12,7 @@ from motehub.alerts.engine import Engine
 from motehub.alerts.rule import Facts, Kind, Rule
 from motehub.alerts.watch import State, Transition
 from motehub.core.moments import iso
+from motehub.core.sessions import ANNOUNCED, JOINED, LEFT
 from motehub.errors import InvalidRule
 from motehub.history_contract import HistoryStore
 from motehub.model import Device, Series
@@ -23,6 +24,11 @@ MOST_JUDGED: Final = 5_000_000
 MOST_SHOWN: Final = 100
 """Alerts of which a preview says more than that they would have been: the newest."""
 
+MOST_EVENTS: Final = 20_000
+"""Events of a device among which a preview looks for when it came and went."""
+
+_Presence = tuple[int, bool]
+_PRESENCE: Final = (ANNOUNCED, JOINED, LEFT)
 _NO_SAID: Final = Facts()
 
 
@@ -57,17 +63,19 @@ def preview(
     ``said`` is what the owner says of devices, by id.
 
     Raises:
-        InvalidRule: it is about presence, which the history does not have, or too much is asked.
+        InvalidRule: too much is asked.
         StorageError: the history can't be read now.
     """
-    if rule.kind is Kind.OFFLINE:
-        raise InvalidRule("What was offline when is not in the history: it can't be tried.")
     rule = msgspec.structs.replace(rule, enabled=True)
     devices, all_series = store.registry()
     found: list[PreviewedAlert] = []
     count = readings = looked = 0
     for device in devices:
         own = [one for one in all_series if one.device == device.id]
+        moments: list[_Presence] = []
+        if rule.kind is Kind.OFFLINE:
+            online, moments = _presence(store, device, since, until)
+            device = msgspec.structs.replace(device, online=online)
         engine = _engine(rule, device, own, said.get(device.id, _NO_SAID))
         names = {subject for (_, subject), _ in engine.states()}
         names |= {one.id for one in own if engine.looks_at(one.id)}
@@ -79,12 +87,33 @@ def preview(
             if readings > MOST_JUDGED:
                 raise InvalidRule(f"These are more than {MOST_JUDGED} readings: ask for less time.")
             yield None
+        for time, online in moments:
+            engine.pass_time(time)
+            engine.be_present(device.id, online, time)
         engine.pass_time(until)
         looked += len(names)
         alerts = _alerts(engine.take(), device, {one.id: one for one in own})
         count += len(alerts)
         found = sorted(found + alerts, key=lambda one: one.began, reverse=True)[:MOST_SHOWN]
     return PreviewShape(count, looked, readings, found)
+
+
+def _presence(
+    store: HistoryStore, device: Device, since: int, until: int
+) -> tuple[bool | None, list[_Presence]]:
+    """Return whether a device was online at ``since``, and when that changed until ``until``.
+
+    By its events; it is None where these do not say.
+    """
+    events = store.events(device.id, MOST_EVENTS)
+    if len(events) == MOST_EVENTS and events[-1].time > since:
+        raise InvalidRule(
+            f"The device {device.name} has more than {MOST_EVENTS} events since then: ask for "
+            "less time."
+        )
+    changes = sorted((one.time, one.kind == JOINED) for one in events if one.kind in _PRESENCE)
+    before = [online for time, online in changes if time < since]
+    return before[-1] if before else None, [one for one in changes if since <= one[0] < until]
 
 
 def _engine(rule: Rule, device: Device, series: list[Series], said: Facts) -> Engine:

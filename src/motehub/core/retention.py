@@ -24,7 +24,9 @@ NO_LIMIT: Final = "none"
 
 _IN_STATE: Final = "retention:"
 _CHOICE: Final = "retention of all"
-_CLOCK: Final = "clock/confirmed"
+
+CLOCK_STATE: Final = "clock/confirmed"
+"""What keeps in the journal's state when the owner said that the clock is right."""
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,7 +140,6 @@ class Retention:
     @classmethod
     def from_state(cls, configured: Plan, state: Mapping[str, bytes]) -> Retention:
         """Return what the journal's state holds."""
-        confirmed = state.get(_CLOCK)
         chosen = state.get(_CHOICE)
         return cls(
             configured,
@@ -147,7 +148,7 @@ class Retention:
                 for key, value in state.items()
                 if key.startswith(_IN_STATE)
             },
-            None if confirmed is None else int(confirmed),
+            clock_confirmed(state),
             Choice() if chosen is None else msgspec.msgpack.decode(chosen, type=Choice),
         )
 
@@ -202,7 +203,7 @@ class Retention:
     def confirm_clock(self, batch: Batch, now: int) -> None:
         """Let the clock be right that says ``now`` (UTC µs)."""
         self.clock_confirmed = now
-        batch.state[_CLOCK] = str(now).encode()
+        batch.state[CLOCK_STATE] = str(now).encode()
 
     def rule(self, device: int, metric: str) -> Rule:
         """Return the rule of a series."""
@@ -269,6 +270,12 @@ def seconds(period: str) -> float:
         OwnerError: it is none.
     """
     return inf if period == FOREVER else Duration.parse(period)
+
+
+def clock_confirmed(state: Mapping[str, bytes]) -> int | None:
+    """Return when (UTC µs) the owner said last that the hub's clock is right; None: never."""
+    said = state.get(CLOCK_STATE)
+    return None if said is None else int(said)
 
 
 def budget_of(text: str) -> int | None:

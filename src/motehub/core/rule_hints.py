@@ -68,7 +68,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     if not there:
         return ""
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
-    return f"There is {', '.join(map(_shown, there[:_MOST_NAMED]))}{more}."
+    return f"Known: {', '.join(map(_shown, there[:_MOST_NAMED]))}{more}."
 
 
 def _shown(name: str) -> str:

@@ -31,6 +31,11 @@ from motehub.model import (
     check_device_name,
 )
 
+ANNOUNCED: Final = "announced"
+JOINED: Final = "joined"
+LEFT: Final = "left"
+"""Kinds of the events that say when a device came and went."""
+
 OVER: Final = "its session is over: the device has begun another one since"
 UNKNOWN: Final = "no device was given this name and session"
 """Why records are discarded."""
@@ -198,7 +203,7 @@ class Sessions:
             earlier=old.id if old else "",
         )
         self._put(batch, session)
-        batch.entries.append(EventOccurred(device.id, now, "announced", f"from {source.peer}"))
+        batch.entries.append(EventOccurred(device.id, now, ANNOUNCED, f"from {source.peer}"))
         if device.online is not False:
             self._registry.set_online(batch, device, online=False)
         return Assignment(session.name, session.id)
@@ -213,7 +218,7 @@ class Sessions:
                     msgspec.structs.replace(session, dialect=source.dialect, interrupted=False),
                 )
             self._joined.append((device.id, session.id))
-        batch.entries.append(EventOccurred(device.id, now, "joined", f"from {source.peer}"))
+        batch.entries.append(EventOccurred(device.id, now, JOINED, f"from {source.peer}"))
         return device if device.online else self._registry.set_online(batch, device, online=True)
 
     def hear(self, batch: Batch, device: Device, source: Source, now: int) -> Device:
@@ -228,7 +233,7 @@ class Sessions:
             self._put(batch, msgspec.structs.replace(session, interrupted=False))
         if device.online is False or (device.online is None and not record.was_sought):
             return device
-        batch.entries.append(EventOccurred(device.id, now, "left", record.reason or "it said so"))
+        batch.entries.append(EventOccurred(device.id, now, LEFT, record.reason or "it said so"))
         return self._registry.set_online(batch, device, online=False)
 
     def dialects(self) -> set[str]:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from motehub.definitions import Form, check_name, check_patterns, fits
 from motehub.errors import InvalidReport, OwnerError
-from motehub.languages import LANGUAGES
+from motehub.languages import check_language
 from motehub.mail_addresses import is_address
 from motehub.schedules.times import check_schedule
 from motehub.zones import find_zone
@@ -97,8 +97,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             find_zone(self.time_zone or "UTC")
         except OwnerError as error:
             raise ValueError(f"time_zone: {str(error).rstrip('.')}") from error
-        if self.language and self.language not in LANGUAGES:
-            raise ValueError(f"language {self.language[:20]!r}: known are {', '.join(LANGUAGES)}")
+        check_language(self.language)
         check_patterns(devices=self.devices, labels=self.labels, metrics=self.metrics)
         if len(self.recipients) > MOST_RECIPIENTS:
             raise ValueError(f"recipients are more than {MOST_RECIPIENTS}")

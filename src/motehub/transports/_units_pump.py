@@ -57,6 +57,14 @@ class Pump:
             self._after.append(stored)
         self._work.set()
 
+    async def take(self, source: Source, records: list[Record]) -> None:
+        """Do the same, and return when it is durable, or lost."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.put(source, records, lambda: None if stored.done() else stored.set_result(None))
+        # When that has ended, nothing is taken in any more.
+        ending = [] if self._task is None else [self._task]
+        await asyncio.wait([stored, *ending], return_when=asyncio.FIRST_COMPLETED)
+
     async def _run(self) -> None:
         while not self._is_stopping or self._waiting:
             await self._work.wait()

@@ -26,7 +26,7 @@ LINE_END: Final = b"\r\n"
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0
 # A command fails with its reason a moment before the hub would let it expire without one.
-_MARGIN: Final = 0.05
+_MARGIN: Final = 0.25
 # A command has a second at least: one that comes during an attempt is seen before it is over.
 _LOOK_SECONDS: Final = 0.5
 _READ_BYTES: Final = 4_096

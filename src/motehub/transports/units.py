@@ -184,7 +184,10 @@ class Units:
                 )
             await self._keep(unit.key, unit)
             self._kept[unit.key] = unit
-            return self._show(self._begin(unit))
+            run = self._begin(unit)
+        # Whoever is told so may command its device at once: there has to be one.
+        await self._pump.take(source_of(unit), [])
+        return self._show(run)
 
     async def change_unit(self, name: str, unit: Unit) -> UnitState:
         """Let a unit be as ``unit`` says; it stays where it is."""

@@ -137,11 +137,16 @@ class WebhookService:
                 counts = self._count()
                 tell(consumer.position, counts, consumer.trouble, self._undelivered)
 
+        def after_bite() -> None:
+            # Where a bite takes longer than the next one needs to come, there is no end of them.
+            self._wake()
+            report()
+
         woken = False
         while all(one.is_alive() for one in self._threads):
             began = time.process_time()
             told = hub.news() if woken else None
-            done = consumer.catch_up(after_bite=report, look=not woken, told=told)
+            done = consumer.catch_up(after_bite=after_bite, look=not woken, told=told)
             self._wake()
             if not hub.lives:
                 report(0)

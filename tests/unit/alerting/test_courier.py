@@ -236,6 +236,23 @@ def test_what_is_always_refused_is_given_up(tmp_path: Path) -> None:
     assert told_of == [[("channel", "c", "no")], []]
 
 
+def test_a_clock_that_jumps_gives_nothing_up(tmp_path: Path) -> None:
+    """What is refused after the jump waits for its turn as ever, and arrives then."""
+
+    def refuse_once(_numbers: list[int]) -> Exception | None:
+        if outbox.now > TIME + 365 * 86_400 * MICROSECONDS:
+            return None
+        outbox.now += 5 * 365 * 86_400 * MICROSECONDS
+        return NotDelivered("no", forever=True, about_all=False)
+
+    outbox = Outbox(tmp_path, refuse_once)
+    outbox.courier = Courier(outbox.book, "c", outbox.send, outbox.clock, 3600, lambda: TIME)
+    outbox.tell(1)
+    outbox.run(lambda: outbox.sent == [[1]])
+    (row,) = channels(tmp_path)
+    assert (row.waiting, row.given_up) == (0, 0)
+
+
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "mail..example"])
 def test_a_name_that_no_mail_server_has(host: str) -> None:
     """The owner is told where it stands."""

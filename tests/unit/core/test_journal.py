@@ -291,6 +291,28 @@ async def test_old_frames_are_not_kept_for_an_optional_consumer(tmp_path: Path) 
     log.close()
 
 
+async def test_a_clock_that_jumps_makes_no_frame_old(tmp_path: Path) -> None:
+    """While it is doubted frames stay for who is optional, and nobody is held back for others."""
+    log, clock, known = SqliteLog(tmp_path), FakeClock(), FakeClock()
+    limits = JournalLimits(size=10**9, age=60)
+    async with asyncio.TaskGroup() as tasks, Journal(log, limits, clock, tasks, known) as journal:
+        journal.follow("history", 0)
+        journal.follow("mirror", 0, optional=True)
+        await journal.append(batch(1))
+        clock.now += 5 * 365 * 86_400 * MICROSECONDS
+        await journal.append(batch(2))
+        journal.follow("history", await journal.append(batch(3)))
+        # Whatever could be trimmed is when that is durable.
+        await journal.append(batch(4))
+        assert journal.health.held_back is None
+        assert len(frames(tmp_path)) == 4
+        # The first is old once that much time has really passed.
+        known.now += 31 * MICROSECONDS
+        journal.follow("history", await journal.append(batch(5)))
+        await until(lambda: len(frames(tmp_path)) < 4)
+    log.close()
+
+
 async def test_listeners_hear_of_each_commit_before_the_senders(tmp_path: Path) -> None:
     """So whoever follows the journal is at work while the senders are answered."""
     log, heard = SqliteLog(tmp_path), list[tuple[int, bytes]]()

@@ -41,7 +41,7 @@ REGISTRY.profiles.put(Batch(), 1, Profile(labels=("indoors",)))
         ),
         (
             {"metric": "temperature", "devices": ["cellar"]},
-            "No 'temperature' has come from the device yet. There is 'relative_humidity'.",
+            "No 'temperature' has come from the device yet. Known: 'relative_humidity'.",
         ),
         (
             {"metric": "temperature", "devices": ["kitchen", "kichen"]},
@@ -49,7 +49,7 @@ REGISTRY.profiles.put(Batch(), 1, Profile(labels=("indoors",)))
         ),
         (
             {"silent": "1h", "devices": ["attic"]},
-            "There is no device called 'attic' yet. There is 'cellar', 'kitchen'.",
+            "There is no device called 'attic' yet. Known: 'cellar', 'kitchen'.",
         ),
         (
             {"metric": "temperature", "labels": ["indoor"]},

@@ -185,7 +185,7 @@ def test_what_the_hub_says_is_still_said_so() -> None:
                 "No {} has come from the device",
                 "No {} has come from a device that it looks at",
             )
-            for near in ("", " Did you mean {}?", " There is {}.")
+            for near in ("", " Did you mean {}?", " Known: {}.")
         ),
         *(
             shape.format(f"{{}} {limit}{held}")
@@ -270,9 +270,9 @@ def test_a_time_has_three_digits(tmp_path: Path) -> None:
     (tmp_path / "main.js").write_text(
         'globalThis.document = { documentElement: { lang: "en" } };\n'
         'Object.defineProperty(globalThis, "navigator", { value: { languages: ["en"] } });\n'
-        'const { lasting } = await import("./words.js");\n'
+        'const { spoken } = await import("./words.js");\n'
         "const times = JSON.parse(process.argv[2]);\n"
-        'console.log(JSON.stringify(times.map((one) => lasting(one, "short"))));\n'
+        'console.log(JSON.stringify(times.map((one) => spoken(one, "short"))));\n'
     )
     said = {
         0: "0 ms",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,8 +15,10 @@ from tests.receivers import Receiver
 from tests.webhook_hub import SECRET, Service, Unit, base, verified
 
 from motehub.errors import UnknownWebhook
+from motehub.frames import Frame
 from motehub.journals.sqlite import FILE_NAME as JOURNAL
 from motehub.webhooks import desk
+from motehub.webhooks.effects import TellDashboard
 from motehub.webhooks.endpoints import Dashboard, Endpoint, Plan
 from motehub.webhooks.taking import MESSAGE_BYTES
 
@@ -132,6 +134,27 @@ async def test_an_endpoint_that_is_gone_takes_its_messages_along(tmp_path: Path)
                 assert (row.name, row.waiting) == ("b", 1)
                 with pytest.raises(UnknownWebhook, match="Known: b"):
                     desk.resend(tmp_path, "a", None, now())
+
+
+async def test_readings_that_never_cease_leave_all_the_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where taking them over is slower than they come: on a slow disk, for instance."""
+    apply = TellDashboard.apply
+
+    def slowly(effect: TellDashboard, frames: Sequence[tuple[int, Frame]]) -> None:
+        time.sleep(0.05)
+        apply(effect, frames)
+
+    monkeypatch.setattr(TellDashboard, "apply", slowly)
+    with Receiver() as receiver:
+        plan = Plan(dashboard=Dashboard(receiver.url, "t"))
+        async with base(tmp_path) as hub:
+            with Service(tmp_path, plan):
+                deadline = time.monotonic() + PATIENCE
+                while not receiver.received:
+                    assert time.monotonic() < deadline
+                    await Unit(hub, "10.0.0.1").read(1, time=now())
 
 
 def test_a_plan_survives_its_way_to_the_process() -> None:

@@ -1,7 +1,7 @@
 // The states of one series as bands in time: what it was, for how long, and how often it changed.
 
 import { element, reading, title } from "./hub.js";
-import { dated, known, lasting, number, t } from "./words.js";
+import { dated, known, number, spoken, t } from "./words.js";
 
 const HIGH = 30;
 const WIDE = 1000;
@@ -124,7 +124,7 @@ export class Bands {
     const rows = [...totals].filter(([, time]) => time > 0).toSorted(([, a], [, b]) => b - a);
     const words = rows.map(([state, time]) => {
       const share = number(time / whole, percent);
-      return t("bands.state", { state: called(state, this), time: lasting(time, "short"), share });
+      return t("bands.state", { state: called(state, this), time: spoken(time, "short"), share });
     });
     const items = rows.map(([state], i) => {
       const item = element("li");

@@ -2,7 +2,7 @@
 
 import { button } from "./forms.js";
 import { ask, change, element, of, oneByOne, session, title } from "./hub.js";
-import { dated, lasting, locale, t, telling } from "./words.js";
+import { dated, locale, spoken, t, telling } from "./words.js";
 
 const MOST_GAPS = 10;
 const FINE = 99;
@@ -18,7 +18,7 @@ let device;
 function notesOf({ hub_down, hub_missing, arrived }) {
   const notes = [];
   if (hub_down >= WORTH_SAYING || hub_missing) {
-    notes.push(t("quality.hub_down", { time: lasting(hub_down) }));
+    notes.push(t("quality.hub_down", { time: spoken(hub_down) }));
   }
   for (const what of ["duplicate", "rejected", "discarded"]) {
     if (arrived?.[what]) {
@@ -73,7 +73,7 @@ async function show() {
   await showAlerts();
   const found = await ask(`${of(device)}/quality`);
   const metric = found.metric === null ? t("quality.nothing") : title(found.metric);
-  const interval = found.interval === null ? "" : lasting(found.interval);
+  const interval = found.interval === null ? "" : spoken(found.interval);
   const basis = find("#basis");
   basis.textContent = t(`quality.${found.basis}`, { metric, interval });
   if (found.basis === "estimated" && session.role === "admin") {

@@ -16,7 +16,7 @@ const UNITS = { millisecond: 1, second: 120, minute: 7200, hour: 172_800, day: I
 const EACH = [0.001, 1, 60, 3600, 86_400];
 
 // A time in seconds as people say it.
-export function lasting(seconds, unitDisplay = "long") {
+export function spoken(seconds, unitDisplay = "long") {
   const i = Object.values(UNITS).findIndex((end) => seconds < end);
   const unit = Object.keys(UNITS)[i];
   return number(seconds / EACH[i], { style: "unit", unit, unitDisplay, maximumSignificantDigits: 3 });
