@@ -170,6 +170,21 @@ def test_changes_states_texts_and_silence(stand: Stand) -> None:
     stand.mail("silent: nothing comes any more")
 
 
+def test_what_is_pending_is_shown(stand: Stand) -> None:
+    """With the rule, over the API and on the command line, as soon as it is kept."""
+    rule = {"name": "waits", "devices": ["waiting"], "metric": "temperature", "above": 5}
+    assert stand.api("POST", "/rules", {**rule, "for": 86_400})[0] == 201
+    stand.hub.say(stand.token, 9, device="waiting")
+    stand.hub.wait_until(
+        lambda: stand.api("GET", "/rules/waits")[1]["pending"] == 1, "it is pending", 60
+    )
+    rows = {row["name"]: row["pending"] for row in stand.hub.json("rules", "list")}
+    assert (rows["waits"], rows["warm"]) == (1, 0)
+    every = {row["name"]: row["pending"] for row in stand.api("GET", "/rules")[1]}
+    assert (every["waits"], every["warm"]) == (1, 0)
+    assert stand.api("DELETE", "/rules/waits")[0] == 204
+
+
 def test_of_what_nobody_is_told_there_is_an_alert(stand: Stand) -> None:
     """A rule that notifies nobody leaves the alert and its event."""
     stand.hub.say(stand.token, 1, device="vault", metric="secret")

@@ -13,6 +13,7 @@ import msgspec
 
 from motehub.alerting.book import ALERT_COLUMNS, FILE_NAME, Alert
 from motehub.alerting.telling import is_own
+from motehub.alerts.watch import State
 from motehub.core.moments import iso
 from motehub.errors import UnknownAlert
 from motehub.sqlite_files import check_schema, open_database, plain_errors, schema_version
@@ -93,6 +94,22 @@ def alerts(
             if len(found) >= limit:
                 break
     return found
+
+
+def pending(folder: Path) -> dict[str, int]:
+    """Return by rule with how many series or devices it is so, but not for long enough yet.
+
+    Rules with which it is so nowhere are not named. It is as of some seconds ago.
+    """
+    with opened(folder) as db:
+        if db is None:
+            return {}
+        rows = db.execute(
+            "SELECT rule, count(*) FROM watch "
+            "WHERE json_extract(CAST(kept AS TEXT), '$.state') = ? GROUP BY rule",
+            (State.PENDING.value,),
+        )
+        return {str(rule): int(count) for rule, count in rows}
 
 
 def channels(folder: Path) -> list[ChannelShape]:

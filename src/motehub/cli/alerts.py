@@ -20,7 +20,15 @@ from motehub.cli.options import (
 )
 from motehub.errors import ConfigurationError, OwnerError
 
-RULE_COLUMNS: Final = ("name", "when", "devices", "labels", "severity", "enabled", "origin")
+RULE_COLUMNS: Final = (
+    "name",
+    "when",
+    "devices",
+    "labels",
+    "severity",
+    "enabled",
+    "origin",
+)
 ALERT_COLUMNS: Final = (
     "id",
     "state",
@@ -48,10 +56,13 @@ def rules() -> None:
 def list_rules(data: Path, format_: Format) -> None:
     """List all rules, and who has said them."""
     from motehub.alert_requests import ListRules
+    from motehub.alerting import desk
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import print_rows
 
+    pending = desk.pending(data)
     rows = tell_hub(data, ListRules())["rules"]
+    rows = [{**row, "pending": pending.get(row["name"], 0)} for row in rows]
     others = {key for row in rows for key in row if key not in RULE_COLUMNS}
     print_rows(RULE_COLUMNS, rows, format_, "There are no rules.", not_in_table=others)
 

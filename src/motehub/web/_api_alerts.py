@@ -89,7 +89,8 @@ class Trial(NewRule, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class RuleShape(msgspec.Struct, frozen=True, kw_only=True, rename={"hold": "for"}):
     """A rule; ``when`` says in words when it fires, ``origin`` who has said it.
 
-    That is built-in, configuration or added. Times are in seconds, null is no limit. ``hint``
+    That is built-in, configuration or added. Times are in seconds, null is no limit. ``pending``
+    says with how many series or devices it is so, but not for long enough yet. ``hint``
     says, when it was added or changed, what it looks at and nobody knows yet.
     """
 
@@ -118,6 +119,7 @@ class RuleShape(msgspec.Struct, frozen=True, kw_only=True, rename={"hold": "for"
     enabled: bool
     origin: str
     when: str
+    pending: int = 0
     hint: str = ""
 
 
@@ -144,7 +146,11 @@ class MaintenanceShape(msgspec.Struct, frozen=True):
 async def list_rules(request: ApiRequest) -> list[RuleShape]:
     """Return all rules, by name."""
     check_bound_to_none(request.auth)
-    return [_shape(one) for one in services_of(request.app).hub.rules.all()]
+    pending = await asyncio.to_thread(desk.pending, _folder(request))
+    return [
+        msgspec.structs.replace(_shape(one), pending=pending.get(one.rule.name, 0))
+        for one in services_of(request.app).hub.rules.all()
+    ]
 
 
 @get(
@@ -156,7 +162,9 @@ async def list_rules(request: ApiRequest) -> list[RuleShape]:
 async def show_rule(request: ApiRequest, name: Name) -> RuleShape:
     """Return one rule."""
     check_bound_to_none(request.auth)
-    return _shape(services_of(request.app).hub.rules.get(name))
+    kept = services_of(request.app).hub.rules.get(name)
+    pending = await asyncio.to_thread(desk.pending, _folder(request))
+    return msgspec.structs.replace(_shape(kept), pending=pending.get(name, 0))
 
 
 @post(

@@ -178,6 +178,20 @@ async def test_what_an_owner_wrote_is_told_as_written(tmp_path: Path) -> None:
         assert [(one.kind, one.own) for one in told] == [("over", False)]
 
 
+async def test_what_is_pending_is_known(tmp_path: Path) -> None:
+    """By rule, until it fires or is over; of a folder without alerts nothing is."""
+    assert desk.pending(tmp_path) == {}
+    async with judging(tmp_path, above=5, **{"for": 600}) as judge:
+        for value, known in ((1, {}), (9, {"r": 1}), (1, {}), (9, {"r": 1})):
+            await judge.read(value)
+            judge.work()
+            judge.keep()
+            assert desk.pending(tmp_path) == known
+        judge.clock.now += 11 * MINUTE
+        judge.work()
+        assert (desk.pending(tmp_path), judge.alerts()[0].state) == ({}, "firing")
+
+
 async def test_an_alert_ends_where_its_rule_is_for_others_now(tmp_path: Path) -> None:
     """At once, without a reading; where it still is for the device it stays."""
     async with judging(tmp_path, above=5) as judge:

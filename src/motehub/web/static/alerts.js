@@ -39,6 +39,7 @@ function alertRow(alert, told) {
 }
 
 let known;
+let knownRules;
 
 async function listAlerts() {
   const [rows, told] = await Promise.all([ask(`alerts?all=true&limit=${SHOWN}`), words]);
@@ -55,6 +56,9 @@ function ruleRow(rule, told) {
   const facts = [told(rule.when), ...rule.devices, ...rule.labels, t(`alerts.origin_${rule.origin}`)];
   const path = `rules/${encodeURIComponent(rule.name)}`;
   const actions = [];
+  if (rule.pending) {
+    facts.push(element("span", t("alerts.pending", { count: rule.pending }), "bad"));
+  }
   if (!rule.enabled) {
     facts.push(element("span", t("alerts.off"), "bad"));
   }
@@ -80,6 +84,9 @@ function ruleRow(rule, told) {
 
 async function listRules() {
   const [rules, told] = await Promise.all([ask("rules"), words]);
+  if (knownRules === (knownRules = JSON.stringify(rules))) {
+    return;
+  }
   const rows = rules.map((one) => ruleRow(one, told));
   find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
@@ -89,9 +96,9 @@ if (session.role === "admin") {
 }
 showMaintenance();
 
-const look = oneByOne(listAlerts);
+const look = oneByOne(() => Promise.all([listRules(), listAlerts()]));
 follow({
-  begin: () => listRules().then(look),
+  begin: look,
   event: ({ kind }) => kind === "alert" && look().catch(complain),
 });
 // Nobody is told when somebody answers one.
