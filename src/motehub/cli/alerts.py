@@ -20,15 +20,7 @@ from motehub.cli.options import (
 )
 from motehub.errors import ConfigurationError, OwnerError
 
-RULE_COLUMNS: Final = (
-    "name",
-    "when",
-    "devices",
-    "labels",
-    "severity",
-    "enabled",
-    "origin",
-)
+RULE_COLUMNS: Final = ("name", "when", "devices", "labels", "severity", "enabled", "origin")
 ALERT_COLUMNS: Final = (
     "id",
     "state",
