@@ -16,6 +16,7 @@ from motehub.simulate.units import Behaviour, Board, Lamp, ReadBoard
 from tests.harness import PATIENCE, HubProcess, Settings, _toml_value
 from tests.ports import free_port
 from tests.pusher_hub import PusherHub
+from tests.units_stand import ALL
 
 _Result = TypeVar("_Result")
 
@@ -60,7 +61,7 @@ class Loop:
 
     def reader(self, host: str, rate: float) -> ReadBoard:
         """Switch on a unit that sends readings."""
-        reader = ReadBoard(host, 0, Behaviour(rate=rate))
+        reader = ReadBoard(host, 0, Behaviour(rate=rate), keep=ALL)
         self.run(reader.__aenter__())
         self._open.append(reader)
         return reader

@@ -24,6 +24,8 @@ from tests.harness import PATIENCE
 from tests.unit.core.support import FakeClock, frames, open_hub
 
 HOST: Final = "127.0.0.1"
+ALL: Final = 1_000_000
+"""So many numbers no board says in a test, however long that takes."""
 # Turns of the event loop from a connection that was accepted to the call of its callback.
 _ACCEPTING: Final = 10
 

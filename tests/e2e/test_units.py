@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from tests.harness import PATIENCE, HubProcess, Settings, environment, stored
-from tests.units_stand import free_port
+from tests.units_stand import ALL, free_port
 
 from motehub.simulate.units import Behaviour, Lamp, ReadBoard
 
@@ -30,7 +30,7 @@ class Boards:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         # Not the kernel's choice, which would be for one of the two addresses only.
-        self.reader = ReadBoard("127.0.7.1", free_port(), Behaviour(rate=50))
+        self.reader = ReadBoard("127.0.7.1", free_port(), Behaviour(rate=50), keep=ALL)
         self.run(self.reader.__aenter__())
         self.port = self.reader.port
         self.lamp = Lamp("127.0.7.2", self.port)

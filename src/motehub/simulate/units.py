@@ -43,7 +43,7 @@ READ_TIMEOUT: Final = 1.0
 """Seconds without a byte after which ``readStringUntil`` takes what there is."""
 
 KEPT: Final = 1_000
-"""Payloads that a board remembers, the newest."""
+"""Payloads and numbers that a board remembers, the newest."""
 
 _BACKLOG: Final = 5
 _FLOOD: Final = b"".join(b"%d\n" % number for number in range(1024))
@@ -147,7 +147,8 @@ class Board:
 class ReadBoard(Board):
     """A unit that writes what its 10-bit converter reads, ``512`` for instance.
 
-    ``converter`` returns that, if it is not to be a level that wanders.
+    ``converter`` returns that, if it is not to be a level that wanders. It remembers the newest
+    ``keep`` numbers.
     """
 
     def __init__(
@@ -157,9 +158,11 @@ class ReadBoard(Board):
         behaviour: Behaviour = Behaviour(),  # noqa: B008 - frozen
         seed: int | None = None,
         converter: Callable[[], int] | None = None,
+        keep: int = KEPT,
     ) -> None:
         super().__init__(host, port)
         self._converter = converter or self._wander
+        self._keep = keep
         self.behaviour = behaviour
         self.sent: list[int] = []
         """Numbers whose whole line was written, the newest."""
@@ -237,7 +240,7 @@ class ReadBoard(Board):
             await loop.sock_sendall(connection, b"%d\n" % number)
             self._count += 1
             self.sent.append(number)
-            del self.sent[:-KEPT]
+            del self.sent[: -self._keep]
             if self._is_rebooting:
                 return
             due = max(due + 1 / behaviour.rate, loop.time())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.units_stand import (
+    ALL,
     HOST,
     Peer,
     both,
@@ -171,7 +172,8 @@ async def test_boards_are_found(tmp_path: Path) -> None:
     """A scan shows who listens and what it says first; units it names, and leaves alone."""
     async with ReadBoard("127.0.6.1", 0, FAST) as known:
         port = known.port
-        async with ReadBoard("127.0.6.2", port, FAST) as new, Lamp("127.0.6.3", port) as lamp:
+        unknown = ReadBoard("127.0.6.2", port, FAST, keep=ALL)
+        async with unknown as new, Lamp("127.0.6.3", port) as lamp:
             unit = Unit(address="127.0.6.1", port=port, name="adc")
             async with units_hub(tmp_path, unit) as stand:
                 await until(lambda: stand.is_online("adc"), "it is online")

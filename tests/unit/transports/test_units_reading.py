@@ -14,6 +14,7 @@ import pytest
 from tests.desk import Desk
 from tests.unit.core.support import frames, open_hub
 from tests.units_stand import (
+    ALL,
     HOST,
     Peer,
     SystemClock,
@@ -41,7 +42,8 @@ FAST = Behaviour(rate=200)
 
 async def test_readings_are_stored_as_they_were_written(tmp_path: Path) -> None:
     """Every number of every unit is durable, in order, under its device."""
-    async with ReadBoard(behaviour=FAST) as one, ReadBoard(behaviour=FAST) as two:
+    boards = ReadBoard(behaviour=FAST, keep=ALL), ReadBoard(behaviour=FAST, keep=ALL)
+    async with boards[0] as one, boards[1] as two:
         async with units_hub(tmp_path, read(one.port, "one"), read(two.port, "two")) as stand:
             heard = stand.units.unit
             await until(lambda: min(heard(n).readings for n in ("one", "two")) >= 50, "50 of each")
@@ -148,7 +150,7 @@ async def test_a_unit_that_was_online_when_the_hub_died_is_offline(tmp_path: Pat
 async def test_a_restart_in_the_middle_of_a_line_is_no_reading(tmp_path: Path) -> None:
     """The beginning of a number is never stored, and the hub connects again."""
     behaviour = Behaviour(rate=200, reboot_after=7, reboot_seconds=0.02)
-    async with ReadBoard(behaviour=behaviour, seed=1) as board:
+    async with ReadBoard(behaviour=behaviour, seed=1, keep=ALL) as board:
         async with units_hub(tmp_path, read(board.port)) as stand:
             await until(lambda: board.connections >= 5, "five connections")
         stored = stand.values("adc")
