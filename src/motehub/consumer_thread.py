@@ -68,7 +68,9 @@ class ConsumerThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     async def start(self) -> None:
-        """Start it and wait for its first report.
+        """Start it and wait until it knows where it is.
+
+        What came before that it would take for older than itself, and not send.
 
         Raises:
             StorageError: it can't do its work, and only the owner can change that.
@@ -116,6 +118,8 @@ class ConsumerThread:
         except (NewerSchema, OwnerError) as error:
             self._tell(Report(0, trouble=str(error), fatal=True))
         except StorageError as error:
+            if self.report.trouble != str(error):
+                _logger.error("consumer waits", consumer=self.name, reason=str(error))
             self._tell(Report(0, trouble=str(error)))
         except Exception as error:
             # The journal keeps what has not been taken over; the next attempt begins there.
@@ -134,5 +138,5 @@ class ConsumerThread:
             self._ready.set_exception(StorageError(str(report.trouble)))
         elif not report.fatal:
             self._journal.follow(self.name, report.position)
-        if not self._ready.done():
+        if report.trouble is None and not self._ready.done():
             self._ready.set_result(None)
