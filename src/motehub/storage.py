@@ -122,6 +122,7 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
     Raises:
         HubRunning: a hub does run.
         OwnerError: the request can't be carried out.
+        StorageError: the journal can't be written, or the history.
     """
     keeps_history = not data_folder.is_of_base(configuration.data_dir)
     with data_folder.locked(configuration.data_dir), plain_exceptions():
@@ -130,6 +131,8 @@ async def carry_out_offline(configuration: Configuration, request: Request) -> d
             with opened as (hub, journal):
                 journal.before_commit(unattended(last_attended(configuration)))
                 async with journal:
+                    # Nobody trims it meanwhile: what is old or large in it would stay so.
+                    journal.hurry()
                     result = await carry_out(hub, request, lambda: {"running": False})
         owners_only = TokenRequest | PeopleRequest | RetentionRequest
         if keeps_history and not isinstance(request, owners_only):

@@ -179,7 +179,7 @@ class Journal:
         """Return the position of the frame that holds ``batch``, once it is durable.
 
         Raises:
-            StorageError: the hub is shutting down and the log can't be written.
+            StorageError: the log can't be written, and nobody may wait until it can: see ``hurry``.
         """
         return await self.put(batch)
 
@@ -200,7 +200,7 @@ class Journal:
         return durable
 
     def hurry(self) -> None:
-        """Hold nobody back any more, since the hub stops: write beyond the limits, or fail."""
+        """Hold nobody back any more, since the hub stops or none runs: write anyway, or fail."""
         self._hurried = True
         self._work.set()
 

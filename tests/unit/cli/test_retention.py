@@ -23,7 +23,6 @@ def test_rules_are_set_and_shown_without_a_hub(tmp_path: Path) -> None:
 
     async def fill() -> None:
         clock = FakeClock()
-        # What waits for the history must not be old, or the journal takes nothing more.
         clock.now = utc_microseconds()
         async with open_hub(tmp_path, clock) as (hub, _):
             source = Source("test", "test:x", "x", "192.0.2.1")
