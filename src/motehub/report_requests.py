@@ -68,7 +68,7 @@ async def carry_out_for_reports(hub: Hub, request: ReportRequest) -> dict[str, A
         case RemoveReport(name):
             await reports.remove(name)
         case SendReport(name):
-            await reports.order(name)
+            return {"ordered": await reports.order(name)}
         case BringBack(name, recipient):
             await reports.bring_back(name, recipient)
     return {}

@@ -39,7 +39,7 @@ def test_killed_meanwhile_each_recipient_gets_each_report_once(tmp_path: Path) -
         hub = ReportHub(tmp_path / "data", server, [REPORT])
         with hub:
             hub.say(hub.token("w"), 21.5)
-            assert hub.cli("reports", "send", "R").returncode == 0
+            assert hub.cli("reports", "send", "R", "--no-wait").returncode == 0
             kill(hub)  # before it is made, or while it is
             hub.start()
             server.wait(2)

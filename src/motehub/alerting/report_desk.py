@@ -26,6 +26,14 @@ class Ran(msgspec.Struct, frozen=True):
     waiting: int
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of an order: ``result`` in words. What is not ``over`` is tried again."""
+
+    result: str
+    ok: bool
+    over: bool
+
+
 class LetterShape(msgspec.Struct, frozen=True):
     """A letter; ``state`` is waiting, delivered or given up, ``trouble`` why it failed last."""
 
@@ -51,6 +59,20 @@ def runs(folder: Path) -> dict[str, Ran]:
             report: Ran(None if ran is None else iso(ran), result, bool(ok), waiting)
             for report, ran, result, ok, waiting in rows
         }
+
+
+def came_of(folder: Path, report: str, ordered: int) -> Outcome | None:
+    """Return what came of the order of a report at that time (µs); None until that is known."""
+    with opened(folder) as db:
+        if db is None:
+            return None
+        rows = db.execute(
+            "SELECT result, ok, ordered >= ?2 FROM schedule "
+            "WHERE report = ?1 AND (ordered >= ?2 OR ran >= ?2 AND NOT ok)",
+            (report, ordered),
+        )
+        found = [Outcome(result, bool(ok), bool(over)) for result, ok, over in rows]
+        return found[0] if found else None
 
 
 def letters(folder: Path, limit: int, report: str | None = None) -> list[LetterShape]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +17,9 @@ from motehub.cli.options import (
     with_options,
 )
 from motehub.errors import OwnerError
+
+if TYPE_CHECKING:
+    from motehub.alerting.report_desk import Outcome
 
 COLUMNS: Final = (
     "name",
@@ -42,6 +45,9 @@ LETTER_COLUMNS: Final = (
     "ended",
     "trouble",
 )
+# Longest wait for a report that is sent, and how often its result is looked for.
+_MADE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.1
 
 
 @click.command()
@@ -229,15 +235,42 @@ def remove(name: str, data: Path) -> None:
 
 @group.command()
 @click.argument("name")
+@click.option("--no-wait", is_flag=True, help="Don't wait to hear whether it is made.")
 @data_option
-def send(name: str, data: Path) -> None:
+def send(name: str, no_wait: bool, data: Path) -> None:
     """Send a report once, now; if no hub runs, when one does."""
+    from motehub import data_folder
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import shown
     from motehub.report_requests import SendReport
 
-    tell_hub(data, SendReport(name))
-    click.echo(f"{shown(name)} is sent: 'motehub reports letters' says what becomes of it.")
+    ordered = tell_hub(data, SendReport(name))["ordered"]
+    if not data_folder.is_owned(data):
+        click.echo(f"{shown(name)} is sent as soon as a hub runs.")
+        return
+    came = None if no_wait else _came_of(data, name, ordered)
+    if came is None:
+        click.echo(f"{shown(name)} is ordered: 'motehub reports letters' says what becomes of it.")
+    elif came.ok:
+        click.echo(
+            f"{shown(name)} is made, {came.result}: 'motehub reports letters' says which arrive."
+        )
+    elif came.over:
+        raise OwnerError(f"{shown(name)} is not sent: {came.result.rstrip('.')}.")
+    else:
+        click.echo(f"{shown(name)} waits and is tried again: {came.result.rstrip('.')}.")
+
+
+def _came_of(data: Path, name: str, ordered: int) -> Outcome | None:
+    """Wait for what comes of an order; None where that takes long."""
+    import time
+
+    from motehub.alerting.report_desk import came_of
+
+    deadline = time.monotonic() + _MADE_SECONDS
+    while (came := came_of(data, name, ordered)) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return came
 
 
 @group.command()

@@ -168,8 +168,8 @@ class Reports(Definitions[KeptReport]):
         await self._journal.append(batch)
         _logger.info("report removed", name=name)
 
-    async def order(self, name: str) -> None:
-        """Send a report once, at once.
+    async def order(self, name: str) -> int:
+        """Send a report once, at once; return when that was ordered (µs), by which it is known.
 
         Raises:
             UnknownReport: there is none of that name.
@@ -183,6 +183,7 @@ class Reports(Definitions[KeptReport]):
         self.book.orders[name] = now
         batch.state[_ORDER + name] = str(now).encode()
         await self._journal.append(batch)
+        return now
 
     def whose(self, token: str) -> tuple[str, str]:
         """Return of which report and which recipient a token is.

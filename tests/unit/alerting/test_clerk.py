@@ -14,6 +14,7 @@ from motehub.alerting.clerk import Clerk
 from motehub.alerting.letter_book import Document, LetterBook, Schedule
 from motehub.alerting.plan import Mail, Plan
 from motehub.alerting.postman import written
+from motehub.alerting.report_desk import Outcome, came_of
 from motehub.core.reports import KeptReport, ReportBook
 from motehub.errors import MotehubError
 from motehub.languages import Words
@@ -194,6 +195,32 @@ def test_where_nobody_can_get_it_the_owner_hears_why(desk: Desk) -> None:
     desk.start()
     desk.look("2026-03-30T07:00:00+02:00")
     assert "no mail server" in desk.letters.schedules()["d"].result
+
+
+def test_who_orders_a_report_hears_what_came_of_it(desk: Desk) -> None:
+    """Nothing yet, letters, why it waits, or why it is not sent."""
+
+    def came() -> Outcome | None:
+        return came_of(desk.folder, "d", desk.book.orders["d"])
+
+    desk.look()
+    desk.book.orders["d"] = desk.now
+    assert came() is None
+    desk.trouble = "The disk is full."
+    desk.look()
+    assert came() == Outcome("The disk is full.", ok=False, over=False)
+    desk.trouble = ""
+    desk.look("2026-03-27T13:00:00+01:00")
+    assert came() == Outcome("2 letters", ok=True, over=True)
+    desk.book.orders["d"] = desk.now
+    assert came() is None
+    desk.plan = Plan(zone="Europe/Paris")
+    desk.start()
+    desk.look()
+    found = came()
+    assert found is not None
+    assert (found.ok, found.over) == (False, True)
+    assert "no mail server" in found.result
 
 
 def test_a_report_that_is_removed_is_forgotten(desk: Desk) -> None:
