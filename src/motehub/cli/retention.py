@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,8 @@ import click
 from motehub.cli.options import Format, data_option, format_option
 
 if TYPE_CHECKING:
-    from motehub.core.retention import Choice
+    from motehub.core.registry import Registry
+    from motehub.core.retention import Retention
 
 NAMES: Final = {
     "raw": "Readings",
@@ -58,6 +60,7 @@ def show(data: Path, format_: Format) -> None:
 @click.option("--minute", metavar="PERIOD", help="Their sums by minute.")
 @click.option("--hour", metavar="PERIOD", help="Their sums by hour.")
 @click.option("--day", metavar="PERIOD", help="Their sums by day.")
+@click.option("--yes", is_flag=True, help="Don't ask, whatever is deleted.")
 @data_option
 def set_(
     device: str,
@@ -66,18 +69,28 @@ def set_(
     minute: str | None,
     hour: str | None,
     day: str | None,
+    yes: bool,
     data: Path,
 ) -> None:
     """Keep readings of a DEVICE, or of one METRIC of it, for so long.
 
     What is not given is as of the device, or as of all others; without any option the rule goes.
+    Asks first where that deletes something.
     """
     from motehub.cli.opening import tell_hub
     from motehub.cli.printing import shown
     from motehub.core.retention import Rule
+    from motehub.frames import Batch
     from motehub.retention_requests import SetRetention
 
     rule = Rule(raw, minute, hour, day)
+    if not yes:
+        _ask_about(
+            data,
+            lambda after, registry: after.set(
+                Batch(), registry.by_name(device), metric or "", rule
+            ),
+        )
     tell_hub(data, SetRetention(device, metric, rule))
     whose = f"{metric} of {device}" if metric else device
     if rule == Rule():
@@ -110,12 +123,13 @@ def set_all(
     """
     from motehub.cli.opening import tell_hub
     from motehub.core.retention import Choice, Rule
+    from motehub.frames import Batch
     from motehub.retention_requests import SetRetentionOfAll
 
     rule = Rule(raw, minute, hour, day)
     choice = Choice(rule, disk_budget).check()
-    if not yes and (lost := _lost(data, choice)):
-        click.confirm(f"{lost} Go on?", abort=True)
+    if not yes:
+        _ask_about(data, lambda after, _: after.choose(Batch(), choice))
     tell_hub(data, SetRetentionOfAll(rule, disk_budget))
     if choice.says_something:
         click.echo("Set over the configuration: 'motehub retention show'.")
@@ -123,13 +137,23 @@ def set_all(
         click.echo("Everything is kept as the configuration says.")
 
 
-def _lost(data: Path, choice: Choice) -> str:
-    """Return in words what ``choice`` deletes; nothing where it deletes nothing."""
+def _ask_about(data: Path, change: Callable[[Retention, Registry], None]) -> None:
+    """Ask whether to go on with ``change``, where that deletes something.
+
+    Raises:
+        Abort: the answer is no, or there is none.
+    """
+    if lost := _lost(data, change):
+        click.confirm(f"{lost} Go on?", abort=True)
+
+
+def _lost(data: Path, change: Callable[[Retention, Registry], None]) -> str:
+    """Return in words what ``change`` deletes; nothing where it deletes nothing."""
     from motehub.cli.opening import history_of, tell_hub
     from motehub.core.going import going
+    from motehub.core.registry import Registry
     from motehub.core.retention import Plan, Retention, Rule
     from motehub.core.steps import drain
-    from motehub.frames import Batch
     from motehub.journals.sqlite import SqliteLogReader
     from motehub.retention_requests import ShowRetention
     from motehub.storage import utc_microseconds
@@ -138,9 +162,10 @@ def _lost(data: Path, choice: Choice) -> str:
     rule = Rule(*(said[tier] for tier in NAMES))
     configured = Plan(rule, said["disk_budget"], said["archive"])
     with closing(SqliteLogReader(data)) as reader:
-        present = Retention.from_state(configured, reader.state())
+        state = reader.state()
+    present = Retention.from_state(configured, state)
     after = present.copy()
-    after.choose(Batch(), choice)
+    change(after, Registry.from_state(state))
     with history_of(data) as (store, _):
         found = drain(going(store, present, after, utc_microseconds()))
     sentences = []

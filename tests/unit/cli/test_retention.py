@@ -84,6 +84,17 @@ def test_what_goes_is_told_before_it_does(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, everything, input=given)
         return done.exit_code, f"{done.output}{done.exception or ''}"
 
+    for given in ("n\n", ""):
+        status, text = run("set", "x", "temperature", "--raw", "1d", given=given)
+        assert status == 1
+        assert "are deleted, about 1. Go on?" in text
+    assert "1d" not in run("show")[1]
+    assert run("set", "x", "temperature", "--raw", "1d", given="y\n")[0] == 0
+    assert "1d" in run("show")[1]
+    assert "Go on?" not in run("set", "x", "temperature")[1]
+    assert "Go on?" not in run("set", "x", "--raw", "1d", "--yes")[1]
+    assert "Go on?" not in run("set", "x", "--raw", "30d")[1]
+    assert run("set", "x")[0] == 0
     status, text = run("set-all", "--raw", "1d", given="n\n")
     assert status == 1
     assert "are deleted, about 1. Go on?" in text
