@@ -191,6 +191,21 @@ def test_the_hub_takes_its_query_process_with_it(tmp_path: Path) -> None:
         hub.wait_until(lambda: not _readers(hub.data), "the query process has ended")
 
 
+def test_a_page_starts_the_query_process(tmp_path: Path) -> None:
+    """It is on its way when the scripts of a page ask; a page for nobody starts nothing."""
+    with FreshHub(tmp_path / "data", {**OPEN, **WEB}) as hub:
+        word = "three damp seedlings"
+        assert hub.cli("user", "add", "marie", "--role", "viewer", given=word).returncode == 0
+        url = f"http://127.0.0.1:{hub.run_file['listeners']['web']['port']}"
+        with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as browser:
+            browser.get("/history").raise_for_status()
+            login = {"name": "marie", "password": word}
+            browser.post("/api/v1/session", json=login).raise_for_status()
+            assert not _readers(hub.data)
+            browser.get("/history").raise_for_status()
+            hub.wait_until(lambda: bool(_readers(hub.data)), "the query process runs")
+
+
 def test_the_document_describes_the_api(api: Api) -> None:
     """Every route answers as the OpenAPI document says, whatever is sent to it."""
     api.send(*readings_of("known", 10), {"device": "known", "metric": "state", "value": "on"})

@@ -177,6 +177,8 @@ class _Process:
 class Queries:
     """Asks the query process, which runs from the first query until none comes for long.
 
+    Who knows that queries will come can have it started before: ``prepare``.
+
     ``command`` and ``environment`` start it. ``head`` returns the newest position of the
     journal: an answer holds everything that was acknowledged before it was asked for.
     """
@@ -196,6 +198,7 @@ class Queries:
         self._starting = asyncio.Lock()
         self._process: _Process | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
         self.active = 0
@@ -217,11 +220,28 @@ class Queries:
     async def __aexit__(self, *_: object) -> None:
         """End the process; queries that are under way fail."""
         self._closed = True
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])
         self._stop_idling()
         if self._process is not None:
             self._end_process(_END_SECONDS)
         if self._ending:
             await asyncio.wait(self._ending)
+
+    def prepare(self) -> None:
+        """Have the process started if there is none, since somebody will ask soon; don't wait.
+
+        Without a query it ends when it has been idle for long, as ever.
+        """
+        if self._closed or (self._preparing is not None and not self._preparing.done()):
+            return
+        self._preparing = asyncio.create_task(self._prepare(), name="preparing queries")
+
+    async def _prepare(self) -> None:
+        # Why it can't be started is told to whoever asks.
+        with suppress(Problem):
+            await self._running()
+        self._begin_to_idle()
 
     @asynccontextmanager
     async def ask(self, question: Question) -> AsyncIterator[Answer]:
@@ -265,9 +285,7 @@ class Queries:
         finally:
             self.active -= 1
             self._places.release()
-            if not self.active and not self._closed:
-                loop = asyncio.get_running_loop()
-                self._idle = loop.call_later(self._limits.idle_seconds, self._end_process)
+            self._begin_to_idle()
 
     async def _begin(self, query: Query) -> tuple[_Process, int, Answer]:
         """Ask, and wait until the answer begins; a process that says nothing is killed."""
@@ -327,6 +345,12 @@ class Queries:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
             self._process = None
+
+    def _begin_to_idle(self) -> None:
+        self._stop_idling()
+        if not self.active and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(self._limits.idle_seconds, self._end_process)
 
     def _stop_idling(self) -> None:
         if self._idle is not None:

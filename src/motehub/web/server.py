@@ -214,10 +214,16 @@ class WebServer:
         return found
 
     def _language_of(self, request: Request) -> str | None:
-        """Return the language that whoever is logged in has chosen."""
+        """Return the language that whoever is logged in has chosen.
+
+        It is asked for with each page, which will ask for the history next.
+        """
         people = self._hub.accounts.people
         browser = people.browser(secret_of_cookie(request.headers), self._clock())
-        return people.get(browser.user).language if browser is not None else None
+        if browser is None:
+            return None
+        self._queries.prepare()
+        return people.get(browser.user).language
 
     def _ready(self, _: Request) -> Response:
         if self._hub.held_back is not None:

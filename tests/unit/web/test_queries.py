@@ -214,6 +214,62 @@ async def test_the_process_ends_when_it_is_idle(tmp_path: Path) -> None:
         await body(stand.queries, Devices())
 
 
+async def test_the_process_is_there_before_the_query(tmp_path: Path) -> None:
+    """Once prepared it waits for queries, and ends when none come for long."""
+    async with open_stand(tmp_path) as stand:
+        await stand.say("x", numbers(1))
+        for _ in range(3):
+            stand.queries.prepare()
+        await until(lambda: stand.queries.process_id is not None, "the process is there")
+        first = pid_of(stand)
+        assert b'"x"' in await body(stand.queries, Devices())
+        stand.queries.prepare()
+        assert b'"x"' in await body(stand.queries, Devices())
+        assert pid_of(stand) == first
+        assert stand.queries.restarts == 0
+
+
+async def test_a_process_that_nobody_asks_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was prepared for nothing frees its memory as others do."""
+    async with open_stand(tmp_path, limits=QueryLimits(idle_seconds=0.05)) as stand:
+        started: list[int] = []
+        start = stand.queries._start
+
+        async def noted() -> asyncio.subprocess.Process:
+            process = await start()
+            started.append(process.pid)
+            return process
+
+        monkeypatch.setattr(stand.queries, "_start", noted)
+        stand.queries.prepare()
+        await until(lambda: bool(started), "the process is there")
+        await until(lambda: not psutil.pid_exists(started[0]), "the process is gone")
+        assert len(started) == 1
+        assert stand.queries.restarts == 0
+
+
+async def test_preparing_ends_with_the_hub(tmp_path: Path) -> None:
+    """A hub that stops while the process is started leaves nothing behind."""
+    async with open_stand(tmp_path) as stand:
+        stand.queries.prepare()
+        await asyncio.sleep(0)
+        await stand.queries.__aexit__()
+        assert stand.queries.process_id is None
+        stand.queries.prepare()
+    commands = [one.cmdline() for one in psutil.Process().children()]
+    assert not [one for one in commands if str(tmp_path) in one]
+
+
+async def test_preparing_what_can_not_be_started(tmp_path: Path) -> None:
+    """It is told to whoever asks."""
+    async with open_stand(tmp_path, command=[str(tmp_path / "none")]) as stand:
+        stand.queries.prepare()
+        with pytest.raises(Problem, match="can't be started"):
+            await body(stand.queries, Devices())
+
+
 async def test_nothing_is_left_when_the_hub_stops(tmp_path: Path) -> None:
     """The process ends with the hub, and a query under way fails."""
     async with open_stand(tmp_path) as stand:
