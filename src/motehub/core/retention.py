@@ -45,6 +45,18 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return this rule, with what ``other`` says where this one says nothing."""
         return Rule(*(self.of(tier) or other.of(tier) for tier in KEPT_TIERS))
 
+    @property
+    def in_effect(self) -> Rule:
+        """What comes of it: a coarser tier is kept at least as long as a finer one."""
+        longest = self.raw
+        found = []
+        for tier in KEPT_TIERS:
+            period = self.of(tier)
+            if longest is None or (period is not None and seconds(period) > seconds(longest)):
+                longest = period
+            found.append(longest if period is not None else None)
+        return Rule(*found)
+
     def check(self, *, with_units: bool = True) -> Rule:
         """Return the rule itself.
 

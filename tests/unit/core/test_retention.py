@@ -92,6 +92,23 @@ def test_what_is_no_period(period: str) -> None:
         Rule(hour=period).check()
 
 
+@pytest.mark.parametrize(
+    ("said", "comes"),
+    [
+        (("30d", "1d", "7d", "1y"), ("30d", "30d", "30d", "1y")),
+        (("forever", "1d", "2y", "1y"), ("forever",) * 4),
+        (("24h", "1d", "2d", "forever"), ("24h", "24h", "2d", "forever")),
+        (("7d", None, "1d", None), ("7d", None, "7d", None)),
+        ((None, "2d", "1d", None), (None, "2d", "2d", None)),
+    ],
+)
+def test_sums_are_kept_as_long_as_what_they_are_of(
+    said: tuple[str | None, ...], comes: tuple[str | None, ...]
+) -> None:
+    """What people are shown is what comes of a rule."""
+    assert Rule(*said).in_effect == Rule(*comes)
+
+
 def test_a_file_may_say_seconds() -> None:
     """It did from the beginning; whoever types a number elsewhere means days, and is asked."""
     assert RetentionSettings(raw="2592000").plan.rule.raw == "2592000"
