@@ -85,7 +85,8 @@ class ChosenShape(msgspec.Struct, frozen=True):
 class RetentionShape(msgspec.Struct, frozen=True):
     """For how long readings and sums are kept; ``disk_budget`` is in bytes.
 
-    ``default`` and ``disk_budget`` are what holds: what is ``configured``, and ``chosen`` over it.
+    ``default`` and ``disk_budget`` are what holds: what is ``configured``, and ``chosen`` over it,
+    a coarser tier at least as long as a finer one.
     """
 
     default: DefaultRule
@@ -103,7 +104,7 @@ def show_retention(hub: Hub) -> RetentionShape:
         for device in sorted(hub.registry.devices(), key=lambda one: one.name)
         for metric, rule in sorted(hub.retention.of_device(device.id).items())
     ]
-    default = msgspec.convert(plan.rule, DefaultRule, from_attributes=True)
+    default = msgspec.convert(plan.rule.in_effect, DefaultRule, from_attributes=True)
     file = hub.retention.configured
     said = msgspec.structs.asdict(file.rule)
     configured = ConfiguredShape(**said, disk_budget=file.disk_budget, archive=file.archive)

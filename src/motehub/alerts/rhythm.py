@@ -63,7 +63,9 @@ class Rhythm(msgspec.Struct, array_like=True):
     ``begun`` is when the day began that goes on (µs), 0 before anything came, ``last`` when
     something came last, 0 where that is not known, ``mark`` when something came that counted,
     ``steps`` how often there were so many minutes between two such, ``longest`` the longest silence
-    (minutes). All of it follows from frames alone, whenever they are judged.
+    (minutes). ``silence_before`` and ``step_before`` are what was before ``mark`` (µs): it counts
+    once something else has come, since it may be told late that no hub was there. All of it
+    follows from frames alone, whenever they are judged.
     """
 
     begun: int = 0
@@ -72,6 +74,8 @@ class Rhythm(msgspec.Struct, array_like=True):
     longest: int = 0
     steps: dict[int, int] = {}
     days: tuple[Day, ...] = ()
+    silence_before: int = 0
+    step_before: int = 0
 
     def copy(self) -> Rhythm:
         """Return another one that does not change with it."""
@@ -82,24 +86,35 @@ class Rhythm(msgspec.Struct, array_like=True):
         if not self.last:
             self.begun = self.begun or now
             self.last = self.mark = now
+            self.silence_before = self.step_before = 0
             return False
         gap, self.last = now - self.last, max(now, self.last)
         if now - self.mark < MINUTE:
             # Whatever is between two such is no silence to speak of.
             return False
-        self.longest = max(self.longest, ceil(gap / MINUTE))
-        step = round((now - self.mark) / MINUTE)
+        is_over = self._count()
+        self.silence_before, self.step_before, self.mark = gap, now - self.mark, now
+        return is_over
+
+    def _count(self) -> bool:
+        if not self.step_before:
+            return False
+        self.longest = max(self.longest, ceil(self.silence_before / MINUTE))
+        step = round(self.step_before / MINUTE)
         self.steps[step] = self.steps.get(step, 0) + 1
-        self.mark = now
-        if now - self.begun < DAY_MINUTES * MINUTE:
+        if self.mark - self.begun < DAY_MINUTES * MINUTE:
             return False
         day = Day(sum(self.steps.values()), _usual(self.steps), self.longest)
         self.days = (*self.days, day)[-DAYS:]
-        self.begun, self.longest, self.steps = now, 0, {}
+        self.begun, self.longest, self.steps = self.mark, 0, {}
         return True
 
     def miss(self, since: int, until: int) -> None:
-        """Take in that no hub was there from ``since`` to ``until`` (µs)."""
+        """Take in that no hub was there from ``since`` to ``until`` (µs), if need be late."""
+        if max(since, self.mark - self.silence_before) < min(until, self.mark):
+            # A clock that leaps is noticed in a while, and something may have come before.
+            self.begun += self.step_before
+            self.silence_before = self.step_before = 0
         if self.last:
             away = max(0, until - max(since, self.last))
             self.begun += away

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf, isinf
 from typing import Annotated, Final
 
@@ -45,21 +45,34 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return this rule, with what ``other`` says where this one says nothing."""
         return Rule(*(self.of(tier) or other.of(tier) for tier in KEPT_TIERS))
 
-    def check(self) -> Rule:
+    @property
+    def in_effect(self) -> Rule:
+        """What comes of it: a coarser tier is kept at least as long as a finer one."""
+        longest = self.raw
+        found = []
+        for tier in KEPT_TIERS:
+            period = self.of(tier)
+            if longest is None or (period is not None and seconds(period) > seconds(longest)):
+                longest = period
+            found.append(longest if period is not None else None)
+        return Rule(*found)
+
+    def check(self, *, with_units: bool = True) -> Rule:
         """Return the rule itself.
+
+        Only ``with_units`` False lets it say seconds as a number alone, as a file may: whoever
+        types 30 means days, and would lose all but half a minute.
 
         Raises:
             OwnerError: it says something that is no duration.
         """
         for tier in KEPT_TIERS:
-            if (period := self.of(tier)) is not None:
-                try:
-                    seconds(period)
-                except OwnerError as error:
-                    raise OwnerError(
-                        f"{tier}: {period!r:.80} is no time such as '12h', '30d' or '2y', "
-                        "nor 'forever'."
-                    ) from error
+            period = self.of(tier)
+            if period is not None and not _is_meant(period, seconds, with_units=with_units):
+                raise OwnerError(
+                    f"{tier}: {period!r:.80} is no time such as '12h', '30d' or '2y', "
+                    "nor 'forever'."
+                )
         return self
 
 
@@ -83,17 +96,14 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return the choice itself.
 
         Raises:
-            OwnerError: it says something that is no duration, or no size.
+            OwnerError: it says something that is no duration, or no size, each with its unit.
         """
         self.rule.check()
-        if self.disk_budget not in {None, NO_LIMIT}:
-            try:
-                Size.parse(self.disk_budget)
-            except OwnerError as error:
-                raise OwnerError(
-                    f"disk_budget: {self.disk_budget!r:.80} is no size such as '500 MB' or "
-                    "'10 GB', nor 'none'."
-                ) from error
+        budget = self.disk_budget
+        if budget is not None and budget != NO_LIMIT and not _is_meant(budget, Size.parse):
+            raise OwnerError(
+                f"disk_budget: {budget!r:.80} is no size such as '500 MB' or '10 GB', nor 'none'."
+            )
         return self
 
 
@@ -252,7 +262,7 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     def __post_init__(self) -> None:
         """Check what is written."""
         try:
-            self.plan.rule.check()
+            self.plan.rule.check(with_units=False)
         except OwnerError as error:
             raise ValueError(str(error).rstrip(".")) from error
 
@@ -276,6 +286,15 @@ def clock_confirmed(state: Mapping[str, bytes]) -> int | None:
     """Return when (UTC µs) the owner said last that the hub's clock is right; None: never."""
     said = state.get(CLOCK_STATE)
     return None if said is None else int(said)
+
+
+def _is_meant(text: str, parse: Callable[[str], object], *, with_units: bool = True) -> bool:
+    """Tell whether it is a quantity, which has a unit if it must."""
+    try:
+        parse(text)
+    except OwnerError:
+        return False
+    return not with_units or text.rstrip()[-1].isalpha()
 
 
 def budget_of(text: str) -> int | None:

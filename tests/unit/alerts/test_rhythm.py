@@ -193,6 +193,22 @@ def test_nobody_is_missed_while_nobody_listens() -> None:
     assert told_after(engine, more[-1]) == 30
 
 
+@pytest.mark.parametrize("seconds", [10, 600])
+def test_a_clock_that_leaps_is_no_silence_though_it_is_told_late(seconds: int) -> None:
+    """A device may speak before the hub notices that its clock was set right: that is no rhythm."""
+    engine = engine_of()
+    times = list(every(seconds, 2))
+    hear(engine, times)
+    leapt = times[-1] + 3 * HOUR
+    engine.begin(leapt, 3 * HOUR)
+    hear(engine, [leapt + 3 * MICROSECONDS])
+    engine.miss(times[-1], leapt + 15 * MICROSECONDS)
+    more = list(every(seconds, 2, leapt + seconds * MICROSECONDS))
+    hear(engine, more)
+    assert alarms(engine) == 0
+    assert told_after(engine, more[-1]) == max(10, 3 * seconds / 60)
+
+
 def test_a_clock_that_is_set_back_leaves_a_rhythm() -> None:
     """Nothing waits in the future."""
     engine = engine_of()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from motehub.core.retention import Choice, Plan, Retention, Rule, budget_of
+from motehub.core.retention import Choice, Plan, Retention, RetentionSettings, Rule, budget_of
 from motehub.errors import OwnerError
 from motehub.frames import Batch
 from motehub.model import Admission, Device, Series
@@ -76,7 +76,7 @@ def test_a_choice_holds_over_the_configuration() -> None:
     assert Retention.from_state(file, {}).choice == Choice()
 
 
-@pytest.mark.parametrize("budget", ["", "all", "-1 GB", "0", "10 potatoes"])
+@pytest.mark.parametrize("budget", ["", "all", "-1 GB", "0", "10", "10 potatoes"])
 def test_what_is_no_disk_budget(budget: str) -> None:
     """The message says what may be written, and what held before still does."""
     retention = Retention(Plan(), {})
@@ -85,11 +85,35 @@ def test_what_is_no_disk_budget(budget: str) -> None:
     assert retention.plan == Plan()
 
 
-@pytest.mark.parametrize("period", ["", "-1d", "soon", "0", "for ever"])
+@pytest.mark.parametrize("period", ["", "-1d", "soon", "0", "30", "1.5 ", "for ever"])
 def test_what_is_no_period(period: str) -> None:
     """The message names the tier and what may be written."""
     with pytest.raises(OwnerError, match=r"hour: .*forever"):
         Rule(hour=period).check()
+
+
+@pytest.mark.parametrize(
+    ("said", "comes"),
+    [
+        (("30d", "1d", "7d", "1y"), ("30d", "30d", "30d", "1y")),
+        (("forever", "1d", "2y", "1y"), ("forever",) * 4),
+        (("24h", "1d", "2d", "forever"), ("24h", "24h", "2d", "forever")),
+        (("7d", None, "1d", None), ("7d", None, "7d", None)),
+        ((None, "2d", "1d", None), (None, "2d", "2d", None)),
+    ],
+)
+def test_sums_are_kept_as_long_as_what_they_are_of(
+    said: tuple[str | None, ...], comes: tuple[str | None, ...]
+) -> None:
+    """What people are shown is what comes of a rule."""
+    assert Rule(*said).in_effect == Rule(*comes)
+
+
+def test_a_file_may_say_seconds() -> None:
+    """It did from the beginning; whoever types a number elsewhere means days, and is asked."""
+    assert RetentionSettings(raw="2592000").plan.rule.raw == "2592000"
+    with pytest.raises(ValueError, match="soon"):
+        RetentionSettings(raw="soon")
 
 
 def test_a_period_beyond_all_times_is_for_ever(tmp_path: Path) -> None:
