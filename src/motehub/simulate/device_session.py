@@ -120,6 +120,7 @@ class _Board:
         self._source = options.source_of(number)
         self._rng = options.rng_of(number)
         self._light = Light(self._rng)
+        self._pushed = False
         self._mac = mac_of(number)
         self._hears, self._says = _HEARS[options.version], _SAYS[options.version]
         self._totals = totals
@@ -193,9 +194,10 @@ class _Board:
             self._totals.lost += lost
             for _ in range(due - lost):
                 self._say(_LIGHT, b"%d" % light.measure(time.time()), 0)
-            if self._rng.random() < _PUSHED:
-                self._say(_BUTTON, b"1", 0)
-                self._say(_BUTTON, b"0", 0)
+            if self._pushed or self._rng.random() < _PUSHED:
+                # It is held until the next report.
+                self._pushed = not self._pushed
+                self._say(_BUTTON, b"%d" % self._pushed, 0)
             reported += due
             self._changed()
             async with asyncio.timeout(SEND_TIMEOUT):
