@@ -65,7 +65,7 @@ function ruleRow(rule, told) {
   if (session.role === "admin" && rule.origin !== "configuration") {
     const turn = async () => {
       await change("PATCH", path, { enabled: !rule.enabled });
-      await listRules();
+      await look();
     };
     if (kindOf(rule) !== undefined) {
       actions.push(button(t("alerts.change"), () => begin(rule)));
@@ -74,7 +74,7 @@ function ruleRow(rule, told) {
     if (rule.origin === "added") {
       const remove = async () => {
         await change("DELETE", path);
-        await listRules();
+        await look();
       };
       actions.push(button(t("alerts.remove"), remove, t("alerts.remove_ask", { name: rule.name })));
     }
@@ -91,12 +91,12 @@ async function listRules() {
   find("#rules").replaceChildren(...(rows.length > 0 ? rows : [none()]));
 }
 
+const look = oneByOne(() => Promise.all([listRules(), listAlerts()]));
 if (session.role === "admin") {
-  setUp(listRules);
+  setUp(look);
 }
 showMaintenance();
 
-const look = oneByOne(() => Promise.all([listRules(), listAlerts()]));
 follow({
   begin: look,
   event: ({ kind }) => kind === "alert" && look().catch(complain),

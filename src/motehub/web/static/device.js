@@ -286,11 +286,13 @@ function tell(command) {
   if (one === undefined) {
     one = { row: element("li") };
     given.set(command.id, one);
-    find("#given").prepend(one.row);
+    one.row.number = command.id;
+    const list = find("#given");
+    // Those of before may be answered after one that has just been given.
+    list.insertBefore(one.row, [...list.children].find(({ number }) => number < command.id) ?? null);
     if (given.size > MOST_COMMANDS) {
-      const [oldest] = given.keys();
-      given.get(oldest).row.remove();
-      given.delete(oldest);
+      given.delete(list.lastChild.number);
+      list.lastChild.remove();
     }
   } else if (!isLater(command, one.command)) {
     return;
@@ -398,7 +400,9 @@ async function start() {
     gone(t("device.unnamed"));
     return;
   }
-  if (await show()) {
+  // Where the hub can't be asked now, the stream begins when it can.
+  const there = await show().catch((error) => !complain(error));
+  if (there) {
     // What the stream tells may want a chart.
     await library().catch(complain);
     follow(heard, `?device=${encodeURIComponent(name)}`);

@@ -1,7 +1,7 @@
 // Devices of whose alerts nobody is told for a while.
 
 import { button, none, onSubmit, row } from "./forms.js";
-import { ask, change, complain, mayControl, of } from "./hub.js";
+import { ask, change, complain, mayControl, of, oneByOne } from "./hub.js";
 import { moment, t } from "./words.js";
 
 const HOUR = 3_600;
@@ -12,13 +12,13 @@ async function maintain(device, seconds) {
   await list();
 }
 
-async function list() {
+const list = oneByOne(async () => {
   const rows = (await ask("maintenance")).map(({ device, until }) => {
     const end = button(t("alerts.maintain_end"), () => maintain(device, 0));
     return row(device, [t("alerts.maintained", { time: moment(Date.parse(until)) })], ...(mayControl ? [end] : []));
   });
   find("#maintained").replaceChildren(...(rows.length > 0 ? rows : [none()]));
-}
+});
 
 async function offer() {
   const devices = await ask("devices");

@@ -140,8 +140,8 @@ async function tryRule() {
   }
 }
 
-// Lets an administrator use the form; `listRules` shows what came of it.
-export function setUp(listRules) {
+// Lets an administrator use the form; `look` shows what came of it.
+export function setUp(look) {
   find("#adding").hidden = false;
   onSubmit(form, async () => {
     const { name, ...rest } = ruleOf();
@@ -150,7 +150,7 @@ export function setUp(listRules) {
       : send("PATCH", `rules/${encodeURIComponent(changed)}`, rest));
     begin();
     previewed.textContent = (await words)(hint);
-    await listRules();
+    await look();
   });
   kind.addEventListener("change", arrange);
   find("#preview").addEventListener("click", tryRule);

@@ -1,7 +1,7 @@
 // Certificates: of the hub's authority, of the hub, and with which devices log in.
 
 import { button, download, onSubmit, row } from "./forms.js";
-import { ask, change, complain, element } from "./hub.js";
+import { ask, change, complain, element, oneByOne } from "./hub.js";
 import { dated, t } from "./words.js";
 
 const SOON = 30 * 86_400_000;
@@ -23,7 +23,7 @@ function until(end) {
   return element("span", t(left < 0 ? "settings.expired" : "settings.until", { time: dated(end) }), kind);
 }
 
-async function list() {
+const list = oneByOne(async () => {
   const all = await ask("certificates");
   const rows = all.map(({ kind, name, not_after: end, fingerprint, covers }) => {
     const print = element("code", `SHA-256 ${fingerprint}`);
@@ -42,7 +42,7 @@ async function list() {
     return row(name, facts, button(t("settings.revoke"), revoke, t("settings.revoke_ask", { name })));
   });
   find("#certificates").replaceChildren(...rows);
-}
+});
 
 onSubmit(find("form"), async (fields, form) => {
   const { name, certificate, key, ca } = await change("POST", "certificates", { name: fields.get("name") });

@@ -1,7 +1,7 @@
 // People: who they are, what they may do, and invitations.
 
 import { button, copyable, onSubmit, row } from "./forms.js";
-import { ask, change, complain, element, session } from "./hub.js";
+import { ask, change, complain, element, oneByOne, session } from "./hub.js";
 import { dated, t, told } from "./words.js";
 
 const ROLES = ["viewer", "operator", "admin"];
@@ -50,7 +50,7 @@ function roles(user) {
   return made;
 }
 
-async function list() {
+const list = oneByOne(async () => {
   const users = await ask("users");
   const rows = users.map((user) => {
     const { name } = user;
@@ -77,7 +77,7 @@ async function list() {
     return row(name, facts, ...actions);
   });
   find("#people").replaceChildren(...rows);
-}
+});
 
 onSubmit(find("form"), async (fields, form) => {
   const { mail, ...body } = Object.fromEntries(fields);

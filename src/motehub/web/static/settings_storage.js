@@ -72,6 +72,13 @@ function showClock({ writer }) {
   );
 }
 
+// Nobody writes where the answer will be written.
+function hold(held) {
+  for (const one of form.elements) {
+    one.disabled = held;
+  }
+}
+
 async function show() {
   const [rules, health] = await Promise.all([ask("retention"), ask("health")]);
   showClock(health);
@@ -81,9 +88,15 @@ async function show() {
 
 onSubmit(form, async (fields) => {
   find("#held").textContent = "";
-  await keep("retention", written(fields));
-  await show();
+  hold(true);
+  try {
+    await keep("retention", written(fields));
+    await show();
+  } finally {
+    hold(false);
+  }
 });
 // Empty fields: as the configuration has it.
 form.addEventListener("reset", () => setTimeout(() => form.requestSubmit()));
-show().catch(complain);
+hold(true);
+show().then(() => hold(false), complain);

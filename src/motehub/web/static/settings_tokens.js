@@ -1,13 +1,13 @@
 // Tokens of devices and programs.
 
 import { button, copyable, none, onSubmit, row } from "./forms.js";
-import { ask, change, complain, element } from "./hub.js";
+import { ask, change, complain, element, oneByOne } from "./hub.js";
 import { dated, t } from "./words.js";
 
 const DAY = 86_400_000;
 const find = (selector) => document.querySelector(selector);
 
-async function list() {
+const list = oneByOne(async () => {
   const tokens = await ask("tokens");
   const rows = tokens.map(({ name, scopes, devices, expires }) => {
     const facts = [scopes.join(", "), devices.length > 0 ? devices.join(", ") : t("settings.all_devices")];
@@ -24,7 +24,7 @@ async function list() {
     return row(name, facts, button(t("settings.revoke"), revoke, t("settings.revoke_ask", { name })));
   });
   find("#tokens").replaceChildren(...(rows.length > 0 ? rows : [none()]));
-}
+});
 
 async function devices() {
   const all = await ask("devices");
