@@ -115,8 +115,8 @@ def test_colours_go_there_and_readings_come_back(
         wait_counted(base, requests_taken=1)
         assert base.stop() == 0
         assert not base.run_file_path.exists()
-    count = len(values_of(dashboard, reader))
-    assert values_of(dashboard, reader) == reader.sent[:count]
+    found = values_of(dashboard, reader)
+    assert found == reader.sent[: len(found)]
 
 
 def test_over_tls_and_in_a_whole_hub(
